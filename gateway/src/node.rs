@@ -87,6 +87,8 @@ impl Node {
     /// # Errors
     /// [`NodeError`], which names the part; nothing runs then.
     pub async fn open(mut config: Config, mut store: Keystore) -> Result<Self, NodeError> {
+        // The settings know no passphrase; the key store does.
+        config.state = store.state().clone();
         let lines = store.lines()?;
         let outbound = config.outbound().map_err(BookError::from)?;
         let (client, mut copy) = open_book(&config, &lines, &outbound)?;

@@ -207,3 +207,94 @@ fn the_program_shows_what_the_earlier_one_had_saved() {
         }
     }
 }
+
+/// Every file below a folder, with its path there.
+fn every_file(folder: &Path, below: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder.join(below)).unwrap() {
+        let path = below.join(entry.unwrap().file_name());
+        if folder.join(&path).is_dir() {
+            found.extend(every_file(folder, &path));
+        } else {
+            let bytes = std::fs::read(folder.join(&path)).unwrap();
+            found.push((path.to_str().unwrap().to_owned(), bytes));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_an_earlier_engine_left_readable_beside_a_passphrase_is_sealed_when_the_folder_is_opened() {
+    let folder = old("passphrase");
+    let path = folder.path();
+    for (name, text) in [
+        ("page-token", "http://127.0.0.1:1/?token=00"),
+        ("provisioning-path", "a secret path"),
+        ("phones-ca.key", "-----BEGIN PRIVATE KEY-----"),
+        ("evidence/record-0000000007-0a1b.json", "20001"),
+        ("book/0011223344556677/network.json", "book.example.org"),
+        ("book/0011223344556677/roots.0a1b.new", "half"),
+    ] {
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        };
+        mode(&file, 0o600);
+        if name.contains('/') {
+            mode(file.parent().unwrap(), 0o700);
+        }
+    }
+    for folder in ["book", "evidence"] {
+        std::fs::set_permissions(path.join(folder), PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let secret = || Some(Secret::new(PASSPHRASE.to_owned()));
+    for _ in 0..2 {
+        let mut store = Keystore::open(path, secret()).unwrap();
+        for (line, expected) in store.lines().unwrap().iter().zip(lines()) {
+            assert_line(line, &expected);
+        }
+        assert_eq!(
+            store.pending(PENDING.0).unwrap().unwrap().as_slice(),
+            PENDING.1
+        );
+        assert_eq!(store.redeemed(REDEEMED.0), Ok(Some(REDEEMED.1)));
+        assert!(store.contacts().read().unwrap() == contacts());
+        let files = every_file(path, Path::new(""));
+        for (name, bytes) in &files {
+            let is_sealed =
+                bytes.starts_with(b"{") && String::from_utf8_lossy(bytes).contains("argon2id");
+            assert!(
+                is_sealed || ["lock", "salt", "contacts.lock"].contains(&name.as_str()),
+                "{name}"
+            );
+            for word in ["20001", "20002", "3fa1", "77.", "0011223344556677", "0a1b"] {
+                assert!(!name.contains(word), "{name}");
+            }
+        }
+        // Two lines, two of activations, contacts, calls, lock, salt, the path, evidence, the book.
+        assert_eq!(files.len(), 11, "{files:?}");
+    }
+    // Stopped between the two halves of a change of name: the line is there once.
+    std::fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/state-0.1/passphrase/lines/20001.json"),
+        path.join("lines/20001.json"),
+    )
+    .unwrap();
+    std::fs::set_permissions(
+        path.join("lines/20001.json"),
+        PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    assert_eq!(Keystore::look(path, secret()).unwrap().len(), 2);
+    assert_eq!(
+        Keystore::open(path, secret())
+            .unwrap()
+            .lines()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(!path.join("lines/20001.json").exists());
+}

@@ -65,7 +65,9 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), CommandError> {
         ),
         None => None,
     };
-    let archive = Backup::collect(&config.state, settings, clock::unix_seconds())?;
+    let numbers: Vec<u32> = lines.iter().map(|line| line.number).collect();
+    let now = clock::unix_seconds();
+    let archive = Backup::collect(&config.state, settings, now, numbers.clone())?;
     drop(progress);
     let secret = match (from_environment(), keys) {
         (Some(secret), _) | (None, Some(secret)) => secret,
@@ -77,7 +79,6 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), CommandError> {
     write_private(&args.file, &sealed)?;
     drop(progress);
     if args.json {
-        let numbers: Vec<u32> = lines.iter().map(|line| line.number).collect();
         return say(
             &json!({ "file": args.file, "bytes": sealed.len(), "lines": numbers }).to_string(),
         );
@@ -103,7 +104,7 @@ pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
     let kept = restore(&archive, &state, args.replace, clock::unix_seconds())?;
     let settings = write_settings(args, &archive)?;
     drop(progress);
-    let numbers = archive.numbers();
+    let numbers = &archive.numbers;
     if args.json {
         let kept = match &kept {
             PreviousState::Nothing => None,
@@ -152,14 +153,17 @@ fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, CommandError> 
         return Ok(state.clone());
     }
     if let Some(file) = args.paths.file().filter(|file| file.exists()) {
-        return Ok(Config::read(&file)?.state);
+        return Ok(Config::read(&file)?.state.to_path_buf());
     }
     let theirs = archive
         .settings
         .as_deref()
         .and_then(|text| raw::parse(text).ok());
     let theirs = theirs.and_then(|raw| Config::try_from(raw).ok());
-    Ok(theirs.map_or_else(Config::defaults, Ok)?.state)
+    Ok(theirs
+        .map_or_else(Config::defaults, Ok)?
+        .state
+        .to_path_buf())
 }
 
 /// Writes the settings of the backup to their usual place, or beside the file that is there if that differs. Returns where, if it wrote any.

@@ -11,7 +11,7 @@ use ringfence_engine::trust::contacts::{Contact, ContactError, ContactUpdate};
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
 use super::block::{self, BlockRequest};
-use super::{CommandError, PathArgs, passphrase};
+use super::{CommandError, PathArgs, unlock};
 use crate::clock;
 use crate::config::Config;
 use crate::net::book::BookCopy;
@@ -102,8 +102,8 @@ enum ContactAction {
 
 /// Runs the command.
 pub(super) async fn run(args: &ContactsArgs) -> Result<(), CommandError> {
-    let config = args.paths.config()?;
-    let secret = passphrase(&config, false)?;
+    let mut config = args.paths.config()?;
+    let secret = unlock(&mut config)?;
     let mut file = ContactsFile::open(&config.state, secret.clone());
     let today = Day::of_unix(clock::unix_seconds());
     let want = |number: &Number, line: &Option<Number>, is_blocked| BlockRequest {

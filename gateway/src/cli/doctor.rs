@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::progress::ProgressLine;
-use super::{CommandError, PathArgs, passphrase, say};
+use super::{CommandError, PathArgs, say, unlock};
 use crate::doctor::{Examination, Finding, FindingSink, Severity, examine};
 
 /// Log filter: nothing, because the table is the output.
@@ -27,7 +27,7 @@ pub(super) struct DoctorArgs {
 /// Runs the command. Exit status 1 if anything fails.
 pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
     super::begin_log(LOG, ringfence_daemon::log::Format::Text);
-    let config = args.paths.config()?;
+    let mut config = args.paths.config()?;
     let mut table = FindingTable {
         is_json: args.json,
         progress: ProgressLine::begin(),
@@ -39,8 +39,9 @@ pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
         |file| format!("{} is valid", file.display()),
     );
     table.found(Finding::ok("settings", settings));
+    let passphrase = unlock(&mut config)?;
     let examination = Examination {
-        passphrase: passphrase(&config, false)?,
+        passphrase,
         config: &config,
         with_call: !args.no_call,
     };

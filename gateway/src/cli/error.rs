@@ -166,7 +166,7 @@ impl CommandError {
             Self::NoNetwork => "name the address at which phones reach this machine, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
             Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
-            Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
+            Self::NotConfirmed => "type what is asked for, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use ringfence_book::Number;
 use serde_json::{Value, json};
 
-use super::{CommandError, PathArgs, passphrase, say};
+use super::{CommandError, PathArgs, say, unlock};
 use crate::config::Config;
 use crate::page::{client, qr};
 use crate::state::keystore::{Keystore, LineFile};
@@ -29,8 +29,8 @@ pub(super) struct LinesArgs {
 
 /// Runs the command.
 pub(super) async fn run(args: &LinesArgs) -> Result<(), CommandError> {
-    let config = args.paths.config()?;
-    let lines = Keystore::look(&config.state, passphrase(&config, false)?)?;
+    let mut config = args.paths.config()?;
+    let lines = Keystore::look(&config.state.clone(), unlock(&mut config)?)?;
     if args.json {
         let list: Vec<Value> = lines
             .iter()

@@ -21,16 +21,19 @@ mod progress;
 mod serve;
 mod setup;
 mod status;
+mod stolen;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use ringfence_daemon::core_dumps;
 use ringfence_daemon::log::{self, Dial, Format};
 use ringfence_daemon::man::{self, Shell};
 
 use crate::config::Config;
+use crate::state::folder::StateFolder;
 use crate::state::keystore::Keystore;
 use crate::state::secret::Secret;
 pub use error::CommandError;
@@ -114,6 +117,12 @@ enum CliCommand {
     /// forgotten, and texts of the last seven days may appear once more. Two engines must never run with the same line: each would
     /// replace the other's ring key, calls would reach one of them by chance, and both would report the phone book as dishonest.
     Restore(backup::RestoreArgs),
+    /// After a theft of the machine or its disk: replace keys and passwords, and say what the thief can still do
+    ///
+    /// Run it where a backup was restored; stop the engine first. It renews the ring keys (at the engine's next start, if the phone book
+    /// cannot be reached), draws new passwords for phones and removes the authority of their certificate. Only a new activation replaces the
+    /// identity keys: the command says when that is needed, and what contacts see then.
+    Stolen(stolen::StolenArgs),
     /// List the evidence against the phone book, if there is any
     Evidence(evidence::EvidenceArgs),
     /// Print the completions for a shell
@@ -133,6 +142,9 @@ enum CliCommand {
 /// Runs a command to its end.
 #[must_use]
 pub fn main(cli: Cli) -> ExitCode {
+    if let Err(error) = core_dumps::forbid() {
+        return CommandError::System(error.kind()).print();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -168,6 +180,7 @@ async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
         CliCommand::Doctor(args) => doctor::run(&args).await,
         CliCommand::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Restore(args) => backup::restore_backup(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Stolen(args) => stolen::run(&args).await.map(|()| ExitCode::SUCCESS),
         CliCommand::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Completions { shell } => {
             write(&man::completions(shell, Cli::command()))?;
@@ -192,6 +205,13 @@ fn print_manual(folder: Option<&Path>) -> Result<(), CommandError> {
 fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, CommandError> {
     let passphrase = passphrase(config, new_passphrase)?;
     Ok(Keystore::open(&config.state, passphrase)?)
+}
+
+/// Puts the passphrase, if there is one, into the state folder of the settings, for what is not a line.
+fn unlock(config: &mut Config) -> Result<Option<Secret>, CommandError> {
+    let passphrase = passphrase(config, false)?;
+    config.state = StateFolder::open(&config.state, passphrase.clone());
+    Ok(passphrase)
 }
 
 /// The passphrase of the keys, if they have one.

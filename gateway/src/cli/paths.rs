@@ -29,7 +29,7 @@ impl PathArgs {
         };
         Ok(match &self.state {
             Some(state) => Config {
-                state: state.clone(),
+                state: state.into(),
                 ..config
             },
             None => config,
@@ -79,7 +79,7 @@ mod tests {
             config: None,
             state: Some(PathBuf::from("/tmp/a")),
         };
-        assert_eq!(paths.config().unwrap().state, PathBuf::from("/tmp/a"));
+        assert_eq!(*paths.config().unwrap().state, *PathBuf::from("/tmp/a"));
         assert_eq!(paths.file(), None);
     }
 

@@ -1,5 +1,7 @@
 //! `ringfence run`: starts the engine and its pages, reloads the settings at SIGHUP, and stops everything within 3 s.
 
+use std::io::IsTerminal;
+
 use ringfence_daemon::log::Dial;
 use ringfence_daemon::notify;
 use ringfence_daemon::page::Page;
@@ -9,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{CommandError, PathArgs, open_store, say, stop};
 use crate::config::Config;
 use crate::node::{Node, take_logins_of};
-use crate::page::{self, RegistrarInfo, StatusPage, key};
+use crate::page::{self, RegistrarInfo, StatusPage};
 use crate::run::gateway::Gateway;
 use crate::run::reload::Reloader;
 use crate::stats::snapshot::GatewayStatus;
@@ -38,7 +40,10 @@ pub(super) async fn serve(
     // The engine serves phones even if these lines cannot be printed.
     drop(say(&ready(gateway, node.line_files().len())));
     if let Some(status_page) = &status_page {
-        drop(say(&status_page_line(status_page)));
+        drop(say(&status_page_line(
+            status_page,
+            std::io::stdout().is_terminal(),
+        )));
     }
     if let Some(page) = &monitor_page {
         drop(say(&format!("for monitors: http://{}", page.address())));
@@ -70,17 +75,16 @@ async fn open_monitor_page(
     ))
 }
 
-/// The page's address. A journal gets it without the key, because other users may read a journal.
-fn status_page_line(page: &StatusPage) -> String {
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let file = key::file(page.state());
-        return format!(
-            "status page: http://{}; its address with the key is in {}",
-            page.address(),
-            file.display()
-        );
+/// The page's address, with its key for a person at a terminal. Others may read what is written elsewhere: a journal, the log of a
+/// container.
+fn status_page_line(page: &StatusPage, is_terminal: bool) -> String {
+    if is_terminal {
+        return format!("status page: {}", page.url().expose());
     }
-    format!("status page: {}", page.url().expose())
+    format!(
+        "status page: http://{}; ringfence status --page prints its address with the key",
+        page.address()
+    )
 }
 
 /// The user's page, and what phones on the network fetch.
@@ -108,6 +112,10 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
         };
         let taken = match paths.config() {
             Ok(mut new) => {
+                // The settings know no passphrase.
+                if *new.state == *config.state {
+                    new.state = config.state.clone();
+                }
                 take_logins_of(node.logins(), &mut new);
                 new.turn.memory.clone_from(&node.config().turn.memory);
                 running.apply(&config, new).await

@@ -8,9 +8,10 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::interval;
 
-use super::{CommandError, PathArgs, say, stop};
+use super::{CommandError, PathArgs, say, stop, unlock};
 use crate::calendar::span;
-use crate::page::client;
+use crate::page::client::{self, PageClientError};
+use crate::page::key::{self, PageKey};
 use crate::stats::status::{CallDirection, CallStatus, LineStatus, StatusReport};
 
 /// Between two looks with `--watch`.
@@ -24,6 +25,9 @@ pub(super) struct StatusArgs {
     /// Show it again every two seconds, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// Print the address of the status page with its key, for a browser
+    #[arg(long, conflicts_with_all = ["watch", "json"])]
+    page: bool,
     /// Print JSON, with --watch a line each time
     #[arg(long)]
     json: bool,
@@ -33,7 +37,16 @@ pub(super) struct StatusArgs {
 
 /// Runs the command.
 pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, CommandError> {
-    let config = args.paths.config()?;
+    let mut config = args.paths.config()?;
+    // Without an engine there is nothing to ask the passphrase for.
+    if key::file(&config.state).exists() {
+        unlock(&mut config)?;
+    }
+    if args.page {
+        let key = PageKey::read(&config.state)?.ok_or(PageClientError::NotRunning)?;
+        say(key.url().expose())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if !args.watch {
         return show(&client::status(&config.state).await?, args.json, "");
     }

@@ -22,6 +22,7 @@ use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;
 use crate::net::socks::SocksProxy;
 use crate::net::tls::{self, TlsFileError};
+use crate::state::folder::StateFolder;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 use crate::turn::credentials::CredentialPool;
@@ -39,8 +40,8 @@ const MOST_BYTES: u64 = 256 * 1024;
 /// Settings of an engine, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Folder of keys and of the phone book's copy.
-    pub state: PathBuf,
+    /// Folder of keys and of the phone book's copy. The settings know no passphrase: what opens the folder puts it in.
+    pub state: StateFolder,
     /// Filter of the log, in the syntax of `RUST_LOG`.
     pub log: String,
     /// How the log is written.
@@ -112,7 +113,7 @@ impl Config {
         };
         let config = Self::try_from(raw).expect("every default passes its own check");
         Self {
-            state: state.to_owned(),
+            state: state.into(),
             ..config
         }
     }
@@ -203,7 +204,10 @@ impl TryFrom<RawConfig> for Config {
             return Err(ConfigError::ProvisioningAlone);
         }
         Ok(Self {
-            state: expand_home(&raw.state, std::env::var_os("HOME").map(PathBuf::from))?,
+            state: StateFolder::from(&expand_home(
+                &raw.state,
+                std::env::var_os("HOME").map(PathBuf::from),
+            )?),
             log: raw.log,
             log_format: raw.log_format,
             relays: raw.relays,

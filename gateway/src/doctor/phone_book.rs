@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::net::book::skew::{ClockOffset, TOLERANCE};
 use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot};
 use crate::net::outbound::Outbound;
-use crate::state::keystore::LineFile;
+use crate::state::keystore::{LineFile, line_path};
 
 const AREA: &str = "phone book";
 
@@ -95,7 +95,7 @@ async fn download(
     let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
     copy_book(&config.state.join("book"), &folder.path().join("book"))
         .map_err(|error| disk(&error))?;
-    let mut copy = BookCopy::open(folder.path(), key)?;
+    let mut copy = BookCopy::open(config.state.at(folder.path()), key)?;
     let old = copy.snapshot();
     let before = old.as_ref().map(|old| old.book.root().states().epoch);
     let outcome = match timeout(LIMIT, copy.refresh(&client)).await {
@@ -194,11 +194,9 @@ fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> 
 
 /// Whether the line is so new that the book may not list it yet.
 fn is_new(config: &Config, number: u32) -> bool {
-    let path = config.state.join("lines").join(format!("{number}.json"));
-    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    let modified = modified
-        .ok()
-        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let path = line_path(&config.state, number).ok();
+    let modified = path.and_then(|path| std::fs::metadata(path).ok()?.modified().ok());
+    let modified = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     modified.is_some_and(|at| clock::since_epoch().saturating_sub(at) < NEW_LINE)
 }
 

@@ -118,7 +118,7 @@ fn read_answer(
     }
 }
 
-fn draw_password() -> Secret {
+pub(super) fn draw_password() -> Secret {
     let mut dice = Zeroizing::new([0; PASSWORD]);
     rand::rng().fill_bytes(&mut *dice);
     let letter = |die: &u8| char::from(LETTERS.get(usize::from(die % 32)).copied().unwrap_or(b'a'));

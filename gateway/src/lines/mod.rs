@@ -5,6 +5,7 @@ pub mod activate;
 pub mod book_updates;
 pub mod renew;
 mod rotate;
+pub mod stolen;
 pub(crate) mod turn_logins;
 
 use ringfence_book::rotation::{self, RING_KEY_LIFE};

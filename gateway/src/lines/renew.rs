@@ -66,7 +66,7 @@ impl Renewals {
     /// The state writer for the folder of these lines.
     #[must_use]
     pub fn writer(&self) -> StateWriter {
-        let evidence = EvidenceFolder::of(self.store.folder());
+        let evidence = EvidenceFolder::of(self.store.state().clone());
         StateWriter::new(
             (
                 self.store.contacts(),

@@ -1,6 +1,5 @@
 //! The client of the user's page, for commands that ask the running engine. It reads address and key from the state folder.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use super::key::PageKey;
 use super::phone_setup::SetupLink;
 use crate::net::http::{HttpAnswer, HttpConnection};
 use crate::net::outbound::OutboundStream;
+use crate::state::folder::StateFolder;
 use crate::state::keystore::KeystoreError;
 use crate::stats::status::StatusReport;
 
@@ -60,7 +60,7 @@ impl PageClientError {
 ///
 /// # Errors
 /// [`PageClientError`].
-pub async fn status(state: &Path) -> Result<StatusReport, PageClientError> {
+pub async fn status(state: impl Into<StateFolder>) -> Result<StatusReport, PageClientError> {
     ask(state, Method::GET, "/api/status").await
 }
 
@@ -68,7 +68,10 @@ pub async fn status(state: &Path) -> Result<StatusReport, PageClientError> {
 ///
 /// # Errors
 /// [`PageClientError`]; 404 if there is no such line.
-pub async fn provision(state: &Path, line: Number) -> Result<SetupLink, PageClientError> {
+pub async fn provision(
+    state: impl Into<StateFolder>,
+    line: Number,
+) -> Result<SetupLink, PageClientError> {
     ask(state, Method::POST, &format!("/api/lines/{line}/provision")).await
 }
 
@@ -77,7 +80,7 @@ pub async fn provision(state: &Path, line: Number) -> Result<SetupLink, PageClie
 /// # Errors
 /// [`PageClientError`].
 pub async fn line_command(
-    state: &Path,
+    state: impl Into<StateFolder>,
     line: Number,
     act: &str,
     number: Number,
@@ -91,7 +94,7 @@ pub async fn line_command(
 }
 
 async fn ask<T: DeserializeOwned>(
-    state: &Path,
+    state: impl Into<StateFolder>,
     method: Method,
     path: &str,
 ) -> Result<T, PageClientError> {
@@ -104,7 +107,7 @@ async fn ask<T: DeserializeOwned>(
     reason = "the engine's page, on this machine"
 )]
 async fn send(
-    state: &Path,
+    state: impl Into<StateFolder>,
     method: Method,
     path: &str,
     form: Option<String>,

@@ -1,11 +1,16 @@
-//! The key of the user's page: 256 random bits, drawn at every start. `ringfence run` prints it as part of the page's URL and writes
-//! that to a file that only this user can read, from which other commands learn address and key.
+//! The key of the user's page: 256 random bits, drawn at every start. `ringfence run` prints it as part of the page's URL to a terminal
+//! and writes that to a file that only this user can read, sealed if there is a passphrase, from which other commands learn address and
+//! key.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::state::keystore::{KeystoreError, read_private, write_private};
+use crate::state::folder::StateFolder;
+use crate::state::keystore::{KeystoreError, PAGE_KEY};
 use crate::state::secret::Secret;
+
+/// A URL with 64 digits, and room.
+const MOST_BYTES: u64 = 1_024;
 
 /// The address of a running engine's page, and the key that opens it.
 #[derive(Clone, Debug)]
@@ -30,22 +35,20 @@ impl PageKey {
     ///
     /// # Errors
     /// [`KeystoreError`]: the file is open to others, or the disk refuses.
-    pub fn read(state: &Path) -> Result<Option<Self>, KeystoreError> {
-        let path = file(state);
-        if !path.exists() {
+    pub fn read(state: impl Into<StateFolder>) -> Result<Option<Self>, KeystoreError> {
+        let state = state.into();
+        let path = file(&state);
+        let Some(text) = state.read(Path::new(PAGE_KEY), MOST_BYTES)? else {
             return Ok(None);
-        }
-        let text = read_private(&path)?;
+        };
         let found = str::from_utf8(&text).ok().and_then(Self::parse);
         found.map(Some).ok_or(KeystoreError::Malformed { path })
     }
 
     /// Writes the key to where [`Self::read`] finds it.
-    pub(super) fn write(&self, state: &Path) -> Result<(), KeystoreError> {
-        write_private(
-            &file(state),
-            format!("{}\n", self.url().expose()).as_bytes(),
-        )
+    pub(super) fn write(&self, state: &StateFolder) -> Result<(), KeystoreError> {
+        let line = Secret::new(format!("{}\n", self.url().expose()));
+        state.write(Path::new(PAGE_KEY), line.expose().as_bytes())
     }
 
     /// The URL that opens the page.
@@ -73,7 +76,7 @@ impl PageKey {
 /// The file of the key.
 #[must_use]
 pub fn file(state: &Path) -> PathBuf {
-    state.join("page-token")
+    state.join(PAGE_KEY)
 }
 
 #[cfg(test)]
@@ -87,7 +90,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(PageKey::read(folder.path()).unwrap().is_none());
         let key = PageKey::draw(([127, 0, 0, 1], 5080).into());
-        key.write(folder.path()).unwrap();
+        key.write(&folder.path().into()).unwrap();
         let mode = std::fs::metadata(file(folder.path()))
             .unwrap()
             .permissions()

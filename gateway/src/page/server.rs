@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +25,7 @@ use crate::provisioning::network_server::NetworkServer;
 use crate::provisioning::registrar::RegistrarInfo;
 use crate::provisioning::service::{ProvisioningService, link_routes};
 use crate::run::handle::GatewayHandle;
+use crate::state::folder::StateFolder;
 use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreError};
 use crate::state::secret::Secret;
 use crate::stats::snapshot::Snapshot;
@@ -49,7 +49,7 @@ pub enum StatusPageError {
 #[derive(Debug)]
 pub struct StatusPage {
     key: PageKey,
-    state: PathBuf,
+    state: StateFolder,
     _page: Page,
     _network_server: Option<NetworkServer>,
 }
@@ -97,7 +97,7 @@ impl StatusPage {
 
     /// The state folder, where its key is.
     #[must_use]
-    pub fn state(&self) -> &Path {
+    pub fn state(&self) -> &StateFolder {
         &self.state
     }
 
@@ -193,7 +193,7 @@ impl StatusPageState {
     /// A snapshot of the engine, and the evidence on the disk.
     pub(super) async fn look(&self) -> Option<(Box<Snapshot>, Vec<EvidenceFile>)> {
         let snapshot = self.handle.snapshot().await?;
-        let folder = EvidenceFolder::of(&self.registrar().state);
+        let folder = EvidenceFolder::of(self.registrar().state.clone());
         let evidence = spawn_blocking(move || folder.list()).await;
         // `ringfence evidence` reports files that cannot be read.
         let evidence = evidence.ok().and_then(Result::ok).unwrap_or_default();

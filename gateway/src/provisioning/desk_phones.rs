@@ -7,8 +7,12 @@ use ringfence_book::Number;
 
 use super::PhoneKind;
 use crate::config::Mac;
-use crate::state::keystore::{KeystoreError, read_private, write_private};
+use crate::state::folder::StateFolder;
+use crate::state::keystore::KeystoreError;
 use crate::state::secret::Secret;
+
+/// 64 digits, and room for a file that is none of ours to be told.
+const MOST_BYTES: u64 = 1_024;
 
 /// The desk phones and the secret of their path.
 #[derive(Debug)]
@@ -51,14 +55,14 @@ impl DeskPhones {
 }
 
 /// The secret part of the path below which desk phones find their settings. It is drawn once, because phones store it.
-pub(crate) fn secret_path(state: &Path) -> Result<Secret, KeystoreError> {
-    let path = state.join("provisioning-path");
-    if !path.exists() {
+pub(crate) fn secret_path(state: &StateFolder) -> Result<Secret, KeystoreError> {
+    let name = Path::new("provisioning-path");
+    let path = state.join(name);
+    let Some(text) = state.read(name, MOST_BYTES)? else {
         let fresh = Secret::random();
-        write_private(&path, fresh.expose().as_bytes())?;
+        state.write(name, fresh.expose().as_bytes())?;
         return Ok(fresh);
-    }
-    let text = read_private(&path)?;
+    };
     let found = str::from_utf8(&text).ok().filter(|text| text.len() == 64);
     let found = found.map(|text| Secret::new(text.to_owned()));
     found.ok_or(KeystoreError::Malformed { path })

@@ -211,7 +211,7 @@ mod tests {
             ]
         };
         RegistrarInfo {
-            state: "/state".into(),
+            state: std::path::Path::new("/state").into(),
             lines: vec![line(20_417, "Desk\n<&\"evil"), line(20_418, "Hall")],
             sip: [at(5060), at(5060), at(5061)],
             srtp,
@@ -226,7 +226,7 @@ mod tests {
     fn certificate() -> std::sync::Arc<tokio_rustls::rustls::ServerConfig> {
         let folder = tempfile::tempdir().unwrap();
         let source = crate::net::phone::certificate::CertificateSource::Own {
-            folder: folder.path().to_owned(),
+            folder: folder.path().into(),
             names: crate::net::phone::certificate::CertificateNames::default(),
         };
         crate::net::phone::certificate::server(&source).unwrap()

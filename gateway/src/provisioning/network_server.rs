@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::pnp::answer;
 use super::service::{ProvisioningService, fetch_by_desk_phone, link_routes};
-use crate::net::phone::certificate::authority_file;
+use crate::net::phone::authority::authority_file;
 
 /// The multicast group that new phones ask (IANA: "sip.mcast.net"), at SIP's port.
 const SIP_MULTICAST: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 75);
@@ -169,7 +169,7 @@ mod tests {
     async fn with_a_certificate_nothing_is_served_unencrypted() {
         let folder = tempfile::tempdir().unwrap();
         let source = CertificateSource::Own {
-            folder: folder.path().to_owned(),
+            folder: folder.path().into(),
             names: CertificateNames::default(),
         };
         let config = server(&source).unwrap();

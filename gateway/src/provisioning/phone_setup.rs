@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ringfence_media::Srtp;
 
 use super::{PhoneLocation, PhoneTransport, SetupRequest};
-use crate::net::phone::certificate::authority_file;
+use crate::net::phone::authority::authority_file;
 use crate::provisioning::registrar::{LineAccount, RegistrarInfo};
 
 /// A server as a phone's settings name it.

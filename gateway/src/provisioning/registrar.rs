@@ -2,7 +2,6 @@
 //! up. All of it is fixed when the engine starts.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ringfence_book::Number;
@@ -13,13 +12,14 @@ use crate::config::{Config, Provisioning};
 use crate::net::outbound::Outbound;
 use crate::net::phone::certificate;
 use crate::run::gateway::Gateway;
+use crate::state::folder::StateFolder;
 use crate::state::keystore::{LineFile, SipAccount};
 
 /// What phones must know to register, and the names and accounts of the lines.
 #[derive(Clone, Debug)]
 pub struct RegistrarInfo {
     /// The state folder.
-    pub state: PathBuf,
+    pub state: StateFolder,
     /// The lines.
     pub lines: Vec<LineAccount>,
     /// Where phones register over UDP, TCP and TLS.

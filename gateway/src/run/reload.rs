@@ -134,7 +134,7 @@ impl Reloader<'_> {
 #[must_use]
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
-        ("state", old.state != new.state),
+        ("state", *old.state != *new.state),
         ("ca_file", old.ca_file != new.ca_file),
         ("proxy", old.proxy != new.proxy),
         ("log_format", old.log_format != new.log_format),
@@ -171,7 +171,7 @@ mod tests {
         new.turn.allow_private = true;
         assert_eq!(needs_restart(&old, &new), Vec::<&str>::new());
         new.sip.udp_port = 1;
-        new.state = "/b".into();
+        new.state = Path::new("/b").into();
         new.proxy = Some("socks5h://127.0.0.1:9050".parse().unwrap());
         assert_eq!(needs_restart(&old, &new), ["state", "proxy", "sip"]);
     }

@@ -23,7 +23,7 @@ use crate::lines::LineError;
 use crate::lines::activate::activate;
 use crate::net::book::{BookClient, BookCopy};
 use crate::net::outbound::Outbound;
-use crate::net::phone::certificate::authority_file;
+use crate::net::phone::authority::authority_file;
 use crate::net::relay::RelayState;
 use crate::page::{RegistrarInfo, StatusPage};
 use crate::run::assemble::assemble;
@@ -177,7 +177,7 @@ fn free_port() -> Option<u16> {
 /// The settings of one engine, as a file would give them. Relays come from the phone book.
 fn settings(state: &Path, sip_port: u16, servers: &NetworkServers) -> Config {
     Config {
-        state: state.to_owned(),
+        state: state.into(),
         sip: SipListen {
             addresses: vec![Ipv4Addr::LOCALHOST.into()],
             udp_port: sip_port,

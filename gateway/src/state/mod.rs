@@ -1,7 +1,8 @@
-//! What lasts on the disk: the key store, the task that writes while the engine runs, backups. The copy of the phone book is not
-//! here but in [`crate::net::book`], because it holds no secret.
+//! What lasts on the disk: the state folder with its passphrase, the key store, the task that writes while the engine runs, backups. The
+//! copy of the phone book is in [`crate::net::book`].
 
 pub mod backup;
+pub mod folder;
 pub mod keystore;
 pub mod secret;
 pub mod writer;

@@ -349,7 +349,7 @@ mod tests {
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
         let saved_state = SavedStateFile::open(folder, None);
-        let restart = RestartFile::new(folder, Vault::new(None));
+        let restart = RestartFile::new(folder, Vault::new(folder, None));
         let files = (contacts, saved_state, restart);
         StateWriter::new(files, EvidenceFolder::of(folder), key)
     }

@@ -2,6 +2,8 @@
 //! them in the test's hand, so that they can go away at a bad moment.
 
 #[cfg(test)]
+mod at_rest;
+#[cfg(test)]
 mod bad_moments;
 #[cfg(test)]
 mod community_box;

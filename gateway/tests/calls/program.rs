@@ -108,6 +108,19 @@ impl Program {
     }
 }
 
+impl Program {
+    /// The limits that the system sets it.
+    pub(crate) fn limits(&self) -> String {
+        read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap()
+    }
+
+    /// Kills it, as a power cut does.
+    pub(crate) fn end_hard(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         // It has ended already, mostly.

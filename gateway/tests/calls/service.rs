@@ -23,7 +23,7 @@ fn unlocked(
     Vec<String>,
 ) {
     let secrets = secrets(&stored);
-    (stored.config.state.clone(), stored.line, secrets)
+    (stored.config.state.to_path_buf(), stored.line, secrets)
 }
 
 /// A socket as systemd opens it for its services.

@@ -77,7 +77,7 @@ impl EngineProcess {
         let key = PageKey::read(&state).unwrap().expect("the page is open");
         Self {
             program,
-            state,
+            state: state.to_path_buf(),
             line,
             key,
             _servers: servers,

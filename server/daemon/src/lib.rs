@@ -1,4 +1,4 @@
-//! What any long-running program needs besides its own work: a log, metrics, notifications of the service manager, a loopback page, an HTTP
+//! What any long-running program needs besides its own work: a log, no core dumps, metrics, notifications of the service manager, a loopback page, an HTTP
 //! server with bounded connections, TLS whose certificate is read again, rate limits, manual pages and shell completions.
 //!
 //! It knows nothing of telephones, and depends on no other package of this project. What a metric means, and when a program is healthy,
@@ -7,6 +7,7 @@
 pub mod clock;
 #[cfg(feature = "http")]
 mod connections;
+pub mod core_dumps;
 #[cfg(feature = "http")]
 pub mod forwarded;
 #[cfg(feature = "http")]

@@ -132,7 +132,7 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
 
 fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, CommandError> {
     let state = args.paths.state.clone();
-    let state = state.or_else(|| kept.map(|kept| kept.state.clone()));
+    let state = state.or_else(|| kept.map(|kept| kept.state.to_path_buf()));
     let state = state.or_else(paths::usual_state);
     Ok(state.ok_or(ConfigError::NoHome)?)
 }
@@ -266,7 +266,7 @@ fn finish(
             .iter()
             .map(|line| lines::as_value(line, config, true))
             .collect();
-        let value = json!({ "config": file, "state": config.state, "lines": accounts });
+        let value = json!({ "config": file, "state": &*config.state, "lines": accounts });
         return say(&value.to_string());
     }
     say(&lines::table(lines, config, true))?;

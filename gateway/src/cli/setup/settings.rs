@@ -56,7 +56,7 @@ pub(super) fn kept(
         return Ok(None);
     }
     let config = Config::read(file)?;
-    let is_other_state = |state: &PathBuf| *state != config.state;
+    let is_other_state = |state: &PathBuf| **state != *config.state;
     let changes = args.phones.is_some()
         || args.sip_port.is_some()
         || args.tls_port.is_some()

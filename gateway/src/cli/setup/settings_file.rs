@@ -107,7 +107,7 @@ mod tests {
             allow_private: true,
         };
         let config = draft.config().unwrap();
-        assert_eq!(config.state, draft.state);
+        assert_eq!(*config.state, *draft.state);
         assert_eq!(config.relays, draft.relays);
         assert_eq!(config.sip.addresses, draft.listen);
         assert_eq!((config.sip.tcp_port, config.sip.tls_port), (5070, 5071));

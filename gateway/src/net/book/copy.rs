@@ -1,7 +1,7 @@
 //! The copy of the phone book on this machine.
 //!
 //! ```text
-//! STATE/book/<16 hexadecimal digits of the book's key>/
+//! STATE/book/<16 hexadecimal digits of the book's key, or a keyed name under a passphrase>/
 //!   network.json      the settings, byte for byte as the root names them
 //!   roots             the roots of the last days, 217 bytes each, the newest last
 //!   deltas            what changed since the tiles were written
@@ -10,9 +10,6 @@
 //! A download in each epoch adds one root and one delta; the tiles are rewritten every 64 epochs. When the copy is read, tiles and
 //! deltas are verified against the last root as after a download; what does not match is downloaded again.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,15 +20,20 @@ use ringfence_book::{
 };
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
 use super::{BookClient, BookError, check};
-use crate::state::keystore::{KeystoreError, make_folder, write_private};
+use crate::state::folder::StateFolder;
+use crate::state::keystore::make_folder;
 
 /// Roots that are kept: eight days at five minutes each.
 const MOST_ROOTS: usize = 2_304;
 
 /// Deltas after which the tiles are rewritten.
 const MOST_DELTAS: usize = 64;
+
+/// Largest file that is read: 64 deltas that replace a third of the largest book each, as no book does.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The whole book at one moment.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct BookSnapshot {
 /// The copy on this machine.
 #[derive(Debug)]
 pub struct BookCopy {
+    state: StateFolder,
+    /// Below the state folder.
     folder: PathBuf,
     key: BookKey,
     network: Option<(NetworkSettings, [u8; 32])>,
@@ -61,13 +65,14 @@ impl BookCopy {
     ///
     /// # Errors
     /// [`BookError::Disk`] when the folder cannot be made.
-    pub fn open(state: &Path, key: BookKey) -> Result<Self, BookError> {
+    pub fn open(state: impl Into<StateFolder>, key: BookKey) -> Result<Self, BookError> {
+        let state = state.into();
         let name = hex::encode(key.as_bytes().get(..8).unwrap_or_default());
-        let books = state.join("book");
-        make_folder(&books)?;
-        let folder = books.join(name);
-        make_folder(&folder)?;
+        let folder = Path::new("book").join(state.name("book", &name)?);
+        make_folder(&state.join("book"))?;
+        make_folder(&state.join(&folder))?;
         let mut copy = Self {
+            state,
             folder,
             key,
             network: None,
@@ -194,7 +199,7 @@ impl BookCopy {
         self.network = self.load_network();
         let tiles: Option<Vec<Arc<Tile>>> = (0..newest.states().plan.tiles())
             .map(|index| {
-                let bytes = std::fs::read(self.folder.join(tile_name(index))).ok()?;
+                let bytes = self.read(&tile_name(index))?;
                 Tile::decode(&bytes).map(Arc::new).ok()
             })
             .collect();
@@ -206,7 +211,7 @@ impl BookCopy {
     }
 
     fn load_roots(&mut self) -> Option<Root> {
-        let bytes = std::fs::read(self.folder.join("roots")).ok()?;
+        let bytes = self.read("roots")?;
         let (parts, _) = bytes.as_chunks::<ROOT_BYTES>();
         let kept = parts.len().saturating_sub(MOST_ROOTS);
         for part in parts.iter().skip(kept) {
@@ -220,14 +225,14 @@ impl BookCopy {
     }
 
     fn load_network(&self) -> Option<(NetworkSettings, [u8; 32])> {
-        let json = std::fs::read(self.folder.join("network.json")).ok()?;
+        let json = self.read("network.json")?;
         let network: NetworkSettings = serde_json::from_slice(&json).ok()?;
         let network = check(network).ok()?;
         (network.book_key == self.key).then(|| (network, Sha256::digest(&json).into()))
     }
 
     fn load_deltas(&self) -> Option<Vec<Delta>> {
-        let bytes = std::fs::read(self.folder.join("deltas")).ok()?;
+        let bytes = self.read("deltas")?;
         let (mut rest, mut deltas) = (bytes.as_slice(), Vec::new());
         while !rest.is_empty() {
             let (delta, after) = Delta::decode_first(rest).ok()?;
@@ -238,23 +243,18 @@ impl BookCopy {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BookError> {
-        Ok(write_private(&self.folder.join(name), bytes)?)
+        Ok(self.state.write(&self.folder.join(name), bytes)?)
     }
 
     /// Appends bytes to a file. A part of them, left by a crash, fails the verification.
     fn append(&self, name: &str, bytes: &[u8]) -> Result<(), BookError> {
-        let path = self.folder.join(name);
-        let written = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()));
-        written.map_err(|error| {
-            let kind = error.kind();
-            let act = "write";
-            KeystoreError::Disk { act, path, kind }.into()
-        })
+        Ok(self.state.append(&self.folder.join(name), bytes)?)
+    }
+
+    /// What cannot be read, for whatever reason, is downloaded again.
+    fn read(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let read = self.state.read(&self.folder.join(name), MOST_BYTES);
+        read.ok().flatten()
     }
 }
 

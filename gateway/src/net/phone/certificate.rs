@@ -1,20 +1,22 @@
 //! The certificate that phones see over TLS: one of the user's own, or one of a small certificate authority that the first run makes
 //! and saves in the state folder.
 //!
-//! The authority (10 years) is what a phone is told to trust, once. The certificate under it lives 90 days, has a key of its own
+//! The authority ([`super::authority`]) is what a phone is told to trust. The certificate under it lives 90 days, has a key of its own
 //! that is never written down, and is replaced at a handshake when a third of its life is left, so that an engine may run for
-//! years. Its names are those that phones dial: loopback, and the addresses and names of the LAN. Every IPv4 address stands there as
-//! a DNS name too, because Linphone's mbedTLS compares no others.
+//! years. Its names are those that phones dial: loopback, and the addresses and names of the LAN.
+//!
+//! Linphone's mbedTLS compares only DNS names before its version 3.5, so that every IPv4 address has to stand there as one too. It ignores
+//! name constraints; others refuse such names under an authority that has them. mbedTLS alone gets that certificate: until 3.6 it
+//! offers no TLS 1.3, and it offers AES-CCM, which OpenSSL's and rustls's usual lists do not have.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -23,17 +25,19 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
+use super::authority::{self, making, named, set_life};
 use crate::clock;
 use crate::net::tls::{TlsFileError, certificates};
-use crate::state::keystore::{KeystoreError, read_private, write_private};
+use crate::state::folder::StateFolder;
+use crate::state::keystore::KeystoreError;
 
-/// How long a phone may trust the authority.
-const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// How long one certificate is good, and with how much of that left it is replaced.
 const LIFE: Duration = Duration::from_secs(90 * 86_400);
 const RENEW: Duration = Duration::from_secs(30 * 86_400);
-/// Clocks of phones may be behind ours.
-const SLACK: Duration = Duration::from_secs(86_400);
+/// The first byte of TLS 1.3's cipher suites (RFC 8446 appendix B.4).
+const TLS_1_3: u8 = 0x13;
+/// TLS_ECDHE_ECDSA_WITH_AES_256_CCM (RFC 7251).
+const CCM: u16 = 0xc0ad;
 
 /// The names that a certificate is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,12 +49,12 @@ pub struct CertificateNames {
 }
 
 /// The source of certificates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum CertificateSource {
     /// The authority in this state folder; made if there is none.
     Own {
         /// The state folder.
-        folder: PathBuf,
+        folder: StateFolder,
         /// The names that phones dial.
         names: CertificateNames,
     },
@@ -95,22 +99,12 @@ impl CertificateError {
             Self::Disk(fault) => fault.remedy(),
             Self::Chain(_) => "correct sip.certificate".to_owned(),
             Self::Key { .. } => {
-                "correct sip.key; the engine's own authority is made anew when phones-ca.pem and phones-ca.key are moved away, and phones must then trust the new one".to_owned()
+                "correct sip.key; the engine's own authority is made anew when phones-ca.json is moved away, and phones must then trust the new phones-ca.pem".to_owned()
             }
             Self::Name(_) => "correct sip.names: plain ASCII host names".to_owned(),
             Self::Making(_) => "report this".to_owned(),
         }
     }
-}
-
-/// The file of the certificate authority that phones trust.
-#[must_use]
-pub fn authority_file(folder: &Path) -> PathBuf {
-    folder.join("phones-ca.pem")
-}
-
-fn key_file(folder: &Path) -> PathBuf {
-    folder.join("phones-ca.key")
 }
 
 /// The TLS server settings for phones: TLS 1.2 and 1.3.
@@ -124,7 +118,7 @@ pub fn server(source: &CertificateSource) -> Result<Arc<ServerConfig>, Certifica
         .with_no_client_auth();
     let config = match source {
         CertificateSource::Own { folder, names } => {
-            let authority = Authority::open(folder, names.clone())?;
+            let authority = Authority::open(folder.clone(), names.clone())?;
             builder.with_cert_resolver(Arc::new(authority))
         }
         CertificateSource::Files { certificate, key } => {
@@ -139,35 +133,27 @@ pub fn server(source: &CertificateSource) -> Result<Arc<ServerConfig>, Certifica
     Ok(Arc::new(config))
 }
 
-/// The authority, and the certificate that it last made.
+/// The authority's folder, and the certificate that it last made.
 struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    folder: StateFolder,
     names: CertificateNames,
     current: Mutex<Current>,
 }
 
 struct Current {
     certified: Arc<CertifiedKey>,
-    /// Time since 1970 at which it is replaced.
+    /// The same with IPv4 addresses as DNS names.
+    with_dotted_names: Arc<CertifiedKey>,
+    /// Time since 1970 at which both are replaced.
     renew: Duration,
 }
 
 impl Authority {
     /// Reads the authority of a folder, or makes one there; a first certificate follows.
-    fn open(folder: &Path, names: CertificateNames) -> Result<Self, CertificateError> {
-        let path = key_file(folder);
-        let key = if path.exists() && authority_file(folder).exists() {
-            let text = read_private(&path)?;
-            let unfit = || CertificateError::Key { path: path.clone() };
-            let text = str::from_utf8(&text).map_err(|_| unfit())?;
-            KeyPair::from_pem(text).map_err(|_| unfit())?
-        } else {
-            found(folder)?
-        };
-        let issuer = Issuer::new(authority(), key);
-        let current = Mutex::new(issue(&issuer, &names, clock::since_epoch())?);
+    fn open(folder: StateFolder, names: CertificateNames) -> Result<Self, CertificateError> {
+        let current = Mutex::new(issue(&folder, &names, clock::since_epoch())?);
         Ok(Self {
-            issuer,
+            folder,
             names,
             current,
         })
@@ -175,17 +161,23 @@ impl Authority {
 }
 
 impl ResolvesServerCert for Authority {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let now = clock::since_epoch();
         // Replaced in one assignment, so that it is complete even after a panic.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.renew <= now {
-            match issue(&self.issuer, &self.names, now) {
+            match issue(&self.folder, &self.names, now) {
                 Ok(next) => *current = next,
                 Err(fault) => tracing::warn!(%fault, "the certificate for phones is not renewed"),
             }
         }
-        Some(Arc::clone(&current.certified))
+        let suites = hello.cipher_suites().iter();
+        let offered: Vec<u16> = suites.map(|suite| u16::from(*suite)).collect();
+        Some(Arc::clone(if compares_dns_names_alone(&offered) {
+            &current.with_dotted_names
+        } else {
+            &current.certified
+        }))
     }
 }
 
@@ -195,68 +187,53 @@ impl fmt::Debug for Authority {
     }
 }
 
-fn making(error: impl fmt::Display) -> CertificateError {
-    CertificateError::Making(error.to_string())
+/// Whether a client that offers these cipher suites is mbedTLS before version 3.6.
+fn compares_dns_names_alone(offered: &[u16]) -> bool {
+    let is_newer = |suite: &u16| suite.to_be_bytes()[0] == TLS_1_3;
+    offered.contains(&CCM) && !offered.iter().any(is_newer)
 }
 
-/// Makes a new authority. Its key is saved first, because a certificate without its key is of no use.
-fn found(folder: &Path) -> Result<KeyPair, CertificateError> {
-    let key = KeyPair::generate().map_err(making)?;
-    let mut params = authority();
-    set_life(&mut params, clock::since_epoch(), AUTHORITY_LIFE);
-    let certificate = params.self_signed(&key).map_err(making)?;
-    let secret = zeroize::Zeroizing::new(key.serialize_pem());
-    write_private(&key_file(folder), secret.as_bytes())?;
-    write_private(&authority_file(folder), certificate.pem().as_bytes())?;
-    Ok(key)
-}
-
-/// The authority's parameters without key and dates. Certificates under it refer to it by these.
-fn authority() -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named("Ringfence: phones of one engine");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-}
-
+/// Makes a certificate for these names, and renews the authority before if that is due.
 fn issue(
-    issuer: &Issuer<'static, KeyPair>,
+    folder: &StateFolder,
     names: &CertificateNames,
     now: Duration,
 ) -> Result<Current, CertificateError> {
+    let (names, dotted) = alternatives(names)?;
+    let all = [names.as_slice(), &dotted].concat();
+    let issuer = authority::open(folder, &names, now)?;
     let key = KeyPair::generate().map_err(making)?;
-    let mut params = CertificateParams::default();
-    params.distinguished_name = named("Ringfence");
-    params.subject_alt_names = alternatives(names)?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    set_life(&mut params, now, LIFE);
-    let certificate = params.signed_by(&key, issuer).map_err(making)?;
-    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let signing = aws_lc_rs::sign::any_supported_type(&private).map_err(making)?;
-    let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
     Ok(Current {
-        certified: Arc::new(CertifiedKey::new(chain, signing)),
+        certified: sign(&issuer, &key, names, now)?,
+        with_dotted_names: sign(&issuer, &key, all, now)?,
         renew: now + LIFE.saturating_sub(RENEW),
     })
 }
 
-fn named(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
+fn sign(
+    issuer: &Issuer<'static, KeyPair>,
+    key: &KeyPair,
+    names: Vec<SanType>,
+    now: Duration,
+) -> Result<Arc<CertifiedKey>, CertificateError> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("Ringfence");
+    params.subject_alt_names = names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_life(&mut params, now, LIFE);
+    let certificate = params.signed_by(key, issuer).map_err(making)?;
+    let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let signing = aws_lc_rs::sign::any_supported_type(&private).map_err(making)?;
+    let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+    Ok(Arc::new(CertifiedKey::new(chain, signing)))
 }
 
-/// From a day before `now` on.
-fn set_life(params: &mut CertificateParams, now: Duration, life: Duration) {
-    let epoch = date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + now.saturating_sub(SLACK);
-    params.not_after = epoch + now + life;
-}
-
-fn alternatives(names: &CertificateNames) -> Result<Vec<SanType>, CertificateError> {
+/// The names that phones dial, and the IPv4 addresses among them as DNS names.
+fn alternatives(
+    names: &CertificateNames,
+) -> Result<(Vec<SanType>, Vec<SanType>), CertificateError> {
     let host = |name: &str| {
         let text = name.try_into();
         text.map(SanType::DnsName)
@@ -268,59 +245,29 @@ fn alternatives(names: &CertificateNames) -> Result<Vec<SanType>, CertificateErr
             addresses.push(*address);
         }
     }
-    let mut found = vec![host("localhost")?];
+    let (mut found, mut dotted) = (vec![host("localhost")?], Vec::new());
     for address in addresses {
         found.push(SanType::IpAddress(address));
         if address.is_ipv4() {
-            found.push(host(&address.to_string())?);
+            dotted.push(host(&address.to_string())?);
         }
     }
     for name in &names.hosts {
         found.push(host(name)?);
     }
-    Ok(found)
+    Ok((found, dotted))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    fn own(folder: &Path) -> Authority {
-        Authority::open(folder, CertificateNames::default()).unwrap()
-    }
-
-    #[test]
-    fn the_authority_is_made_once_and_its_key_is_private() {
-        let folder = tempfile::tempdir().unwrap();
-        own(folder.path());
-        let first = std::fs::read(authority_file(folder.path())).unwrap();
-        own(folder.path());
-        assert_eq!(std::fs::read(authority_file(folder.path())).unwrap(), first);
-        let mode = std::fs::metadata(key_file(folder.path())).unwrap();
-        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_key_that_others_may_read_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        own(folder.path());
-        let open = std::fs::Permissions::from_mode(0o644);
-        std::fs::set_permissions(key_file(folder.path()), open).unwrap();
-        let fault = Authority::open(folder.path(), CertificateNames::default()).unwrap_err();
-        assert!(matches!(
-            fault,
-            CertificateError::Disk(KeystoreError::TooOpen { .. })
-        ));
-    }
+    use crate::net::phone::authority::authority_file;
 
     #[test]
     fn a_certificate_is_replaced_when_a_third_of_its_life_is_left() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = own(folder.path());
         let now = clock::since_epoch();
-        let current = issue(&authority.issuer, &authority.names, now).unwrap();
+        let current = issue(&folder.path().into(), &CertificateNames::default(), now).unwrap();
         assert_eq!(current.renew, now + Duration::from_secs(60 * 86_400));
     }
 
@@ -330,23 +277,19 @@ mod tests {
             addresses: vec!["192.168.1.10".parse().unwrap(), "::1".parse().unwrap()],
             hosts: vec!["phones.example.org".to_owned()],
         };
-        let found = alternatives(&names).unwrap();
-        let has = |san: SanType| found.contains(&san);
-        for host in [
-            "localhost",
-            "127.0.0.1",
-            "192.168.1.10",
-            "phones.example.org",
-        ] {
-            assert!(has(SanType::DnsName(host.try_into().unwrap())), "{host}");
+        let (found, dotted) = alternatives(&names).unwrap();
+        let name = |host: &str| SanType::DnsName(host.try_into().unwrap());
+        for host in ["localhost", "phones.example.org"] {
+            assert!(found.contains(&name(host)), "{host}");
         }
         for address in ["127.0.0.1", "::1", "192.168.1.10"] {
             assert!(
-                has(SanType::IpAddress(address.parse().unwrap())),
+                found.contains(&SanType::IpAddress(address.parse().unwrap())),
                 "{address}"
             );
         }
-        assert_eq!(found.len(), 7);
+        assert_eq!(found.len(), 5);
+        assert_eq!(dotted, ["127.0.0.1", "192.168.1.10"].map(name));
         let bad = CertificateNames {
             hosts: vec!["büro".to_owned()],
             ..CertificateNames::default()
@@ -358,23 +301,37 @@ mod tests {
     }
 
     #[test]
+    fn only_an_early_mbedtls_gets_addresses_as_dns_names() {
+        // The beginnings of the lists of mbedTLS 2.28, OpenSSL 3.0 with TLS 1.2 alone, and rustls.
+        assert!(compares_dns_names_alone(&[0xcca8, 0xcca9, 0xc02c, 0xc0ad]));
+        assert!(!compares_dns_names_alone(&[0xc02c, 0xc030, 0x9f, 0xcca9]));
+        assert!(!compares_dns_names_alone(&[0x1302, 0x1301, 0xc02c, 0xc0ad]));
+    }
+
+    #[test]
     fn files_that_do_not_fit_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        own(folder.path());
-        let source = CertificateSource::Files {
-            certificate: authority_file(folder.path()),
-            key: authority_file(folder.path()),
+        issue(
+            &folder.path().into(),
+            &CertificateNames::default(),
+            clock::since_epoch(),
+        )
+        .unwrap();
+        let json = std::fs::read(folder.path().join("phones-ca.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, json["key"].as_str().unwrap()).unwrap();
+        let certificate = authority_file(folder.path());
+        let source = |key: PathBuf| CertificateSource::Files {
+            certificate: certificate.clone(),
+            key,
         };
         assert_eq!(
-            server(&source).unwrap_err(),
+            server(&source(certificate.clone())).unwrap_err(),
             CertificateError::Key {
-                path: authority_file(folder.path())
+                path: certificate.clone()
             }
         );
-        let source = CertificateSource::Files {
-            certificate: authority_file(folder.path()),
-            key: key_file(folder.path()),
-        };
-        assert!(server(&source).is_ok());
+        assert!(server(&source(key)).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 //! The engine interprets messages. This folder opens the sockets and sends bytes on the right flow; `stream` serves connections,
 //! `connection_limiter` counts them, `certificate` is what phones see over TLS.
 
+pub(crate) mod authority;
 pub mod certificate;
 mod connection_limiter;
 mod stream;
@@ -268,9 +269,8 @@ mod tests {
     use tokio_rustls::rustls::pki_types::ServerName;
 
     use super::*;
-    use crate::net::phone::certificate::{
-        CertificateNames, CertificateSource, authority_file, server,
-    };
+    use crate::net::phone::authority::authority_file;
+    use crate::net::phone::certificate::{CertificateNames, CertificateSource, server};
     use crate::net::tls;
 
     const SOON: Duration = Duration::from_secs(10);
@@ -279,7 +279,7 @@ mod tests {
     async fn sockets() -> (PhoneSockets, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let source = CertificateSource::Own {
-            folder: folder.path().to_owned(),
+            folder: folder.path().into(),
             names: CertificateNames::default(),
         };
         let at = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];

@@ -4,7 +4,8 @@
 //! line 1   the container of `sealed`, format ringfence-backup-1, always under a passphrase; its body is the JSON below
 //! line 2   SHA-256 of line 1 in hexadecimal, so that a damaged file is told from a wrong passphrase
 //!
-//! { "version": 1, "made": Unix seconds, "settings": "TOML" or null, "files": [{ "path": "lines/20001.json", "body": "base64" }] }
+//! { "version": 1, "made": Unix seconds, "settings": "TOML" or null, "lines": [20001],
+//!   "files": [{ "path": "lines/20001.json", "body": "base64" }] }
 //! ```
 //! Files are taken as they are: lines under a passphrase stay under it. They are replaced in one step each, so that a backup made while an
 //! engine runs holds whole files. The phone book's copy is left out, except its last root: what is downloaded after a restore must
@@ -22,8 +23,8 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::state::keystore::damaged::ENDING;
-use crate::state::keystore::vault::Vault;
-use crate::state::keystore::{KeystoreError, file, restart_state, turn_memory};
+use crate::state::keystore::vault::{Vault, is_container};
+use crate::state::keystore::{KeystoreError, PAGE_KEY, file, restart_state, turn_memory};
 use crate::state::secret::Secret;
 pub use error::BackupError;
 pub use restore::{PreviousState, restore};
@@ -38,7 +39,7 @@ const MOST_SEALED: u64 = 128 * 1024 * 1024;
 /// The name to which a backup is bound, whatever its file is called.
 const NAME: &str = "ringfence-backup";
 /// Files that mean something only while an engine runs.
-const PASSING: [&str; 4] = ["lock", "page-token", restart_state::FILE, turn_memory::FILE];
+const PASSING: [&str; 4] = ["lock", PAGE_KEY, restart_state::FILE, turn_memory::FILE];
 const FOLDERS: [&str; 3] = ["lines", "pending", "evidence"];
 /// The last root of a book's copy, at the end of its file.
 const ROOT: usize = ringfence_book::root::ROOT_BYTES;
@@ -50,6 +51,8 @@ pub struct Backup {
     pub made: u64,
     /// The file of settings, as it was.
     pub settings: Option<String>,
+    /// The numbers of the lines in it: the names of their files may be keyed.
+    pub numbers: Vec<u32>,
     files: Vec<NamedBytes>,
 }
 
@@ -62,6 +65,7 @@ struct Stored {
     version: u32,
     made: u64,
     settings: Option<String>,
+    lines: Vec<u32>,
     files: Vec<StoredFile>,
 }
 
@@ -75,11 +79,16 @@ struct StoredFile {
 }
 
 impl Backup {
-    /// Reads everything in a state folder. An engine may be running.
+    /// Reads everything in a state folder, whose lines have these numbers. An engine may be running.
     ///
     /// # Errors
     /// [`BackupError`].
-    pub fn collect(state: &Path, settings: Option<String>, made: u64) -> Result<Self, BackupError> {
+    pub fn collect(
+        state: &Path,
+        settings: Option<String>,
+        made: u64,
+        numbers: Vec<u32>,
+    ) -> Result<Self, BackupError> {
         let mut paths = names(state, Path::new(""))?;
         for folder in FOLDERS {
             paths.extend(names(state, Path::new(folder))?);
@@ -106,19 +115,9 @@ impl Backup {
         Ok(Self {
             made,
             settings,
+            numbers,
             files,
         })
-    }
-
-    /// The numbers of the lines in it.
-    #[must_use]
-    pub fn numbers(&self) -> Vec<u32> {
-        let lines = self
-            .files
-            .iter()
-            .filter(|(path, _)| path.starts_with("lines"));
-        let number = |(path, _): &NamedBytes| path.file_stem()?.to_str()?.parse().ok();
-        lines.filter_map(number).collect()
     }
 
     /// The bytes of the backup.
@@ -126,10 +125,10 @@ impl Backup {
     /// # Errors
     /// [`BackupError`].
     pub fn seal(&self, passphrase: Secret) -> Result<Zeroizing<Vec<u8>>, BackupError> {
-        self.seal_in(&mut Vault::of_backups(passphrase))
+        self.seal_in(&Vault::of_backups(passphrase))
     }
 
-    fn seal_in(&self, vault: &mut Vault) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    fn seal_in(&self, vault: &Vault) -> Result<Zeroizing<Vec<u8>>, BackupError> {
         let files = self.files.iter().map(|(path, bytes)| StoredFile {
             path: path.clone(),
             body: STANDARD.encode(bytes),
@@ -138,6 +137,7 @@ impl Backup {
             version: VERSION,
             made: self.made,
             settings: self.settings.clone(),
+            lines: self.numbers.clone(),
             files: files.collect(),
         };
         let json = serde_json::to_vec(&stored).expect("texts and numbers always become JSON");
@@ -153,10 +153,10 @@ impl Backup {
     /// # Errors
     /// [`BackupError`] that tells a wrong passphrase from a damaged file.
     pub fn open(path: &Path, passphrase: Secret) -> Result<Self, BackupError> {
-        Self::open_in(path, &mut Vault::of_backups(passphrase))
+        Self::open_in(path, &Vault::of_backups(passphrase))
     }
 
-    fn open_in(path: &Path, vault: &mut Vault) -> Result<Self, BackupError> {
+    fn open_in(path: &Path, vault: &Vault) -> Result<Self, BackupError> {
         let damaged = || BackupError::Damaged(path.to_owned());
         let bytes = read(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
@@ -189,6 +189,7 @@ impl Backup {
         Ok(Self {
             made: stored.made,
             settings: stored.settings,
+            numbers: stored.lines,
             files: files.ok_or_else(damaged)?,
         })
     }
@@ -245,8 +246,15 @@ fn last_roots(state: &Path) -> Result<Vec<NamedBytes>, BackupError> {
         let Ok(roots) = std::fs::read(state.join(&path)) else {
             continue;
         };
-        let last = roots.chunks_exact(ROOT).next_back();
-        found.extend(last.map(|root| (path, Zeroizing::new(root.to_vec()))));
+        // Under a passphrase the file has sealed parts, one a line; the last one ends with the last root.
+        let last = if is_container(&roots) {
+            roots.trim_ascii_end().rsplit(|byte| *byte == b'\n').next()
+        } else {
+            roots.chunks_exact(ROOT).next_back()
+        };
+        let line_break: &[u8] = if is_container(&roots) { b"\n" } else { b"" };
+        let body = |last: &[u8]| Zeroizing::new([last, line_break].concat());
+        found.extend(last.map(|last| (path, body(last))));
     }
     Ok(found)
 }

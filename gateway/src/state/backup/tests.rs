@@ -6,7 +6,7 @@ use super::*;
 use crate::state::keystore::{Keystore, write_private};
 
 fn vault(passphrase: &str) -> Vault {
-    Vault::quick(Some(Secret::new(passphrase.to_owned())))
+    Vault::quick_of_backups(Secret::new(passphrase.to_owned()))
 }
 
 fn state(folder: &Path) -> PathBuf {
@@ -31,17 +31,23 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 fn backup(folder: &Path) -> PathBuf {
-    let archive = Backup::collect(&state(folder), Some("log = \"warn\"\n".to_owned()), 7).unwrap();
+    let archive = Backup::collect(
+        &state(folder),
+        Some("log = \"warn\"\n".to_owned()),
+        7,
+        vec![20_001],
+    )
+    .unwrap();
     let path = folder.join("backup");
-    write_private(&path, &archive.seal_in(&mut vault("right")).unwrap()).unwrap();
+    write_private(&path, &archive.seal_in(&vault("right")).unwrap()).unwrap();
     path
 }
 
 #[test]
 fn what_cannot_be_had_again_comes_back_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
-    assert_eq!(archive.numbers(), [20_001]);
+    let archive = Backup::open_in(&backup(folder.path()), &vault("right")).unwrap();
+    assert_eq!(archive.numbers, [20_001]);
     assert_eq!(archive.settings.as_deref(), Some("log = \"warn\"\n"));
     let target = folder.path().join("new");
     assert_eq!(
@@ -75,7 +81,7 @@ fn what_cannot_be_had_again_comes_back_and_nothing_else() {
 #[test]
 fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
+    let archive = Backup::open_in(&backup(folder.path()), &vault("right")).unwrap();
     let target = folder.path().join("state");
     write_private(&target.join("lines/20009.json"), b"newer").unwrap();
     let refused = restore(&archive, &target, false, 9);
@@ -100,7 +106,7 @@ fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
 fn a_damaged_file_is_told_from_a_wrong_passphrase_at_every_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = backup(folder.path());
-    let open = |passphrase: &str| Backup::open_in(&path, &mut vault(passphrase)).map(drop);
+    let open = |passphrase: &str| Backup::open_in(&path, &vault(passphrase)).map(drop);
     assert_eq!(
         open("wrong"),
         Err(BackupError::WrongPassphrase(path.clone()))
@@ -148,7 +154,7 @@ fn no_file_of_a_backup_can_leave_the_folder() {
 #[test]
 fn what_a_stopped_restore_leaves_is_taken_away_unless_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
+    let archive = Backup::open_in(&backup(folder.path()), &vault("right")).unwrap();
     let leftover = |name: &str, file: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir(&path).unwrap();

@@ -87,7 +87,7 @@ impl ContactsFile {
     /// The contacts in this state folder.
     #[must_use]
     pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
-        Self::new(state, Vault::new(passphrase))
+        Self::new(state, Vault::new(state, passphrase))
     }
 
     pub(super) fn new(state: &Path, vault: Vault) -> Self {
@@ -105,7 +105,7 @@ impl ContactsFile {
         if !self.path.exists() {
             return Ok(Contacts::default());
         }
-        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &self.vault)?;
         let malformed = || KeystoreError::Malformed {
             path: self.path.clone(),
         };
@@ -192,7 +192,7 @@ impl ContactsFile {
             version: stored::VERSION,
             contacts: contacts.iter().map(StoredContact::of).collect(),
         };
-        write_stored(&self.path, &stored, &mut self.vault)
+        write_stored(&self.path, &stored, &self.vault)
     }
 }
 
@@ -262,7 +262,7 @@ mod tests {
 
     fn contacts(folder: &Path, passphrase: Option<&str>) -> ContactsFile {
         let passphrase = passphrase.map(|text| Secret::new(text.to_owned()));
-        ContactsFile::new(folder, Vault::quick(passphrase))
+        ContactsFile::new(folder, Vault::quick(folder, passphrase))
     }
 
     fn pin(contacts: &mut Contacts) {

@@ -154,8 +154,11 @@ mod tests {
     use crate::state::keystore::{ContactsFile, SavedStateFile, write_private};
     use crate::state::secret::Secret;
 
-    fn vault(passphrase: bool) -> Vault {
-        Vault::quick(passphrase.then(|| Secret::new("correct horse".to_owned())))
+    fn vault(folder: &Path, passphrase: bool) -> Vault {
+        Vault::quick(
+            folder,
+            passphrase.then(|| Secret::new("correct horse".to_owned())),
+        )
     }
 
     fn saved() -> SavedState {
@@ -180,7 +183,8 @@ mod tests {
     fn a_damaged_file_is_kept_beside_under_a_name_of_its_own_and_said_with_a_remedy() {
         for passphrase in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let mut saved_state = SavedStateFile::new(folder.path(), vault(passphrase));
+            let mut saved_state =
+                SavedStateFile::new(folder.path(), vault(folder.path(), passphrase));
             let mut kept = Vec::new();
             for _ in 0..MOST_KEPT + 2 {
                 saved_state.write(&saved()).unwrap();
@@ -208,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("contacts.json");
         write_private(&path, b"not what an engine writes").unwrap();
-        let mut contacts = ContactsFile::new(folder.path(), vault(false));
+        let mut contacts = ContactsFile::new(folder.path(), vault(folder.path(), false));
         let error = contacts.read().unwrap_err();
         assert!(error.remedy().contains("start the engine"), "{error}");
         assert!(contacts.read_or_set_aside().unwrap() == Contacts::default());
@@ -223,18 +227,18 @@ mod tests {
     #[test]
     fn a_wrong_passphrase_a_later_format_and_an_open_file_are_no_damage() {
         let folder = tempfile::tempdir().unwrap();
-        let mut right = SavedStateFile::new(folder.path(), vault(true));
+        let mut right = SavedStateFile::new(folder.path(), vault(folder.path(), true));
         right.write(&saved()).unwrap();
         let path = folder.path().join("ledger.json");
         let refused = |vault| SavedStateFile::new(folder.path(), vault).read_or_set_aside();
-        let wrong = Vault::quick(Some(Secret::new("battery".to_owned())));
+        let wrong = Vault::quick(folder.path(), Some(Secret::new("battery".to_owned())));
         let error = KeystoreError::WrongPassphrase { path: path.clone() };
         assert_eq!(refused(wrong), Err(error));
         let error = KeystoreError::PassphraseNeeded { path: path.clone() };
-        assert_eq!(refused(vault(false)), Err(error));
+        assert_eq!(refused(vault(folder.path(), false)), Err(error));
         write_private(&path, br#"{"format":"ringfence-line-2","more":1}"#).unwrap();
         let error = KeystoreError::NewerFormat { path: path.clone() };
-        assert_eq!(refused(vault(true)), Err(error));
+        assert_eq!(refused(vault(folder.path(), true)), Err(error));
         assert!(damaged_files(folder.path()).is_empty() && path.exists());
     }
 
@@ -255,7 +259,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("ledger.json");
             write_private(&path, &bytes).unwrap();
-            let read = SavedStateFile::new(folder.path(), vault(false)).read_or_set_aside();
+            let read = SavedStateFile::new(folder.path(), vault(folder.path(), false)).read_or_set_aside();
             prop_assert_eq!(read.unwrap(), SavedState::default());
             prop_assert_eq!(std::fs::read(folder.path().join("ledger.json.1.damaged")).unwrap(), bytes);
         }

@@ -1,5 +1,5 @@
-//! Evidence against the phone book: each file is a proof by itself, which needs only the book's public key, and contains no number
-//! except that of one's own false record.
+//! Evidence against the phone book: each is a proof by itself, which needs only the book's public key, and contains no number
+//! except that of one's own false record. Under a passphrase its file is sealed; `ringfence evidence --to` writes it for others.
 //!
 //! ```json
 //! { "format": "ringfence-evidence-1", "kind": "roots", "day": 20416, "book_key": "base64",
@@ -19,10 +19,15 @@ use ringfence_book::{BookKey, Day, Lie, Root};
 use ringfence_engine::FalseRecord;
 use ringfence_engine::trust::roots::SplitView;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{KeystoreError, file};
+use crate::state::folder::StateFolder;
 
 const FORMAT: &str = "ringfence-evidence-1";
+
+/// Its folder in the state folder.
+const FOLDER: &str = "evidence";
 
 /// Files that are kept. After the first one the book is not to be trusted; more prove nothing new.
 const MOST_FILES: usize = 64;
@@ -100,13 +105,17 @@ pub struct EvidenceFile {
 
 /// The folder of the evidence.
 #[derive(Clone, Debug)]
-pub struct EvidenceFolder(PathBuf);
+pub struct EvidenceFolder(StateFolder);
 
 impl EvidenceFolder {
     /// The evidence in this state folder.
     #[must_use]
-    pub fn of(state: &Path) -> Self {
-        Self(state.join("evidence"))
+    pub fn of(state: impl Into<StateFolder>) -> Self {
+        Self(state.into())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.join(FOLDER)
     }
 
     /// Keeps evidence against the book with this key; where it is kept, or `None` when there are too many files already.
@@ -119,8 +128,8 @@ impl EvidenceFolder {
         book: &BookKey,
         today: Day,
     ) -> Result<Option<PathBuf>, KeystoreError> {
-        file::make_folder(&self.0)?;
-        if file::list(&self.0)?.len() >= MOST_FILES {
+        file::make_folder(&self.folder())?;
+        if file::list(&self.folder())?.len() >= MOST_FILES {
             return Ok(None);
         }
         let stored = Stored {
@@ -135,26 +144,26 @@ impl EvidenceFolder {
             Evidence::Record(record) => ("record", &record.root),
         };
         let mark = hex::encode(root.hash().0.get(..4).unwrap_or_default());
-        let name = format!("{kind}-{:010}-{mark}.json", root.states().epoch);
-        let path = self.0.join(name);
-        file::write_private(&path, &json)?;
-        Ok(Some(path))
+        let name = format!("{kind}-{:010}-{mark}", root.states().epoch);
+        let name = format!("{}.json", self.0.name(FOLDER, &name)?);
+        self.0.write(&Path::new(FOLDER).join(&name), &json)?;
+        Ok(Some(self.folder().join(name)))
     }
 
     /// How many files there are.
     #[must_use]
     pub fn count(&self) -> usize {
         // `ringfence evidence` reports a folder that cannot be read.
-        file::list(&self.0).map_or(0, |files| files.len())
+        file::list(&self.folder()).map_or(0, |files| files.len())
     }
 
-    /// What there is, by name.
+    /// What there is, by day.
     ///
     /// # Errors
     /// [`KeystoreError`] when a file cannot be read.
     pub fn list(&self) -> Result<Vec<EvidenceFile>, KeystoreError> {
         let read = |path: PathBuf| {
-            let json = file::read_private_up_to(&path, MOST_BYTES)?;
+            let json = self.content(&path)?;
             let malformed = |_| KeystoreError::Malformed { path: path.clone() };
             let stored: Stored = serde_json::from_slice(&json).map_err(malformed)?;
             let says = match stored.proof {
@@ -171,7 +180,22 @@ impl EvidenceFolder {
                 says,
             })
         };
-        file::list(&self.0)?.into_iter().map(read).collect()
+        let paths = file::list(&self.folder())?.into_iter();
+        let mut found: Vec<EvidenceFile> = paths.map(read).collect::<Result<_, _>>()?;
+        found.sort_by_key(|file| file.day);
+        Ok(found)
+    }
+
+    /// The proof in a file that was listed, as others need it.
+    ///
+    /// # Errors
+    /// [`KeystoreError`] when the file cannot be read.
+    pub fn content(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
+        let name = Path::new(FOLDER).join(path.file_name().unwrap_or_default());
+        let content = self.0.read(&name, MOST_BYTES)?;
+        content.ok_or_else(|| KeystoreError::Malformed {
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -251,7 +275,7 @@ mod tests {
         assert!(listed[0].says.contains("20001"));
         assert_eq!(listed[1].day, Day::new(20_416));
         for number in 0..MOST_FILES {
-            std::fs::write(evidence.0.join(format!("{number}.json")), "").unwrap();
+            std::fs::write(evidence.folder().join(format!("{number}.json")), "").unwrap();
         }
         assert_eq!(evidence.keep(&roots, &key, Day::new(1)).unwrap(), None);
     }

@@ -13,7 +13,10 @@ use super::KeystoreError;
 /// Largest file that is read. A line takes about 1 kB; a tile of the phone book 48 kB.
 const MOST_BYTES: u64 = 256 * 1024;
 
-fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> KeystoreError + 'a {
+pub(super) fn disk<'a>(
+    act: &'static str,
+    path: &'a Path,
+) -> impl Fn(std::io::Error) -> KeystoreError + 'a {
     move |error| KeystoreError::Disk {
         act,
         path: path.to_owned(),
@@ -153,14 +156,19 @@ const FRESH: &str = ".new";
 /// as the file is.
 pub(super) fn remove_leftovers(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    for entry in std::fs::read_dir(folder_of(path))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    remove_leftovers_of(folder_of(path), &name);
+}
+
+/// As [`remove_leftovers`], of all files of a folder.
+pub(super) fn remove_all_leftovers(folder: &Path) {
+    remove_leftovers_of(folder, "");
+}
+
+fn remove_leftovers_of(folder: &Path, name: &str) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let found = entry.file_name();
         let found = found.to_string_lossy();
-        if found.starts_with(&*name) && found.ends_with(FRESH) {
+        if found.starts_with(name) && found.ends_with(FRESH) {
             std::fs::remove_file(entry.path()).ok();
         }
     }
@@ -169,11 +177,7 @@ pub(super) fn remove_leftovers(path: &Path) {
 /// Writes a file with mode 0600 from its first byte, in one step: a new file is written and synced beside it, then renamed over
 /// it, then the folder is synced.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreError> {
-    let mut mark = [0; 4];
-    rand::rng().fill_bytes(&mut mark);
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}{FRESH}", hex::encode(mark)));
-    let fresh = PathBuf::from(name);
+    let fresh = fresh_name(path);
     let written = write_fresh(&fresh, bytes)
         .and_then(|()| std::fs::rename(&fresh, path))
         .and_then(|()| sync_folder(path));
@@ -182,6 +186,46 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreErr
         drop(std::fs::remove_file(&fresh));
     }
     written.map_err(disk("write", path))
+}
+
+/// The bytes of a file, which is created with `fresh` if there is none of this length. Of programs that do so at once, one succeeds.
+pub(super) fn create_or_read<const N: usize>(
+    path: &Path,
+    fresh: [u8; N],
+) -> Result<[u8; N], KeystoreError> {
+    let read = || -> Option<[u8; N]> { std::fs::read(path).ok()?.try_into().ok() };
+    if let Some(bytes) = read() {
+        return Ok(bytes);
+    }
+    let temporary = fresh_name(path);
+    let made = write_fresh(&temporary, &fresh).and_then(|()| {
+        match std::fs::hard_link(&temporary, path) {
+            // Another program was faster, unless what is there is damaged.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => match read() {
+                Some(_) => Ok(()),
+                None => std::fs::rename(&temporary, path),
+            },
+            linked => linked,
+        }
+    });
+    // After a rename it is gone already.
+    drop(std::fs::remove_file(&temporary));
+    made.and_then(|()| sync_folder(path))
+        .map_err(disk("write", path))?;
+    read().ok_or_else(|| KeystoreError::Malformed {
+        path: path.to_owned(),
+    })
+}
+
+/// Appends to a file with mode 0600, and syncs it. A crash may leave the first part of `bytes`.
+pub(in crate::state) fn append_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .map_err(disk("write", path))
 }
 
 /// Gives a file another name in its folder.
@@ -196,6 +240,14 @@ pub(in crate::state) fn remove(path: &Path) -> Result<(), KeystoreError> {
     std::fs::remove_file(path)
         .and_then(|()| sync_folder(path))
         .map_err(disk("remove", path))
+}
+
+fn fresh_name(path: &Path) -> PathBuf {
+    let mut mark = [0; 4];
+    rand::rng().fill_bytes(&mut mark);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}{FRESH}", hex::encode(mark)));
+    PathBuf::from(name)
 }
 
 fn write_fresh(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

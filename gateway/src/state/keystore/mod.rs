@@ -3,6 +3,7 @@
 //! ```text
 //! STATE/                  mode 0700
 //!   lock                  held while an engine runs
+//!   salt                  what keys and names are derived with, once there is a passphrase; see `vault`
 //!   lines/20417.json      mode 0600 from its first byte; see `vault` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
 //!   pending/3f..a1.done   the number that an activation brought, in case it is repeated
@@ -16,12 +17,17 @@
 //!   restored              exists after a restore, until the ring keys are renewed; see [`crate::state::backup`]
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //!   *.1.damaged           a file that could not be read and was set aside; see `damaged`
+//!   phones-ca.json        the authority of the certificate that phones see, with its key
+//!   phones-ca.pem         the authority's certificate, for phones; public, also under a passphrase
+//!   book/                 the copy of the phone book ([`crate::net::book`])
 //! ```
-//! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
-//! of the phone book is in the same folder and is no secret ([`crate::net::book`]).
+//! With a passphrase every file but `salt`, `phones-ca.pem` and the locks, which are empty, is encrypted (Argon2id, ChaCha20-Poly1305), and
+//! the names in `lines`, `pending`, `evidence` and `book` are keyed. Times and sizes of files stay visible.
 
 mod contacts;
 pub(in crate::state) mod damaged;
+mod earlier;
+mod error;
 mod evidence;
 pub(in crate::state) mod file;
 mod line;
@@ -39,6 +45,7 @@ use zeroize::Zeroizing;
 pub use contacts::ContactsFile;
 pub(crate) use contacts::FileIdentity;
 pub use damaged::{DamagedFile, damaged_files};
+pub use error::KeystoreError;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
@@ -47,111 +54,25 @@ pub use saved_state::SavedStateFile;
 pub use turn_memory::TurnMemoryFile;
 use vault::Vault;
 
+use crate::state::folder::StateFolder;
 use crate::state::secret::Secret;
+
+/// The file of the running engine's page and its key.
+pub(crate) const PAGE_KEY: &str = "page-token";
 
 /// Lines of one engine: as many as a small office has phones, few enough that trying each of them on a ring stays cheap.
 pub const MOST_LINES: usize = 256;
 
+/// What phones trust and know of this engine, beside passwords: the authority, its certificate, the path of desk phones.
+const PHONES_SECRETS: [&str; 3] = ["phones-ca.json", "phones-ca.pem", "provisioning-path"];
+
 /// The file that marks a restored state.
 pub(in crate::state) const RESTORED: &str = "restored";
-
-/// Why the key store cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeystoreError {
-    /// A file or folder could not be read or written.
-    #[error("cannot {act} {}: {kind}", path.display())]
-    Disk {
-        /// What was tried.
-        act: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        kind: std::io::ErrorKind,
-    },
-    /// Other users of this machine can read or replace keys.
-    #[error("{} is open to other users of this machine", path.display())]
-    TooOpen {
-        /// The file or folder.
-        path: PathBuf,
-    },
-    /// Another engine runs on the same state.
-    #[error("another ringfence is using {}", path.display())]
-    InUse {
-        /// The state folder.
-        path: PathBuf,
-    },
-    /// Not a file of ours, or damaged.
-    #[error("{} is damaged", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Written by a later version.
-    #[error("{} has a format that this version does not know", path.display())]
-    NewerFormat {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is encrypted and no passphrase was given.
-    #[error("{} is encrypted and no passphrase was given", path.display())]
-    PassphraseNeeded {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The passphrase does not open the file (or the file was altered on purpose).
-    #[error("the passphrase does not open {}", path.display())]
-    WrongPassphrase {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A passphrase was given but there are lines without one.
-    #[error("{} is not encrypted although a passphrase was given", path.display())]
-    NotEncrypted {
-        /// The file.
-        path: PathBuf,
-    },
-    /// More lines than an engine serves.
-    #[error("{} holds more than {MOST_LINES} lines", path.display())]
-    TooManyLines {
-        /// The folder.
-        path: PathBuf,
-    },
-}
-
-impl KeystoreError {
-    /// What failed and why without naming a file, which may show a number or a user: for the log.
-    #[must_use]
-    pub fn unnamed(&self) -> String {
-        match self {
-            Self::Disk { act, kind, .. } => format!("cannot {act} the state folder: {kind}"),
-            Self::Malformed { .. } => "a file of the state folder is damaged".to_owned(),
-            _ => "the state folder cannot be used".to_owned(),
-        }
-    }
-
-    /// What the person can do.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Disk { .. } => "check that the folder exists, belongs to this user and has room, or choose another with --state".to_owned(),
-            Self::TooOpen { .. } => "take the rights of others from it: chmod go-rwx".to_owned(),
-            Self::InUse { .. } => "stop it first, or choose another folder with --state".to_owned(),
-            Self::Malformed { path } => damaged::remedy(path).to_owned(),
-            Self::NewerFormat { .. } => "update ringfence".to_owned(),
-            Self::PassphraseNeeded { .. } => "set RINGFENCE_PASSPHRASE, or start from a terminal to be asked".to_owned(),
-            Self::WrongPassphrase { .. } => "check RINGFENCE_PASSPHRASE; it is the one that was given to `ringfence activate`".to_owned(),
-            Self::NotEncrypted { .. } => "unset RINGFENCE_PASSPHRASE; lines with and without a passphrase cannot share a folder".to_owned(),
-            Self::TooManyLines { .. } => "spread the lines over several engines, each with its own --state".to_owned(),
-        }
-    }
-}
 
 /// The open key store. While it lives, no other engine can open it.
 #[derive(Debug)]
 pub struct Keystore {
-    folder: PathBuf,
-    vault: Vault,
+    state: StateFolder,
     _lock: File,
 }
 
@@ -162,25 +83,25 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`]: another engine has it, others can read it, the disk refuses.
     pub fn open(folder: &Path, passphrase: Option<Secret>) -> Result<Self, KeystoreError> {
-        Self::open_with(folder, Vault::new(passphrase))
+        Self::of(StateFolder::open(folder, passphrase))
     }
 
-    fn open_with(folder: &Path, vault: Vault) -> Result<Self, KeystoreError> {
-        file::make_state_folder(folder)?;
-        let lock = file::lock(folder)?;
-        make_folder(&folder.join("lines"))?;
-        make_folder(&folder.join("pending"))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            vault,
-            _lock: lock,
-        })
+    /// As [`Self::open`], of a folder that has its passphrase.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(state: StateFolder) -> Result<Self, KeystoreError> {
+        file::make_state_folder(&state)?;
+        let lock = file::lock(&state)?;
+        make_folder(&state.join("lines"))?;
+        make_folder(&state.join("pending"))?;
+        Ok(Self { state, _lock: lock })
     }
 
     /// The state folder.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn state(&self) -> &StateFolder {
+        &self.state
     }
 
     /// Whether any line is encrypted, so that a passphrase must be asked for.
@@ -202,46 +123,77 @@ impl Keystore {
     /// # Errors
     /// As [`Self::lines`].
     pub fn look(folder: &Path, passphrase: Option<Secret>) -> Result<Vec<LineFile>, KeystoreError> {
-        read_lines(folder, &mut Vault::new(passphrase))
+        once(folder, read_lines(&StateFolder::open(folder, passphrase))?)
     }
 
     /// The contacts beside these lines, under the same passphrase.
     #[must_use]
     pub fn contacts(&self) -> ContactsFile {
-        ContactsFile::new(&self.folder, self.vault.again())
+        ContactsFile::new(&self.state, self.vault().clone())
     }
 
     /// The saved state beside these lines, under the same passphrase.
     #[must_use]
     pub fn saved_state(&self) -> SavedStateFile {
-        SavedStateFile::new(&self.folder, self.vault.again())
+        SavedStateFile::new(&self.state, self.vault().clone())
     }
 
     /// What a restart must know, beside these lines, under the same passphrase.
     #[must_use]
     pub fn restart(&self) -> RestartFile {
-        RestartFile::new(&self.folder, self.vault.again())
+        RestartFile::new(&self.state, self.vault().clone())
     }
 
     /// What is remembered of TURN servers, beside these lines, under the same passphrase.
     #[must_use]
     pub fn turn_memory(&self) -> TurnMemoryFile {
-        TurnMemoryFile::new(&self.folder, self.vault.again())
+        TurnMemoryFile::new(&self.state, self.vault().clone())
     }
 
-    /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.
+    /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key; and what an earlier
+    /// version left readable is sealed then.
     ///
     /// # Errors
     /// [`KeystoreError`] naming the first file that cannot be used: an engine that silently serves fewer lines than it has would
     /// look like calls that never come.
     pub fn lines(&mut self) -> Result<Vec<LineFile>, KeystoreError> {
-        read_lines(&self.folder, &mut self.vault)
+        let found = read_lines(&self.state)?;
+        if self.state.is_sealed() && !found.is_empty() {
+            for (path, line) in &found {
+                let own = line_path(&self.state, line.number)?;
+                if *path != own {
+                    self.save(line)?;
+                    file::remove(path)?;
+                }
+            }
+            earlier::seal(&self.state)?;
+        }
+        once(&self.state, found)
     }
 
     /// Whether this state came out of a backup and its ring keys may be older than those that the phone book lists.
     #[must_use]
     pub fn is_restored(&self) -> bool {
-        self.folder.join(RESTORED).exists()
+        self.state.join(RESTORED).exists()
+    }
+
+    /// Has the engine renew the ring keys at its next start, as after a restore.
+    ///
+    /// # Errors
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn mark_restored(&mut self) -> Result<(), KeystoreError> {
+        write_private(&self.state.join(RESTORED), b"")
+    }
+
+    /// Removes the phones' authority and the secret path of desk phones; the engine makes new ones at its next start.
+    ///
+    /// # Errors
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn forget_phones_secrets(&mut self) -> Result<(), KeystoreError> {
+        let paths = PHONES_SECRETS.map(|name| self.state.join(name)).into_iter();
+        paths
+            .filter(|path| path.exists())
+            .try_for_each(|path| file::remove(&path))
     }
 
     /// The ring keys were renewed after a restore.
@@ -249,7 +201,7 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn settle_restored(&mut self) -> Result<(), KeystoreError> {
-        file::remove(&self.folder.join(RESTORED))
+        file::remove(&self.state.join(RESTORED))
     }
 
     /// Writes a line, replacing an older state of it. Either the old or the new file is there, whatever happens meanwhile.
@@ -257,8 +209,8 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreError> {
-        let path = self.line_path(line.number);
-        write_private(&path, &self.vault.seal(&path, &line.to_json())?)
+        let path = line_path(&self.state, line.number)?;
+        write_private(&path, &self.vault().seal(&path, &line.to_json())?)
     }
 
     /// Removes a line whose number was given up. Its keys are gone then.
@@ -266,8 +218,7 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn remove(&mut self, number: u32) -> Result<(), KeystoreError> {
-        let path = self.line_path(number);
-        file::remove(&path)
+        file::remove(&line_path(&self.state, number)?)
     }
 
     /// Keeps the identity of an activation before it is sent, so that the keys are not lost when the answer is. `name` tells
@@ -276,8 +227,8 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn keep_pending(&mut self, name: &[u8], identity: &[u8]) -> Result<(), KeystoreError> {
-        let path = self.pending_path(name);
-        write_private(&path, &self.vault.seal(&path, identity)?)
+        let path = self.pending_path(name)?;
+        write_private(&path, &self.vault().seal(&path, identity)?)
     }
 
     /// The identity of an earlier attempt at the same activation.
@@ -285,11 +236,11 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when there is one and it cannot be read.
     pub fn pending(&mut self, name: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, KeystoreError> {
-        let path = self.pending_path(name);
+        let path = self.pending_path(name)?;
         if !path.exists() {
             return Ok(None);
         }
-        self.vault.open(&path, &read_private(&path)?).map(Some)
+        self.vault().open(&path, &read_private(&path)?).map(Some)
     }
 
     /// Forgets a pending identity, once its line is saved.
@@ -297,7 +248,7 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn forget_pending(&mut self, name: &[u8]) -> Result<(), KeystoreError> {
-        file::remove(&self.pending_path(name))
+        file::remove(&self.pending_path(name)?)
     }
 
     /// Remembers which number an activation brought.
@@ -305,8 +256,8 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn mark_redeemed(&mut self, name: &[u8], number: u32) -> Result<(), KeystoreError> {
-        let path = self.pending_path(name).with_extension("done");
-        write_private(&path, &self.vault.seal(&path, &number.to_be_bytes())?)
+        let path = self.pending_path(name)?.with_extension("done");
+        write_private(&path, &self.vault().seal(&path, &number.to_be_bytes())?)
     }
 
     /// The number that the same activation brought earlier.
@@ -314,49 +265,64 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when it was remembered and cannot be read.
     pub fn redeemed(&mut self, name: &[u8]) -> Result<Option<u32>, KeystoreError> {
-        let path = self.pending_path(name).with_extension("done");
+        let path = self.pending_path(name)?.with_extension("done");
         if !path.exists() {
             return Ok(None);
         }
-        let body = self.vault.open(&path, &read_private(&path)?)?;
+        let body = self.vault().open(&path, &read_private(&path)?)?;
         let number = body.as_slice().try_into().map(u32::from_be_bytes);
         number
             .map(Some)
             .map_err(|_| KeystoreError::Malformed { path })
     }
 
-    fn line_path(&self, number: u32) -> PathBuf {
-        line_path(&self.folder, number)
+    fn vault(&self) -> &Vault {
+        self.state.vault()
     }
 
-    fn pending_path(&self, name: &[u8]) -> PathBuf {
-        self.folder
-            .join("pending")
-            .join(format!("{}.json", hex::encode(name)))
+    fn pending_path(&self, name: &[u8]) -> Result<PathBuf, KeystoreError> {
+        let name = self.state.name("pending", &hex::encode(name))?;
+        Ok(self.state.join("pending").join(format!("{name}.json")))
     }
 }
 
-fn line_path(state: &Path, number: u32) -> PathBuf {
-    state.join("lines").join(format!("{number}.json"))
+/// The file of a line.
+pub(crate) fn line_path(state: &StateFolder, number: u32) -> Result<PathBuf, KeystoreError> {
+    let name = state.name("lines", &number.to_string())?;
+    Ok(state.join("lines").join(format!("{name}.json")))
 }
 
-fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, KeystoreError> {
+/// The lines and their files, by number. Under a passphrase the container is bound to the file's name, so that any name is right: an
+/// earlier version named files by their numbers. A line whose file was being renamed is there twice, with the same content.
+fn read_lines(state: &StateFolder) -> Result<Vec<(PathBuf, LineFile)>, KeystoreError> {
     let folder = state.join("lines");
     let paths = file::list(&folder)?;
-    if paths.len() > MOST_LINES {
+    if paths.len() > 2 * MOST_LINES {
         return Err(KeystoreError::TooManyLines { path: folder });
     }
     let mut lines = Vec::with_capacity(paths.len());
     for path in paths {
-        let body = vault.open(&path, &read_private(&path)?)?;
+        let body = state.vault().open(&path, &read_private(&path)?)?;
         let line = LineFile::from_json(&body)
             .ok_or_else(|| KeystoreError::Malformed { path: path.clone() })?;
-        if path != line_path(state, line.number) {
+        if !state.is_sealed() && path != line_path(state, line.number)? {
             return Err(KeystoreError::Malformed { path });
         }
-        lines.push(line);
+        lines.push((path, line));
     }
-    lines.sort_by_key(|line| line.number);
+    lines.sort_by_key(|(_, line)| line.number);
+    Ok(lines)
+}
+
+/// The lines without their files, each once.
+fn once(state: &Path, found: Vec<(PathBuf, LineFile)>) -> Result<Vec<LineFile>, KeystoreError> {
+    let mut lines: Vec<LineFile> = found.into_iter().map(|(_, line)| line).collect();
+    lines.dedup_by_key(|line| line.number);
+    if lines.len() > MOST_LINES {
+        return Err(KeystoreError::TooManyLines {
+            path: state.join("lines"),
+        });
+    }
     Ok(lines)
 }
 
@@ -367,10 +333,8 @@ mod tests {
     use super::*;
 
     fn store(folder: &Path, passphrase: Option<&str>) -> Result<Keystore, KeystoreError> {
-        Keystore::open_with(
-            folder,
-            Vault::quick(passphrase.map(|text| Secret::new(text.to_owned()))),
-        )
+        let passphrase = passphrase.map(|text| Secret::new(text.to_owned()));
+        Keystore::of(StateFolder::with(folder, Vault::quick(folder, passphrase)))
     }
 
     fn line(number: u32) -> LineFile {
@@ -436,11 +400,13 @@ mod tests {
     }
 
     #[test]
-    fn with_a_passphrase_nothing_but_the_number_can_be_read() {
+    fn with_a_passphrase_neither_content_nor_name_of_a_lines_file_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         saved(folder.path(), Some("correct horse"));
         for path in every_file(folder.path()) {
-            let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            let name = path.strip_prefix(folder.path()).unwrap();
+            let text = format!("{} {}", String::from_utf8_lossy(&bytes), name.display());
             for word in ["swordfish", "book.example", "Desk", "20001"] {
                 assert!(!text.contains(word), "{word} in {}", path.display());
             }
@@ -451,7 +417,7 @@ mod tests {
     fn a_wrong_missing_or_needless_passphrase_is_told_apart() {
         let folder = tempfile::tempdir().unwrap();
         saved(folder.path(), Some("correct horse"));
-        let path = folder.path().join("lines/20001.json");
+        let path = file::list(&folder.path().join("lines")).unwrap().remove(0);
         assert!(Keystore::is_encrypted(folder.path()).unwrap());
         let lines = |passphrase| {
             store(folder.path(), passphrase)

@@ -125,7 +125,7 @@ impl RestartFile {
         if !self.path.exists() {
             return Ok(RestartState::default());
         }
-        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &self.vault)?;
         stored.read().ok_or_else(|| KeystoreError::Malformed {
             path: self.path.clone(),
         })
@@ -136,7 +136,7 @@ impl RestartFile {
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
     pub fn write(&mut self, state: &RestartState) -> Result<(), KeystoreError> {
-        write_stored(&self.path, &Stored::of(state), &mut self.vault)
+        write_stored(&self.path, &Stored::of(state), &self.vault)
     }
 }
 
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_restart_state_comes_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = RestartFile::new(folder.path(), Vault::new(None));
+        let mut file = RestartFile::new(folder.path(), Vault::new(folder.path(), None));
         assert_eq!(file.read(), Ok(RestartState::default()));
         file.write(&state()).unwrap();
         assert_eq!(file.read(), Ok(state()));
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_half_written_is_removed_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = RestartFile::new(folder.path(), Vault::new(None));
+        let mut file = RestartFile::new(folder.path(), Vault::new(folder.path(), None));
         file.write(&state()).unwrap();
         std::fs::write(folder.path().join("restart.json.0a1b.new"), "half").unwrap();
         std::fs::write(folder.path().join("ledger.json"), "another's").unwrap();
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn with_a_passphrase_neither_phones_nor_calls_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = || Vault::quick(Some(Secret::new("open sesame".to_owned())));
+        let vault = || Vault::quick(folder.path(), Some(Secret::new("open sesame".to_owned())));
         RestartFile::new(folder.path(), vault())
             .write(&state())
             .unwrap();
@@ -360,7 +360,7 @@ mod tests {
     fn a_file_of_any_other_bytes_is_an_error_and_no_panic() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let mut file = RestartFile::new(folder.path(), Vault::new(None));
+        let mut file = RestartFile::new(folder.path(), Vault::new(folder.path(), None));
         file.write(&state()).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for at in (0..whole.len()).step_by(7) {

@@ -102,7 +102,7 @@ impl SavedStateFile {
     /// The saved state in this state folder.
     #[must_use]
     pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
-        Self::new(state, Vault::new(passphrase))
+        Self::new(state, Vault::new(state, passphrase))
     }
 
     pub(super) fn new(state: &Path, vault: Vault) -> Self {
@@ -120,7 +120,7 @@ impl SavedStateFile {
         if !self.path.exists() {
             return Ok(SavedState::default());
         }
-        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &self.vault)?;
         stored.read().ok_or_else(|| KeystoreError::Malformed {
             path: self.path.clone(),
         })
@@ -140,7 +140,7 @@ impl SavedStateFile {
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
     pub fn write(&mut self, saved_state: &SavedState) -> Result<(), KeystoreError> {
-        write_stored(&self.path, &Stored::of(saved_state), &mut self.vault)
+        write_stored(&self.path, &Stored::of(saved_state), &self.vault)
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn with_a_passphrase_neither_texts_nor_numbers_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = || Vault::quick(Some(Secret::new("open sesame".to_owned())));
+        let vault = || Vault::quick(folder.path(), Some(Secret::new("open sesame".to_owned())));
         SavedStateFile::new(folder.path(), vault())
             .write(&saved_state())
             .unwrap();

@@ -21,7 +21,7 @@ pub(super) trait Versioned {
 pub(super) fn read_stored<T: DeserializeOwned + Versioned>(
     path: &Path,
     most: u64,
-    vault: &mut Vault,
+    vault: &Vault,
 ) -> Result<T, KeystoreError> {
     let sealed = file::read_private_up_to(path, most)?;
     let json = vault.open(path, &sealed)?;
@@ -40,7 +40,7 @@ pub(super) fn read_stored<T: DeserializeOwned + Versioned>(
 pub(super) fn write_stored(
     path: &Path,
     stored: &impl Serialize,
-    vault: &mut Vault,
+    vault: &Vault,
 ) -> Result<(), KeystoreError> {
     let json = serde_json::to_vec(stored).expect("texts and numbers always become JSON");
     file::write_private(path, &vault.seal(path, &Zeroizing::new(json))?)

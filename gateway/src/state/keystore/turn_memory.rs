@@ -74,7 +74,7 @@ impl TurnMemoryFile {
         if !self.path.exists() {
             return TurnMemory::default();
         }
-        let stored = read_stored(&self.path, MOST_BYTES, &mut self.vault);
+        let stored = read_stored(&self.path, MOST_BYTES, &self.vault);
         match stored.map(Stored::read) {
             Ok(Some(memory)) => return memory,
             Ok(None) => tracing::warn!("the file of TURN logins holds too many, and is replaced"),
@@ -103,7 +103,7 @@ impl TurnMemoryFile {
             order: memory.order.clone(),
             logins: logins.collect(),
         };
-        write_stored(&self.path, &stored, &mut self.vault)
+        write_stored(&self.path, &stored, &self.vault)
     }
 }
 
@@ -155,7 +155,12 @@ mod tests {
     fn what_is_remembered_comes_back_and_is_sealed_under_a_passphrase() {
         for passphrase in [None, Some(Secret::new("open sesame".to_owned()))] {
             let folder = tempfile::tempdir().unwrap();
-            let file = || TurnMemoryFile::new(folder.path(), Vault::quick(passphrase.clone()));
+            let file = || {
+                TurnMemoryFile::new(
+                    folder.path(),
+                    Vault::quick(folder.path(), passphrase.clone()),
+                )
+            };
             assert_eq!(file().read(), TurnMemory::default());
             file().write(&memory()).unwrap();
             assert_eq!(file().read(), memory());
@@ -171,7 +176,7 @@ mod tests {
     fn a_damaged_file_is_no_reason_not_to_start_and_the_next_change_replaces_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let mut file = TurnMemoryFile::new(folder.path(), Vault::new(None));
+        let mut file = TurnMemoryFile::new(folder.path(), Vault::quick(folder.path(), None));
         file.write(&memory()).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for at in (0..whole.len()).step_by(7) {

@@ -1,26 +1,37 @@
 //! The container of every file: JSON that says its format and how its body is protected.
 //!
 //! With a passphrase the body is ChaCha20-Poly1305 (RFC 8439) under a key from Argon2id (RFC 9106, second recommended option: 64 MiB,
-//! 3 passes, here with 1 lane). All files of a folder share one salt, so that many lines cost one derivation; every write draws a
-//! fresh nonce. The format's name and the file's name are authenticated with the body, so that files cannot trade places.
+//! 3 passes, here with 1 lane). All files of a folder share the salt in its file `salt`, so that many lines cost one derivation; every
+//! write draws a fresh nonce. The format's name and the file's name are authenticated with the body, so that files cannot trade places.
+//!
+//! A file names the terms of its derivation, and is read before they are authenticated. Terms other than this program's are refused: weaker
+//! ones would let an attacker who can write one file have the passphrase tried cheaply, stronger ones take all memory or hours.
+//!
+//! Names of files that would tell something (a number, the hash of an activation code) are HMAC-SHA-256 (RFC 2104) under a key of their
+//! own from the same derivation.
 //!
 //! A checksum over all of it, which has no key, tells damage from a wrong passphrase, and finds it where there is none. It protects
 //! from no one who writes the file on purpose. Files of earlier versions have none and are read.
 
-use std::path::Path;
+mod container;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use hmac::{Hmac, KeyInit as _, Mac};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::KeystoreError;
+use super::{KeystoreError, file};
 use crate::state::secret::Secret;
+use container::{Container, Kdf, Protection, read};
+pub(in crate::state) use container::{is_container, is_encrypted};
 
 const FORMAT: &str = "ringfence-line-1";
 /// The same for a backup, so that neither is ever taken for the other.
@@ -30,82 +41,31 @@ const NONCE: usize = 12;
 /// 64 MiB, in KiB.
 const MEMORY: u32 = 64 * 1024;
 const PASSES: u32 = 3;
-/// What a file may ask for at most: a hostile one must not take all memory or hours.
-const MOST_MEMORY: u32 = 1024 * 1024;
-const MOST_PASSES: u32 = 32;
+/// The file of the salt in a state folder. It is no secret; without it another one is drawn, and the files name their own.
+const SALT_FILE: &str = "salt";
+/// Keys that are kept: one, but for a folder of an earlier version, whose files had a salt each. The oldest one is forgotten.
+const MOST_KEYS: usize = 8;
+/// Bytes of a keyed name: as long as no two files of a folder will ever share.
+const NAME: usize = 16;
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Container {
-    format: String,
-    protection: Protection,
-    body: String,
-    /// SHA-256 in hexadecimal; see [`Container::sum`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checksum: Option<String>,
-}
-
-impl Container {
-    fn new(format: &str, protection: Protection, body: &[u8]) -> Self {
-        let mut container = Self {
-            format: format.to_owned(),
-            protection,
-            body: STANDARD.encode(body),
-            checksum: None,
-        };
-        container.checksum = Some(container.sum(format));
-        container
-    }
-
-    /// The checksum over format, protection and body, as a JSON list.
-    fn sum(&self, format: &str) -> String {
-        let fields = serde_json::to_vec(&(format, &self.protection, &self.body));
-        let fields = Zeroizing::new(fields.expect("texts and numbers always become JSON"));
-        hex::encode(Sha256::digest(&*fields))
-    }
-
-    /// Whether the checksum, if there is one, fits the content under this format.
-    fn is_whole(&self, format: &str) -> bool {
-        let sum = self.checksum.as_ref();
-        sum.is_none_or(|sum| *sum == self.sum(format))
-    }
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-enum Protection {
-    None,
-    Passphrase {
-        kdf: Kdf,
-        memory_kib: u32,
-        passes: u32,
-        salt: String,
-        nonce: String,
-    },
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kdf {
-    Argon2id,
-}
-
-/// What a key is derived with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Terms {
-    memory_kib: u32,
-    passes: u32,
-    salt: [u8; SALT],
-}
-
-/// Seals and opens bodies under one passphrase, or none.
-#[derive(Debug)]
+/// Seals and opens bodies under one passphrase, or none. Clones share the derived keys.
+#[derive(Clone, Debug)]
 pub(in crate::state) struct Vault {
     format: &'static str,
     passphrase: Option<Secret>,
     memory_kib: u32,
     passes: u32,
-    derived: Option<(Terms, Key)>,
+    /// Where the salt is; a backup draws its own.
+    salt_file: Option<PathBuf>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What was derived so far.
+#[derive(Debug, Default)]
+struct Known {
+    /// The salt under which files are written.
+    salt: Option<[u8; SALT]>,
+    keys: Vec<([u8; SALT], Key)>,
     /// The passphrase has opened a file, so it is the right one.
     has_opened: bool,
 }
@@ -119,51 +79,77 @@ impl std::fmt::Debug for Key {
 }
 
 impl Vault {
-    pub(in crate::state) fn new(passphrase: Option<Secret>) -> Self {
-        let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
+    /// For the files of a state folder.
+    pub(in crate::state) fn new(state: &Path, passphrase: Option<Secret>) -> Self {
         Self {
-            format: FORMAT,
-            passphrase,
-            memory_kib: MEMORY,
-            passes: PASSES,
-            derived: None,
-            has_opened: false,
+            salt_file: Some(state.join(SALT_FILE)),
+            ..Self::unsalted(FORMAT, passphrase)
         }
     }
 
     /// Seals and opens backups.
     pub(in crate::state) fn of_backups(passphrase: Secret) -> Self {
-        Self {
-            format: BACKUP,
-            ..Self::new(Some(passphrase))
-        }
+        Self::unsalted(BACKUP, Some(passphrase))
     }
 
-    /// Another one under the same passphrase. It derives its key itself.
-    pub(in crate::state) fn again(&self) -> Self {
+    fn unsalted(format: &'static str, passphrase: Option<Secret>) -> Self {
         Self {
-            format: self.format,
-            passphrase: self.passphrase.clone(),
-            memory_kib: self.memory_kib,
-            passes: self.passes,
-            derived: None,
-            has_opened: self.has_opened,
+            format,
+            passphrase: passphrase.filter(|passphrase| !passphrase.is_empty()),
+            memory_kib: MEMORY,
+            passes: PASSES,
+            salt_file: None,
+            known: Arc::default(),
         }
     }
 
     /// The cheapest derivation there is.
     #[cfg(test)]
-    pub(in crate::state) fn quick(passphrase: Option<Secret>) -> Self {
+    pub(in crate::state) fn quick(state: &Path, passphrase: Option<Secret>) -> Self {
         Self {
             memory_kib: 8,
             passes: 1,
-            ..Self::new(passphrase)
+            ..Self::new(state, passphrase)
         }
+    }
+
+    /// The same, of backups.
+    #[cfg(test)]
+    pub(in crate::state) fn quick_of_backups(passphrase: Secret) -> Self {
+        Self {
+            memory_kib: 8,
+            passes: 1,
+            ..Self::of_backups(passphrase)
+        }
+    }
+
+    /// Whether there is a passphrase.
+    pub(in crate::state) fn is_sealing(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
+    /// A file name that tells nothing of `text` without the passphrase; `kind` separates the folders.
+    pub(in crate::state) fn name(&self, kind: &str, text: &[u8]) -> Result<String, KeystoreError> {
+        let path = Path::new(kind);
+        let salt = self.own_salt()?;
+        let mut known = self.known();
+        let key = self.key(&mut known, path, salt)?;
+        let mac = |key: &[u8], parts: &[&[u8]]| {
+            let mut mac =
+                Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+            for part in parts {
+                mac.update(part);
+            }
+            mac.finalize().into_bytes()
+        };
+        let names = Zeroizing::new(mac(&*key.0, &[b"ringfence file names"]).to_vec());
+        let full = mac(&names, &[kind.as_bytes(), b"\0", text]);
+        Ok(hex::encode(full.get(..NAME).unwrap_or_default()))
     }
 
     /// The file's bytes for `body`.
     pub(in crate::state) fn seal(
-        &mut self,
+        &self,
         path: &Path,
         body: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
@@ -177,23 +163,12 @@ impl Vault {
         Ok(Zeroizing::new(json))
     }
 
-    fn encrypt(&mut self, path: &Path, body: &[u8]) -> Result<Container, KeystoreError> {
-        let terms = self.derived.as_ref().map_or_else(
-            || {
-                let mut salt = [0; SALT];
-                rand::rng().fill_bytes(&mut salt);
-                Terms {
-                    memory_kib: self.memory_kib,
-                    passes: self.passes,
-                    salt,
-                }
-            },
-            |(terms, _)| *terms,
-        );
+    fn encrypt(&self, path: &Path, body: &[u8]) -> Result<Container, KeystoreError> {
+        let salt = self.own_salt()?;
         let mut nonce = [0; NONCE];
         rand::rng().fill_bytes(&mut nonce);
         let label = label(self.format, path);
-        let sealed = self.cipher(path, terms)?.encrypt(
+        let sealed = self.cipher(path, salt)?.encrypt(
             &Nonce::from(nonce),
             Payload {
                 msg: body,
@@ -205,9 +180,9 @@ impl Vault {
         })?;
         let protection = Protection::Passphrase {
             kdf: Kdf::Argon2id,
-            memory_kib: terms.memory_kib,
-            passes: terms.passes,
-            salt: STANDARD.encode(terms.salt),
+            memory_kib: self.memory_kib,
+            passes: self.passes,
+            salt: STANDARD.encode(salt),
             nonce: STANDARD.encode(nonce),
         };
         Ok(Container::new(self.format, protection, &sealed))
@@ -215,7 +190,7 @@ impl Vault {
 
     /// The body in a file's bytes.
     pub(in crate::state) fn open(
-        &mut self,
+        &self,
         path: &Path,
         json: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
@@ -239,20 +214,15 @@ impl Vault {
                 }),
             };
         };
-        if memory_kib > MOST_MEMORY || passes > MOST_PASSES {
-            return Err(malformed());
+        if (memory_kib, passes) != (self.memory_kib, self.passes) {
+            return Err(KeystoreError::OtherDerivation {
+                path: path.to_owned(),
+            });
         }
         let salt = bytes(&salt).ok_or_else(malformed)?;
         let nonce: [u8; NONCE] = bytes(&nonce).ok_or_else(malformed)?;
         let label = label(self.format, path);
-        let cipher = self.cipher(
-            path,
-            Terms {
-                memory_kib,
-                passes,
-                salt,
-            },
-        )?;
+        let cipher = self.cipher(path, salt)?;
         let opened = cipher.decrypt(
             &Nonce::from(nonce),
             Payload {
@@ -262,43 +232,82 @@ impl Vault {
         );
         match opened {
             Ok(body) => {
-                self.has_opened = true;
+                self.known().has_opened = true;
                 Ok(Zeroizing::new(body))
             }
             // A file of an earlier version, whose damage only the right passphrase shows.
-            Err(_) if self.has_opened && container.checksum.is_none() => Err(malformed()),
+            Err(_) if self.known().has_opened && container.checksum.is_none() => Err(malformed()),
             Err(_) => Err(KeystoreError::WrongPassphrase {
                 path: path.to_owned(),
             }),
         }
     }
 
-    fn cipher(&mut self, path: &Path, terms: Terms) -> Result<ChaCha20Poly1305, KeystoreError> {
-        let Some(passphrase) = &self.passphrase else {
-            return Err(KeystoreError::PassphraseNeeded {
-                path: path.to_owned(),
-            });
-        };
-        let (_, key) = match self.derived.take().filter(|(known, _)| *known == terms) {
-            Some(derived) => self.derived.insert(derived),
-            None => {
-                let key = derive(passphrase, terms).ok_or_else(|| KeystoreError::Malformed {
-                    path: path.to_owned(),
-                })?;
-                self.derived.insert((terms, key))
-            }
-        };
+    fn cipher(&self, path: &Path, salt: [u8; SALT]) -> Result<ChaCha20Poly1305, KeystoreError> {
+        let mut known = self.known();
+        let key = self.key(&mut known, path, salt)?;
         Ok(ChaCha20Poly1305::new((&*key.0).into()))
     }
-}
 
-fn derive(passphrase: &Secret, terms: Terms) -> Option<Key> {
-    let params = Params::new(terms.memory_kib, terms.passes, 1, Some(32)).ok()?;
-    let mut key = Zeroizing::new([0; 32]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.expose().as_bytes(), &terms.salt, &mut *key)
-        .ok()?;
-    Some(Key(key))
+    /// The key for a salt, derived if need be. `path` is for the error.
+    fn key<'a>(
+        &self,
+        known: &'a mut Known,
+        path: &Path,
+        salt: [u8; SALT],
+    ) -> Result<&'a Key, KeystoreError> {
+        let at = known.keys.iter().position(|(known, _)| *known == salt);
+        let at = match (at, &self.passphrase) {
+            (Some(at), _) => at,
+            (None, None) => {
+                return Err(KeystoreError::PassphraseNeeded {
+                    path: path.to_owned(),
+                });
+            }
+            (None, Some(passphrase)) => {
+                let key = self.derive(passphrase, salt);
+                let key = key.ok_or_else(|| KeystoreError::Malformed {
+                    path: path.to_owned(),
+                })?;
+                if known.keys.len() >= MOST_KEYS {
+                    known.keys.remove(0);
+                }
+                known.keys.push((salt, key));
+                known.keys.len() - 1
+            }
+        };
+        let (_, key) = known.keys.get(at).expect("found or pushed just now");
+        Ok(key)
+    }
+
+    fn derive(&self, passphrase: &Secret, salt: [u8; SALT]) -> Option<Key> {
+        let params = Params::new(self.memory_kib, self.passes, 1, Some(32)).ok()?;
+        let mut key = Zeroizing::new([0; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.expose().as_bytes(), &salt, &mut *key)
+            .ok()?;
+        Some(Key(key))
+    }
+
+    /// The salt of what is written: that of the folder, drawn at the first use.
+    fn own_salt(&self) -> Result<[u8; SALT], KeystoreError> {
+        if let Some(salt) = self.known().salt {
+            return Ok(salt);
+        }
+        let mut fresh = [0; SALT];
+        rand::rng().fill_bytes(&mut fresh);
+        let salt = match &self.salt_file {
+            Some(path) => file::create_or_read(path, fresh)?,
+            None => fresh,
+        };
+        self.known().salt = Some(salt);
+        Ok(salt)
+    }
+
+    /// Every change of it is one assignment, so that it is whole even after a panic.
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Format and file name: what the body may not be separated from.
@@ -314,57 +323,23 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 
-fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreError> {
-    /// Only the format: a later one may have other fields.
-    #[derive(Deserialize)]
-    struct Named {
-        format: String,
-    }
-    let malformed = || KeystoreError::Malformed {
-        path: path.to_owned(),
-    };
-    let named: Named = serde_json::from_slice(json).map_err(|_| malformed())?;
-    let container: Option<Container> = serde_json::from_slice(json).ok();
-    let container = container.filter(|container| container.is_whole(format));
-    if named.format == format {
-        return container.ok_or_else(malformed);
-    }
-    // With a checksum that fits this version's name, the name itself is what was damaged.
-    let is_ours = container.is_some_and(|container| container.checksum.is_some());
-    if is_ours || !is_later(&named.format, format) {
-        return Err(malformed());
-    }
-    Err(KeystoreError::NewerFormat {
-        path: path.to_owned(),
-    })
-}
-
-/// Whether a name differs from that of this version by a higher number at its end.
-fn is_later(named: &str, format: &str) -> bool {
-    let parts = |name: &str| {
-        let (kind, version) = name.rsplit_once('-')?;
-        Some((kind.to_owned(), version.parse::<u32>().ok()?))
-    };
-    match (parts(named), parts(format)) {
-        (Some((theirs, later)), Some((ours, version))) => theirs == ours && later > version,
-        _ => false,
-    }
-}
-
-/// Whether a file needs a passphrase.
-pub(in crate::state) fn is_encrypted(path: &Path, json: &[u8]) -> Result<bool, KeystoreError> {
-    Ok(matches!(
-        read(FORMAT, path, json)?.protection,
-        Protection::Passphrase { .. }
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn vault() -> Vault {
-        Vault::quick(Some(Secret::new("correct horse".to_owned())))
+        quick(Some("correct horse"))
+    }
+
+    /// Without a folder: the salt is drawn, as for a backup.
+    fn quick(passphrase: Option<&str>) -> Vault {
+        Vault {
+            salt_file: None,
+            ..Vault::quick(
+                Path::new(""),
+                passphrase.map(|text| Secret::new(text.to_owned())),
+            )
+        }
     }
 
     fn path() -> &'static Path {
@@ -377,10 +352,9 @@ mod tests {
             path: path().to_owned(),
         };
         for passphrase in [None, Some("correct horse")] {
-            let secret = passphrase.map(|text| Secret::new(text.to_owned()));
-            let mut vault = Vault::quick(secret);
+            let vault = quick(passphrase);
             let sealed = vault.seal(path(), b"secret keys, and \"more\"").unwrap();
-            let mut assert_noticed = |bytes: &[u8], change: &str| match vault.open(path(), bytes) {
+            let assert_noticed = |bytes: &[u8], change: &str| match vault.open(path(), bytes) {
                 Ok(body) => assert_eq!(&**body, b"secret keys, and \"more\"", "{change}"),
                 Err(error) => assert_eq!(error, damaged, "{change}"),
             };
@@ -397,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_checksum_is_read_and_a_right_passphrase_shows_its_damage() {
-        let mut vault = vault();
+        let vault = vault();
         let sealed = vault.seal(path(), b"secret keys").unwrap();
         let mut container = read(FORMAT, path(), &sealed).unwrap();
         container.checksum = None;
@@ -407,17 +381,17 @@ mod tests {
         let bad = serde_json::to_vec(&container).unwrap();
         let path = path().to_owned();
         let damaged = KeystoreError::Malformed { path: path.clone() };
-        assert_eq!(vault.again().open(&path, &bad), Err(damaged));
-        let mut untried = self::vault();
+        assert_eq!(vault.clone().open(&path, &bad), Err(damaged));
+        let untried = self::vault();
         let wrong = KeystoreError::WrongPassphrase { path: path.clone() };
         assert_eq!(untried.open(&path, &bad), Err(wrong.clone()));
-        let mut other = Vault::quick(Some(Secret::new("battery".to_owned())));
+        let other = quick(Some("battery"));
         assert_eq!(other.open(&path, &sealed), Err(wrong));
     }
 
     #[test]
     fn every_changed_byte_of_the_body_is_noticed() {
-        let mut vault = vault();
+        let vault = vault();
         let sealed = vault.seal(path(), b"secret keys").unwrap();
         let container = read(FORMAT, path(), &sealed).unwrap();
         let body = STANDARD.decode(&container.body).unwrap();
@@ -437,7 +411,7 @@ mod tests {
 
     #[test]
     fn two_files_cannot_trade_places() {
-        let mut vault = vault();
+        let vault = vault();
         let sealed = vault.seal(path(), b"secret keys").unwrap();
         let other = Path::new("/state/lines/20002.json");
         assert!(vault.open(path(), &sealed).is_ok());
@@ -451,7 +425,7 @@ mod tests {
 
     #[test]
     fn no_nonce_is_used_twice_and_one_salt_serves_all_files() {
-        let mut vault = vault();
+        let vault = vault();
         let (a, b) = (
             vault.seal(path(), b"x").unwrap(),
             vault.seal(path(), b"x").unwrap(),
@@ -466,18 +440,56 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_asks_for_all_memory_is_refused() {
-        let mut vault = vault();
+    fn a_file_that_names_weaker_or_stronger_terms_than_the_programs_own_is_refused() {
+        let vault = Vault {
+            memory_kib: 16,
+            passes: 2,
+            ..vault()
+        };
         let sealed = vault.seal(path(), b"x").unwrap();
-        let text = String::from_utf8(sealed.to_vec())
-            .unwrap()
-            .replace("\"memory_kib\": 8", "\"memory_kib\": 4294967295");
-        assert_eq!(
-            vault.open(path(), text.as_bytes()),
-            Err(KeystoreError::Malformed {
-                path: path().to_owned()
-            })
-        );
+        assert!(vault.open(path(), &sealed).is_ok());
+        let container = || read(FORMAT, path(), &sealed).unwrap();
+        for (memory, rounds) in [(8, 2), (16, 1), (u32::MAX, 2), (16, u32::MAX), (0, 0)] {
+            let mut protection = container().protection;
+            if let Protection::Passphrase {
+                memory_kib, passes, ..
+            } = &mut protection
+            {
+                (*memory_kib, *passes) = (memory, rounds);
+            }
+            let body = STANDARD.decode(&container().body).unwrap();
+            let altered = serde_json::to_vec(&Container::new(FORMAT, protection, &body)).unwrap();
+            let refused = vault.open(path(), &altered).unwrap_err();
+            assert!(
+                matches!(refused, KeystoreError::OtherDerivation { .. }),
+                "{memory} {rounds}: {refused}"
+            );
+        }
+        let again = vault.seal(path(), b"y").unwrap();
+        let terms = read(FORMAT, path(), &again).unwrap().protection;
+        let Protection::Passphrase {
+            memory_kib, passes, ..
+        } = terms
+        else {
+            panic!("not sealed")
+        };
+        assert_eq!((memory_kib, passes), (16, 2));
+    }
+
+    #[test]
+    fn a_keyed_name_is_the_same_each_time_and_differs_by_text_kind_and_passphrase() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = |text: &str| Vault::quick(folder.path(), Some(Secret::new(text.to_owned())));
+        let name = |text: &str, kind: &str, what: &[u8]| vault(text).name(kind, what).unwrap();
+        let one = name("a", "lines", b"20001");
+        assert_eq!((one.len(), &one), (32, &name("a", "lines", b"20001")));
+        for other in [
+            name("b", "lines", b"20001"),
+            name("a", "pending", b"20001"),
+            name("a", "lines", b"20002"),
+        ] {
+            assert_ne!(one, other);
+        }
     }
 
     #[test]
