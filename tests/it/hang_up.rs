@@ -68,7 +68,7 @@ fn the_callee_hangs_up_before_the_data_channel_is_open() {
     hang_up_at(CallStep::AnswerAllocated, |pair| {
         (pair.callee, pair.bob, pair.alice)
     });
-    hang_up_at(CallStep::AnswerPosted, |pair| {
+    hang_up_at(CallStep::AnswerSent, |pair| {
         (pair.callee, pair.bob, pair.alice)
     });
     hang_up_at(CallStep::Confirmed, |pair| {

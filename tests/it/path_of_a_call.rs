@@ -58,12 +58,12 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
         world.trace().iter().any(|packet| left(&packet))
     }));
 
-    // Bob answers. His engine allocates a relayed address of its own, seals the answer with the ring's session and publishes it.
-    // His microphone stays closed.
+    // Bob answers. His engine allocates a relayed address of its own, seals the answer with the ring's session and sends it from
+    // there to Alice's relayed address. His microphone stays closed.
     world.answer(bob);
     run_to(&mut world, callee, CallStep::PickedUp);
     run_to(&mut world, callee, CallStep::AnswerAllocated);
-    run_to(&mut world, callee, CallStep::AnswerPosted);
+    run_to(&mut world, callee, CallStep::AnswerSent);
 
     // Alice's engine opens the answer, sends a confirmation, and answers her phone's INVITE. The confirmation opens Bob's
     // microphone.
@@ -107,8 +107,10 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
         Some(&&HandsetEvent::HungUp)
     );
 
-    // The phone book had no request, and no packet of an unknown kind was sent.
+    // Bob's engine told the relay nothing, the phone book had no request, and no packet of an unknown kind was sent.
     assert_eq!(world.phone_book.requests(), questions);
+    let told = |packet: &&_| is_from(packet, callee) && packet.to == Endpoint::Relay;
+    assert_eq!(world.trace().iter().filter(told).count(), 0);
     assert!(
         world
             .trace()

@@ -132,7 +132,11 @@ fn leaves(packet: &TracedPacket) -> bool {
 fn is_sealed(kind: PacketKind) -> bool {
     matches!(
         kind,
-        PacketKind::Srtp | PacketKind::Srtcp | PacketKind::Dtls | PacketKind::Envelope
+        PacketKind::Srtp
+            | PacketKind::Srtcp
+            | PacketKind::Dtls
+            | PacketKind::Datagram
+            | PacketKind::Envelope
     )
 }
 

@@ -122,6 +122,6 @@ fn an_answered_call_does_look_different() {
     world.run_for(Duration::from_secs(1));
     let spoke = world.trace()[before..]
         .iter()
-        .any(|packet| packet.from == Endpoint::Engine(pair.callee) && packet.to == Endpoint::Relay);
+        .any(|packet| packet.from == Endpoint::Engine(pair.callee) && packet.to == Endpoint::Turn);
     assert!(spoke);
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{CallStep, EndReason};
+use ringfence_engine::{CallStep, EndReason, sealed::envelope::VERSION};
 use ringfence_media::Description;
 use ringfence_tests::world::{
     CallPair, World,
     handset::HandsetEvent,
     links::{Endpoint, PacketKind, TracedPacket},
+    turn_packets::carried,
 };
 
 /// Whether the callee's engine has sent anything since but responses to its phone, which refreshes its registration, or its phone
@@ -131,13 +132,19 @@ fn a_forged_answer_spoils_nothing() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("answered", Duration::from_secs(1), |world| {
-        world.has_reached(pair.callee, CallStep::AnswerPosted)
+        world.has_reached(pair.callee, CallStep::AnswerSent)
     });
-    // Before the answer arrives, an attacker at the relay publishes it with a changed end, under the same routing tag.
+    world.run_until("sent", Duration::from_secs(1), |world| {
+        let mut sent = world.trace().iter();
+        sent.any(|packet| packet.kind == PacketKind::Datagram)
+    });
+    // Before the answer arrives, an attacker publishes it with a changed end, under the same routing tag.
     let answer = world.trace().iter().rev().find(|packet| {
-        packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Envelope
+        packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Datagram
     });
-    let mut forged = answer.expect("it was posted").bytes.clone();
+    let answer = answer.and_then(|packet| carried(&packet.bytes));
+    let mut forged = answer.expect("it was sent").to_vec();
+    forged[0] = VERSION;
     forged[1000] ^= 0xff;
     world.links.relay.delay = Duration::from_millis(1);
     world.post_as_attacker(0, forged);

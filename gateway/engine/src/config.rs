@@ -84,6 +84,13 @@ pub(crate) const RING_LIFE: Duration = Duration::from_secs(35);
 /// Relay round trips and TURN take well under this; beyond it the call is dead.
 pub(crate) const CONNECT: Duration = Duration::from_secs(12);
 
+/// Between two transmissions of the answer until the caller confirms. A lost one costs a quarter of a second of silence.
+pub(crate) const ANSWER_AGAIN: Duration = Duration::from_millis(250);
+
+/// How long the answer goes from relayed address to relayed address alone. Then the caller's TURN server does not know that of the callee,
+/// and the answer goes over the relay too.
+pub(crate) const ANSWER_DIRECT: Duration = Duration::from_secs(2);
+
 /// How long a finished call keeps its media path, so that the other side's engine hears the
 /// hang-up even if a packet is lost.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ringfence_book::Number;
 use ringfence_media::far::Role;
@@ -88,6 +88,13 @@ pub enum MediaOrder {
         event: u8,
         /// How long, in milliseconds.
         millis: u16,
+    },
+    /// Send a datagram of 1,024 bytes to a relayed address of the other engine.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// The sealed message.
+        bytes: Vec<u8>,
     },
     /// Send a control frame on the call's data channel.
     Control(Vec<u8>),

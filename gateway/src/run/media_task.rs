@@ -246,6 +246,10 @@ fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFa
             let sent = bridge.send_dtmf(event, millis);
             tracing::trace!(sent, "key press");
         }
+        MediaOrder::Datagram { to, bytes } => {
+            let sent = bridge.send_datagram(to, &bytes, now());
+            tracing::trace!(sent, "datagram");
+        }
         MediaOrder::Control(frame) => {
             let sent = bridge.send_control(&frame, now());
             tracing::trace!(sent, "control frame");

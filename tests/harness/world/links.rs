@@ -50,6 +50,8 @@ pub enum PacketKind {
     Srtp,
     /// SRTCP inside TURN.
     Srtcp,
+    /// A sealed message from relayed address to relayed address, inside TURN: an answer, a confirmation, a hang-up.
+    Datagram,
     /// Anything else inside TURN. Engines send no such packets.
     Unknown,
     /// A sealed envelope on its way to the relay or from it.

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ringfence_media::far::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN};
+
 use super::links::PacketKind;
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -115,6 +117,7 @@ pub fn kind_of(bytes: &[u8]) -> PacketKind {
 pub fn kind_of_inner(bytes: &[u8]) -> PacketKind {
     match bytes.first() {
         Some(0..=3) if Stun::read(bytes).is_some() => PacketKind::Check,
+        Some(&DATAGRAM_FIRST_BYTE) if bytes.len() == DATAGRAM_LEN => PacketKind::Datagram,
         Some(20..=63) => PacketKind::Dtls,
         // RFC 5761 section 4.
         Some(128..=191) if matches!(bytes.get(1), Some(192..=223)) => PacketKind::Srtcp,

@@ -1,22 +1,26 @@
-//! Callee, picked up: a relayed address is drawn, the answer sealed and posted. The microphone
-//! stays closed until the caller's confirmation proves that the ring was no replay and its
-//! sender holds the keys it claims.
+//! Callee, picked up: a relayed address is drawn, the answer sealed and sent from there to the caller's, again and again until it
+//! is confirmed; after two seconds it goes over the relay too. The microphone stays closed until the caller's confirmation proves
+//! that the ring was no replay and its sender holds the keys it claims.
+
+use std::time::Instant;
 
 use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
 use super::agreed::AgreedMedia;
-use super::calling::{hang_up_there, offered};
-use super::context::CallContext;
+use super::calling::offered;
+use super::context::{CallContext, Datagram};
+use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
-use crate::config::CONNECT;
+use crate::config::{ANSWER_AGAIN, ANSWER_DIRECT, CONNECT};
 use crate::input::{MediaEvent, NearPort};
-use crate::output::{MediaOrder, PostId};
+use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::SealError;
 use crate::sealed::proof_stock::PER_INCOMING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
@@ -37,14 +41,24 @@ pub(crate) struct Answering {
 
 #[derive(Debug)]
 enum Stage {
-    /// Waits for a relayed address and proofs of work.
+    /// Waits for a relayed address.
     Allocating {
         ring: Box<VerifiedRing>,
         remote: Description,
         far: Option<LocalEndpoint>,
     },
     /// The answer is out.
-    Confirming { session: CallSession, post: PostId },
+    Confirming(Confirming),
+}
+
+/// An answer that the caller has not confirmed.
+#[derive(Debug)]
+struct Confirming {
+    session: CallSession,
+    answer: Datagram,
+    /// From when on it goes over the relay too; `None` once it did.
+    over_relay_at: Option<Instant>,
+    until: Instant,
 }
 
 impl Answering {
@@ -90,7 +104,7 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let peer = CallPeer::new(ring.sender(), cx.env.config.bucket_bits);
+        let peer = CallPeer::new(ring.sender(), cx.env.config.bucket_bits).at(&remote);
         cx.media(call, MediaOrder::Attach(phone.terms()));
         cx.set_deadline(call, CONNECT, Timer::Confirmation);
         let id = ring.id();
@@ -126,12 +140,12 @@ impl Answering {
             CallInput::Media(MediaEvent::Refused(_)) => {
                 self.break_off(EndReason::NoMedia, call, cx)
             }
-            CallInput::Proofs => self.answer_when_ready(call, cx),
+            CallInput::Proofs => {
+                self.keep_ending(call, cx);
+                self.answer_again(call, cx)
+            }
             CallInput::Envelope(envelope, event) => {
                 self.handle_envelope(envelope, &event, call, cx)
-            }
-            CallInput::Posted(post, 0) if self.is_answer(post) => {
-                self.break_off(EndReason::NoRelay, call, cx)
             }
             CallInput::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
                 self.phone.handle_sip(&event, call, cx);
@@ -141,12 +155,10 @@ impl Answering {
                 self.break_off(EndReason::HungUpHere, call, cx)
             }
             CallInput::Leg(sip::Event::HungUp { .. }) => {
-                self.tell(call, cx);
-                cx.end(call, EndReason::HungUpHere);
-                CallState::Over
+                self.break_off(EndReason::HungUpHere, call, cx)
             }
             CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
-            CallInput::Timeout => self.break_off(EndReason::NotConfirmed, call, cx),
+            CallInput::Timeout => self.answer_again(call, cx),
             CallInput::ShutDown => self.break_off(EndReason::ShutDown, call, cx),
             _ => CallState::Answering(self),
         }
@@ -186,14 +198,14 @@ impl Answering {
         CallState::Answering(self)
     }
 
-    /// Seals and posts the answer as soon as there are a relayed address and proofs of work.
+    /// Seals the answer and sends it as soon as there is a relayed address.
     fn answer_when_ready(
         self: Box<Self>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let ready = matches!(self.stage, Stage::Allocating { far: Some(_), .. });
-        if !ready || !cx.reserve(call, PER_INCOMING) {
+        if !ready {
             return CallState::Answering(self);
         }
         let Self {
@@ -214,16 +226,13 @@ impl Answering {
         };
         let media = Description::of(&far, phone.chosen().to_vec());
         let media = media.with_video(&far, phone.video_formats()).encode();
-        let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
-            ring.answer(&media, keys.book, event, rng)
-        });
-        let Some((mut session, post)) = sealed else {
+        let book = cx.env.trust.book_view();
+        let sealed = ring.answer(&media, book, &EventContext::NONE, &mut cx.env.rng);
+        let (Ok((session, envelope)), Some(to)) = (sealed, peer.relayed) else {
             return super::hang_up(EndReason::NotConfirmed, call, cx);
         };
-        cx.seal_ending(call, peer.bucket, |event, rng| {
-            Some(session.seal(SessionMessage::HangUp, event, rng))
-        });
-        cx.step(call, CallStep::AnswerPosted);
+        let answer = Datagram { to, envelope };
+        cx.step(call, CallStep::AnswerSent);
         cx.expect(call, session.expected_tags());
         cx.media(
             call,
@@ -232,14 +241,63 @@ impl Answering {
                 role: Role::Callee,
             },
         );
-        CallState::Answering(Box::new(Self {
+        let mut state = Box::new(Self {
             id,
             peer,
             phone,
             connected,
             control,
-            stage: Stage::Confirming { session, post },
-        }))
+            stage: Stage::Confirming(Confirming {
+                session,
+                answer,
+                over_relay_at: Some(cx.now + ANSWER_DIRECT),
+                until: cx.now + CONNECT,
+            }),
+        });
+        state.keep_ending(call, cx);
+        state.answer_again(call, cx)
+    }
+
+    /// Keeps what ends the call on the other side if this process dies, once there is a proof of work for it.
+    fn keep_ending(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
+        let Stage::Confirming(Confirming { session, .. }) = &mut self.stage else {
+            return;
+        };
+        if call.ending.is_none() && cx.reserve(call, PER_INCOMING) {
+            cx.seal_ending(call, self.peer.bucket, |event, rng| {
+                Some(session.seal(SessionMessage::HangUp, event, rng))
+            });
+        }
+    }
+
+    /// Sends the answer once more, until its time is over; the relay gets it once.
+    fn answer_again(
+        mut self: Box<Self>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        let Stage::Confirming(confirming) = &mut self.stage else {
+            // There is no relayed address.
+            return match call.deadline {
+                Some((at, _)) if at <= cx.now => self.break_off(EndReason::NoMedia, call, cx),
+                _ => CallState::Answering(self),
+            };
+        };
+        if confirming.until <= cx.now {
+            return self.break_off(EndReason::NotConfirmed, call, cx);
+        }
+        cx.send_datagram(call, &confirming.answer);
+        if confirming.over_relay_at.is_some_and(|at| at <= cx.now) {
+            let envelope = confirming.answer.envelope.clone();
+            let posted = cx.post(call, self.peer.bucket, |_, _, _| {
+                Ok::<_, SealError>(((), envelope))
+            });
+            if posted.is_some() {
+                confirming.over_relay_at = None;
+            }
+        }
+        cx.set_deadline(call, ANSWER_AGAIN, Timer::Confirmation);
+        CallState::Answering(self)
     }
 
     /// Opens a session envelope: the confirmation opens the microphone.
@@ -250,7 +308,7 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let Stage::Confirming { session, .. } = &mut self.stage else {
+        let Stage::Confirming(Confirming { session, .. }) = &mut self.stage else {
             return CallState::Answering(self);
         };
         match session.open(envelope, event) {
@@ -271,7 +329,7 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let Stage::Confirming { session, .. } = &self.stage else {
+        let Stage::Confirming(Confirming { session, .. }) = &self.stage else {
             return CallState::Answering(self);
         };
         match ControlFrame::decode(frame) {
@@ -283,10 +341,6 @@ impl Answering {
         }
     }
 
-    fn is_answer(&self, sent: PostId) -> bool {
-        matches!(self.stage, Stage::Confirming { post, .. } if post == sent)
-    }
-
     fn confirmed(self: Box<Self>, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
         let Self {
             peer,
@@ -296,7 +350,7 @@ impl Answering {
             stage,
             ..
         } = *self;
-        let Stage::Confirming { session, .. } = stage else {
+        let Stage::Confirming(Confirming { session, .. }) = stage else {
             return super::hang_up(EndReason::NotConfirmed, call, cx);
         };
         cx.step(call, CallStep::Confirmed);
@@ -305,20 +359,18 @@ impl Answering {
         Talking::resume(session, peer, phone, (connected, control), call, cx)
     }
 
-    /// Says hang-up over the relay, if the answer is already out.
-    fn tell(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
-        if let Stage::Confirming { session, .. } = &mut self.stage {
-            hang_up_there(session, &self.peer, call, cx);
-        }
-    }
-
+    /// Ends the call from this side, and says so to the caller if the answer is already out.
     fn break_off(
         mut self: Box<Self>,
         end: EndReason,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        self.tell(call, cx);
-        super::hang_up(end, call, cx)
+        let Stage::Confirming(Confirming { session, .. }) = &mut self.stage else {
+            return super::hang_up(end, call, cx);
+        };
+        cx.hang_up_phone(call);
+        let hang_up = cx.seal_datagram(session, SessionMessage::HangUp, &self.peer);
+        Ending::start_with(end, hang_up, call, cx)
     }
 }

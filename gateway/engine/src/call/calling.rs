@@ -8,6 +8,7 @@ use ringfence_sip as sip;
 use super::agreed::AgreedMedia;
 use super::answering::Answering;
 use super::context::CallContext;
+use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
@@ -15,10 +16,9 @@ use crate::call::step::{CallStep, EndReason};
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::sealed::envelope::{Envelope, EventContext};
-use crate::sealed::first_message::SealError;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
-use crate::sealed::session::{CallSession, SessionMessage};
+use crate::sealed::session::SessionMessage;
 use crate::time::Timer;
 use crate::trust::directory::CalleeKeys;
 
@@ -84,7 +84,7 @@ impl Calling {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         match input {
-            CallInput::Envelope(envelope, event) => self.open_answer(envelope, &event, call, cx),
+            CallInput::Envelope(envelope, _) => self.open_answer(envelope, call, cx),
             // No relay said yes, but one may have taken it all the same: take the ring back too.
             CallInput::Posted(post, 0) if post == self.post => {
                 self.withdraw_and_refuse(503, EndReason::NoRelay, call, cx)
@@ -154,27 +154,34 @@ impl Calling {
     fn open_answer(
         self: Box<Self>,
         envelope: &Envelope,
-        event: &EventContext,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let Ok((answer, mut session)) = self.ring.open_answer(envelope, event) else {
+        // It is the same bytes over the relay, and bound to no event.
+        let opened = self.ring.open_answer(envelope, &EventContext::NONE);
+        let Ok((answer, mut session)) = opened else {
             return CallState::Calling(self);
         };
+        let tag = envelope.routing_tag();
         let remote = Description::decode(&answer.media).ok();
         let offered = (offered(&self.offer, call, cx), self.offer.video_formats());
-        let agreed = remote.and_then(|remote| AgreedMedia::by_callee(offered, remote));
         cx.step(call, CallStep::AnswerOpened);
         cx.pin(&self.peer);
         cx.env.trust.compare(&answer.book, &mut cx.env.out);
         let Self {
             offer, peer, near, ..
         } = *self;
-        let Some(agreed) = agreed else {
-            hang_up_there(&mut session, &peer, call, cx);
-            return super::refuse(488, EndReason::NoCodec, call, cx);
+        let peer = match &remote {
+            Some(remote) => peer.at(remote),
+            None => peer,
         };
-        say(&mut session, SessionMessage::Confirm, &peer, call, cx);
+        let agreed = remote.and_then(|remote| AgreedMedia::by_callee(offered, remote));
+        let Some(agreed) = agreed else {
+            cx.refuse_phone(call, 488);
+            let hang_up = cx.seal_datagram(&mut session, SessionMessage::HangUp, &peer);
+            return Ending::start_with(EndReason::NoCodec, hang_up, call, cx);
+        };
+        let confirm = cx.seal_datagram(&mut session, SessionMessage::Confirm, &peer);
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, cx);
@@ -186,35 +193,21 @@ impl Calling {
                 role: Role::Caller,
             },
         );
+        if let Some(confirm) = &confirm {
+            cx.send_datagram(call, confirm);
+        }
         // The answer itself proved the callee's key: only the callee waits for a confirmation.
         cx.media(call, MediaOrder::OpenMicrophone);
         phone.greet(call, cx);
-        Talking::start(session, peer, phone, call, cx)
+        Talking::start(
+            session,
+            peer,
+            phone,
+            confirm.map(|confirm| (tag, confirm)),
+            call,
+            cx,
+        )
     }
-}
-
-/// Says hang-up over the relay, under the event key that was kept for it.
-pub(super) fn hang_up_there(
-    session: &mut CallSession,
-    peer: &CallPeer,
-    call: &mut CallCommon,
-    cx: &mut CallContext<'_>,
-) {
-    cx.reclaim_ending(call);
-    say(session, SessionMessage::HangUp, peer, call, cx);
-}
-
-/// Posts one session message.
-fn say(
-    session: &mut CallSession,
-    what: SessionMessage,
-    peer: &CallPeer,
-    call: &mut CallCommon,
-    cx: &mut CallContext<'_>,
-) {
-    cx.post(call, peer.bucket, |_, event, rng| {
-        Ok::<_, SealError>(((), session.seal(what, event, rng)))
-    });
 }
 
 /// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its audio

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rand_core::Rng;
 use ringfence_book::Number;
+use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Routes};
@@ -17,6 +18,7 @@ use crate::line::saved_state::CallWay;
 use crate::output::{CallLabel, CallParties, Output, PostId};
 use crate::restart::SealedEnding;
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
 use crate::sealed::routing_tag::RoutingTag;
 use crate::time::{Timer, UnixTime};
@@ -66,7 +68,30 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) {
-        self.handle(call, CallInput::Media(event), env, now);
+        match event {
+            MediaEvent::Bridge(BridgeEvent::Datagram(bytes)) => {
+                self.handle_datagram(call, &bytes, env, now);
+            }
+            event => self.handle(call, CallInput::Media(event), env, now),
+        }
+    }
+
+    /// A datagram at a call's relayed address, from anybody: it is looked at if it carries a routing tag that this call expects.
+    fn handle_datagram(
+        &mut self,
+        call: CallLabel,
+        bytes: &[u8],
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let envelope = Envelope::from_datagram(bytes);
+        match envelope.map(|envelope| (self.of_tag(&envelope.routing_tag()), envelope)) {
+            Ok((Some(of), envelope)) if of == call => {
+                self.handle_envelope(call, (&envelope, EventContext::NONE), env, now);
+            }
+            Ok(_) => env.counters.count(EnvelopeError::Hint),
+            Err(rejected) => env.counters.count(rejected),
+        }
     }
 
     pub(crate) fn handle_envelope(

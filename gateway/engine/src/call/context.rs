@@ -2,6 +2,7 @@
 //! way to act.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -15,6 +16,7 @@ use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealingKeys;
 use crate::sealed::proof_of_work::ProofOfWork;
 use crate::sealed::routing_tag::RoutingTag;
+use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::{Timer, UnixTime};
 
 /// Lent to one call for the length of one event.
@@ -52,6 +54,13 @@ impl Routes {
         self.tags.retain(|_, of| *of != call);
         self.posts.retain(|_, of| *of != call);
     }
+}
+
+/// An envelope for a relayed address, kept to be sent again.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    pub(crate) to: SocketAddr,
+    pub(crate) envelope: Envelope,
 }
 
 impl CallContext<'_> {
@@ -193,6 +202,24 @@ impl CallContext<'_> {
         };
         let (rest, envelope) = seal(keys, &event, &mut env.rng).ok()?;
         Some((proof, envelope, rest))
+    }
+
+    /// Seals a message of an answered call for the way between the relayed addresses; what sends it. `None` without an address.
+    pub(crate) fn seal_datagram(
+        &mut self,
+        session: &mut CallSession,
+        what: SessionMessage,
+        peer: &CallPeer,
+    ) -> Option<Datagram> {
+        let envelope = session.seal(what, &EventContext::NONE, &mut self.env.rng);
+        peer.relayed.map(|to| Datagram { to, envelope })
+    }
+
+    /// Sends an envelope from our relayed address to the other side's.
+    pub(crate) fn send_datagram(&mut self, call: &CallCommon, datagram: &Datagram) {
+        let Datagram { to, envelope } = datagram;
+        let (to, bytes) = (*to, envelope.to_datagram());
+        self.media(call, MediaOrder::Datagram { to, bytes });
     }
 
     /// Envelopes with these routing tags are for this call.

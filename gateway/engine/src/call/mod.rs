@@ -35,6 +35,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ringfence_book::Number;
+use ringfence_media::Description;
 use ringfence_sip as sip;
 
 use crate::input::MediaEvent;
@@ -101,6 +102,8 @@ pub(crate) struct CallPeer {
     pub(crate) party: PeerIdentity,
     /// Where envelopes for it are posted.
     pub(crate) bucket: u16,
+    /// Its relayed address, once it is known.
+    pub(crate) relayed: Option<SocketAddr>,
 }
 
 /// The states. `Over` is left behind when a call can be forgotten.
@@ -241,9 +244,19 @@ impl Call {
 }
 
 impl CallPeer {
+    /// The same, with the relayed address that the other side's description names first.
+    fn at(self, description: &Description) -> Self {
+        let relayed = description.relayed_addresses.first().copied();
+        Self { relayed, ..self }
+    }
+
     fn new(party: PeerIdentity, bucket_bits: u8) -> Self {
         let bucket = bucket(&party.identity, bucket_bits);
-        Self { party, bucket }
+        Self {
+            party,
+            bucket,
+            relayed: None,
+        }
     }
 }
 

@@ -24,8 +24,8 @@ pub enum CallStep {
     PickedUp,
     /// Callee: the TURN server gave a relayed address.
     AnswerAllocated,
-    /// Callee: the answer was sealed and handed to the relays.
-    AnswerPosted,
+    /// Callee: the answer was sealed and sent to the caller's relayed address.
+    AnswerSent,
     /// Caller: the answer was opened.
     AnswerOpened,
     /// Callee: the caller's confirmation verified; the microphone opens.
@@ -95,8 +95,8 @@ impl CallStep {
             Self::PhoneRings => "the phone rings",
             Self::PickedUp => "a person picked up",
             Self::AnswerAllocated => "a relayed address for the answer",
-            Self::AnswerPosted => "answer sealed and posted",
-            Self::AnswerOpened => "answer opened, confirmation posted",
+            Self::AnswerSent => "answer sealed and sent",
+            Self::AnswerOpened => "answer opened, confirmation sent",
             Self::Confirmed => "caller confirmed, microphone opens",
             Self::Connected => "connected, relay to relay",
             Self::ControlOpen => "control channel open",

@@ -1,13 +1,12 @@
-//! Both sides, both keys proved: audio passes. Hang-up travels on the call's own data channel;
-//! the relay is used only while that is not open yet.
+//! Both sides, both keys proved: audio passes. Hang-up travels on the call's own data channel, and as a datagram while that is not
+//! open yet.
 
 use std::time::Instant;
 
 use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
-use super::calling::hang_up_there;
-use super::context::CallContext;
+use super::context::{CallContext, Datagram};
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::phone_watch::PhoneVerdict;
@@ -18,6 +17,7 @@ use crate::config::CONNECT;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::routing_tag::RoutingTag;
 use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::Timer;
 
@@ -27,8 +27,10 @@ pub(crate) struct Talking {
     session: CallSession,
     peer: CallPeer,
     pub(super) phone: PhoneSide,
-    /// The caller's side, which has to prove its key to the other.
-    confirms: bool,
+    /// The caller's side: what proves its key to the other, sent again whenever the answer comes again, under this routing tag.
+    confirm: Option<(RoutingTag, Datagram)>,
+    /// Whether this is the caller's side.
+    is_caller: bool,
     /// Whether the data channel can carry the hang-up.
     control: bool,
     /// When the two engines have to be connected, until they are.
@@ -41,6 +43,7 @@ impl Talking {
         session: CallSession,
         peer: CallPeer,
         phone: PhoneSide,
+        confirm: Option<(RoutingTag, Datagram)>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
@@ -48,7 +51,8 @@ impl Talking {
             session,
             peer,
             phone,
-            confirms: true,
+            confirm,
+            is_caller: true,
             control: false,
             connect_by: Some(cx.now + CONNECT),
         };
@@ -72,7 +76,8 @@ impl Talking {
             session,
             peer,
             phone,
-            confirms: false,
+            confirm: None,
+            is_caller: false,
             control,
             connect_by: Some(cx.now + CONNECT).filter(|_| !connected),
         };
@@ -165,7 +170,7 @@ impl Talking {
             BridgeEvent::ControlOpen => {
                 cx.step(call, CallStep::ControlOpen);
                 self.control = true;
-                if self.confirms {
+                if self.is_caller {
                     let frame = ControlFrame::Confirm(self.session.proof()).encode();
                     cx.media(call, MediaOrder::Control(frame.to_vec()));
                 }
@@ -204,6 +209,14 @@ impl Talking {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
+        if let Some((_, confirm)) = self
+            .confirm
+            .as_ref()
+            .filter(|(answer, _)| *answer == envelope.routing_tag())
+        {
+            cx.send_datagram(call, confirm);
+            return CallState::Talking(self);
+        }
         match self.session.open(envelope, event) {
             Ok(SessionMessage::HangUp) => super::hang_up(EndReason::HungUpThere, call, cx),
             Ok(_) | Err(_) => CallState::Talking(self),
@@ -252,8 +265,7 @@ impl Talking {
         if self.control {
             return Ending::start(end, call, cx);
         }
-        hang_up_there(&mut self.session, &self.peer, call, cx);
-        cx.end(call, end);
-        CallState::Over
+        let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
+        Ending::start_with(end, hang_up, call, cx)
     }
 }

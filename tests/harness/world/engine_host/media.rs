@@ -150,6 +150,9 @@ impl EngineHost {
             MediaOrder::Press { event, millis } => {
                 talk.send_dtmf(event, millis);
             }
+            MediaOrder::Datagram { to, bytes } => {
+                talk.send_datagram(to, &bytes, now);
+            }
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }

@@ -22,6 +22,7 @@ mod primitives;
 use std::fmt;
 
 use rand_core::CryptoRng;
+use ringfence_media::far::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN};
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -58,6 +59,27 @@ impl Envelope {
             return Err(EnvelopeError::Version);
         }
         Ok(Self(Box::new(bytes)))
+    }
+
+    /// Reads an envelope that came as a datagram between relayed addresses: it begins with another byte than that of a version, by
+    /// which it is told from the media (RFC 7983).
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Length`], [`EnvelopeError::Version`].
+    pub fn from_datagram(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let mut bytes: [u8; ENVELOPE_LEN] = bytes.try_into().map_err(|_| EnvelopeError::Length)?;
+        if std::mem::replace(&mut bytes[0], VERSION) != DATAGRAM_FIRST_BYTE {
+            return Err(EnvelopeError::Version);
+        }
+        Ok(Self(Box::new(bytes)))
+    }
+
+    /// The bytes of this envelope as a datagram.
+    #[must_use]
+    pub fn to_datagram(&self) -> Vec<u8> {
+        let mut bytes = self.0.to_vec();
+        bytes[0] = DATAGRAM_FIRST_BYTE;
+        bytes
     }
 
     /// Puts the frame around a sealed message that begins with E.
@@ -131,6 +153,13 @@ pub struct EventContext {
 }
 
 impl EventContext {
+    /// Of answers, and of what is said between relayed addresses: no event is around them. An answer that goes over the relay after all
+    /// is the same bytes, so it is not bound to that event either.
+    pub const NONE: Self = Self {
+        bucket: 0,
+        event_key: EventKey([0; 32]),
+    };
+
     /// Noise prologue of ring and cancel: version, routing tag, bucket, event key and callee.
     pub(crate) fn prologue(&self, routing_tag: RoutingTag, callee: &[u8; 32]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(PROLOGUE_DOMAIN.len() + 83);
@@ -173,6 +202,8 @@ impl EventContext {
     }
 }
 
+const _: () = assert!(ENVELOPE_LEN == DATAGRAM_LEN);
+
 const PROLOGUE_DOMAIN: &[u8] = b"ringfence/1 ring IK\0";
 const ANSWER_OUTSIDE_DOMAIN: &[u8] = b"ringfence/1 answer outside\0";
 const SESSION_DOMAIN: &[u8] = b"ringfence/1 session\0";
@@ -194,6 +225,20 @@ mod tests {
         );
         bytes.push(0);
         assert_eq!(Envelope::from_bytes(&bytes), Err(EnvelopeError::Length));
+    }
+
+    #[test]
+    fn a_datagram_is_no_envelope_of_an_event_and_the_other_way_round() {
+        let envelope = Envelope::frame(RoutingTag([7; 16]), &[9; SEALED_LEN]);
+        let datagram = envelope.to_datagram();
+        assert_eq!(Envelope::from_datagram(&datagram), Ok(envelope.clone()));
+        assert_eq!(Envelope::from_bytes(&datagram), Err(EnvelopeError::Version));
+        let bytes = envelope.as_bytes();
+        assert_eq!(Envelope::from_datagram(bytes), Err(EnvelopeError::Version));
+        assert_eq!(
+            Envelope::from_datagram(&datagram[1..]),
+            Err(EnvelopeError::Length)
+        );
     }
 
     proptest! {
