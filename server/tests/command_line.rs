@@ -266,14 +266,38 @@ fn both_stop_signals_end_it_well_and_soon() {
     }
 }
 
+#[cfg(unix)]
 #[test]
-fn the_token_is_shown_when_the_book_is_made_and_never_again() {
+fn the_token_is_written_to_a_file_of_its_owner_when_the_book_is_made_and_never_shown() {
+    use std::os::unix::fs::PermissionsExt;
     let folder = folder();
+    let file = folder.path().join("book.sqlite.admin-token");
+    std::fs::write(&file, "of an earlier book, and readable").unwrap();
     let first = with_settings("issue", folder.path()).output().unwrap();
+    let token = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(token.trim_end().len(), 43);
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    assert!(text(&first.stderr).contains("book.sqlite.admin-token"));
+    for said in [&first.stderr, &first.stdout] {
+        assert!(!text(said).contains(token.trim_end()));
+    }
     let second = with_settings("issue", folder.path()).output().unwrap();
-    assert!(text(&first.stderr).contains("token"));
     assert!(!text(&second.stderr).contains("token"));
     assert!(text(&second.stdout).contains("activation code"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), token);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_cannot_be_written_is_shown_once() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("book.sqlite.admin-token")).unwrap();
+    let first = with_settings("issue", folder.path()).output().unwrap();
+    assert!(text(&first.stderr).contains("is shown this once: "));
+    assert!(text(&first.stdout).contains("activation code"));
 }
 
 #[cfg(unix)]

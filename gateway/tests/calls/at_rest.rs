@@ -344,6 +344,9 @@ async fn with_a_passphrase_nothing_of_a_running_engine_can_be_read_also_after_a_
     }
     let mut copy = BookCopy::open(&state, servers.book.book_key()).unwrap();
     copy.refresh(&client).await.unwrap();
+    // What changes is appended.
+    servers.book.close_epoch_now().await.unwrap();
+    copy.refresh(&client).await.unwrap();
     furnish(&state, &mut store, &lines[0], &copy);
     drop((store, copy));
 

@@ -1,4 +1,4 @@
-//! The operator's token: made when the book is born, shown once, kept as a hash.
+//! The operator's token: made when the book is born, handed over once, kept as a hash.
 
 use std::fmt;
 

@@ -1,6 +1,7 @@
 //! The command line of the phone book: reads settings, starts the service, or does the operator's work.
 
 mod output;
+mod token_file;
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -14,7 +15,6 @@ use ringfence_daemon::{log, notify};
 use crate::AllInOne;
 use crate::all_in_one::AllInOneError;
 use crate::book::IssueError;
-use crate::book::admin_token::AdminToken;
 use crate::config::{Config, ConfigError, Settings};
 use crate::operator::{OperatorError, backup, export, issue, list, revoke};
 use crate::service::HealthError;
@@ -205,8 +205,9 @@ async fn run(command: Command) -> Result<(), CommandError> {
             serve(config).await
         }
         Command::Issue { book, count, json } => {
-            let issued = issue(&begin(book)?, count).await?;
-            show_token(issued.token.as_ref());
+            let config = begin(book)?;
+            let issued = issue(&config, count).await?;
+            token_file::keep(&config.database, issued.token.as_ref());
             for issue in &issued.issues {
                 say(&output::told(
                     &issue.number.to_string(),
@@ -270,9 +271,10 @@ async fn serve(config: Config) -> Result<(), CommandError> {
     begin_log(&config);
     let stop = asked_to_stop()?;
     let metrics = config.metrics;
+    let database = config.database.clone();
     let servers = AllInOne::start(config).await?;
     let book = servers.book();
-    show_token(book.first_token());
+    token_file::keep(&database, book.first_token());
     let mut lines = servers.lines();
     let page = match metrics {
         Some(address) => Some(book.open_page(address).await?),
@@ -361,19 +363,6 @@ fn write(bytes: &[u8]) -> Result<(), CommandError> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
         _ => Ok(()),
-    }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "shown to the operator once, apart from the answer that a script reads"
-)]
-fn show_token(token: Option<&AdminToken>) {
-    if let Some(token) = token {
-        eprintln!(
-            "This is a new phone book. Its administrator's token, shown this once: {}",
-            token.text()
-        );
     }
 }
 
