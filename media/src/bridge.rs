@@ -71,7 +71,7 @@ pub enum BridgeEvent {
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
-    /// A datagram from a relayed address; anybody may have sent it.
+    /// A datagram from a relayed address; any sender whom the TURN server lets through may have sent it.
     Datagram(Vec<u8>),
     /// A key was pressed on the other side and came in-band (RFC 4733), and the phone has not agreed to telephone events.
     Dtmf {

@@ -89,7 +89,7 @@ pub async fn line_command(
         .append_pair("act", act)
         .append_pair("number", &number.to_string())
         .finish();
-    let path = format!("/lines/{line}/wish");
+    let path = format!("/lines/{line}/command");
     send(state, Method::POST, &path, Some(form)).await.map(drop)
 }
 

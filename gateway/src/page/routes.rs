@@ -41,7 +41,7 @@ pub(super) fn routes() -> Router<Arc<StatusPageState>> {
         .route("/contacts/{number}/accept", get(accept))
         .route("/contacts/{number}/edit", post(forms::edit))
         .route("/lines/{number}", get(line))
-        .route("/lines/{number}/wish", post(forms::command))
+        .route("/lines/{number}/command", post(forms::command))
         .route("/lines/{number}/provision", post(phone_setup::link))
         .route("/lines/{number}/file", get(phone_setup::file))
         .route(

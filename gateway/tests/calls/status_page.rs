@@ -166,7 +166,7 @@ async fn without_the_key_every_path_gets_one_and_the_same_answer() {
     ] {
         assert_eq!(engine.ask("GET", path, &[], ""), reference, "{path}");
     }
-    let post = format!("/lines/{line}/wish");
+    let post = format!("/lines/{line}/command");
     assert_eq!(engine.ask("POST", &post, &[], "act=undisturbed"), reference);
     let bearer = format!("Bearer {wrong}");
     assert_eq!(
@@ -195,7 +195,7 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
         assert_eq!(engine.ask("GET", "/", &headers, "").status, 421, "{host}");
     }
     let line = engine.line.number;
-    let post = format!("/lines/{line}/wish");
+    let post = format!("/lines/{line}/command");
     let own = format!("http://127.0.0.1:{port}");
     let do_not_disturb = async || {
         let status = client::status(&engine.state).await.unwrap();
@@ -264,7 +264,7 @@ async fn a_text_that_was_read_on_the_page_waits_no_more_after_a_restart() {
     let own = format!("http://{}", engine.key.address);
     let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
     let read = format!("act=read&back=/calls&text={}", "07".repeat(16));
-    let post = format!("/lines/{line}/wish");
+    let post = format!("/lines/{line}/command");
     assert_eq!(engine.ask("POST", &post, &headers, &read).status, 303);
     assert_eq!(
         engine.ask("POST", &post, &headers, &read).status,

@@ -25,7 +25,7 @@ pub enum FarEvent {
     ControlOpen,
     /// A packet of the other side's audio or video.
     Rtp(FarPacket),
-    /// A datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes; anybody may have sent it.
+    /// A datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes; any sender whom the TURN server lets through may have sent it.
     Datagram(Vec<u8>),
     /// The other side cannot decode our video and requests a keyframe.
     KeyframeRequested,

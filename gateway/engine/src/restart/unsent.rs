@@ -2,7 +2,7 @@
 //! and is then forgotten.
 //!
 //! An ending is posted for ten minutes after its call was last known to live. By then the other engine has missed the audio long
-//! ago, and an event from this address would tell a relay of the crash and nobody else of anything.
+//! ago, and an event from this address would tell a relay of the crash and no other receiver of anything.
 
 use std::time::{Duration, Instant};
 

@@ -33,7 +33,7 @@ pub enum RelayMessage {
 /// What a relay does with an event that it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostVerdict {
-    /// It has the event, or (`mute:`) passed it on to nobody: whether a subscriber exists must not show at the caller's phone.
+    /// It has the event, or (`mute:`) passed it on to no subscriber: whether a subscriber exists must not show at the caller's phone.
     Taken,
     /// It may take the event in a moment.
     TryLater,

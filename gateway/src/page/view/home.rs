@@ -108,7 +108,7 @@ pub(super) fn switch(context: &PageContext<'_>, line: &LineSnapshot, back: &str)
     let on = context.snapshot.saved_state.do_not_disturb(line.number);
     let number = line.number;
     html! {
-        form.inline method="post" action={ "/lines/" (number) "/wish" } data-quiet {
+        form.inline method="post" action={ "/lines/" (number) "/command" } data-quiet {
             input type="hidden" name="act" value=(if on { "disturb" } else { "undisturbed" });
             input type="hidden" name="back" value=(back);
             button #{ "dnd-" (number) } .switch type="submit" role="switch" aria-checked=(if on { "true" } else { "false" })

@@ -49,7 +49,7 @@ fn blocked(context: &PageContext<'_>, number: Number) -> Markup {
             (LineButton { line: number, act: "unblock", field: Some(("number", &other.to_string())), back: &format!("/lines/{number}"),
                 id: &format!("unblock-{other}"), words: "Unblock", about: &other.to_string() }.form())
         } } }
-        form.inline method="post" action={ "/lines/" (number) "/wish" } {
+        form.inline method="post" action={ "/lines/" (number) "/command" } {
             input type="hidden" name="act" value="block";
             input type="hidden" name="back" value={ "/lines/" (number) };
             label for="block-number" { "Block a number" } " "

@@ -176,7 +176,7 @@ struct LineButton<'a> {
 impl LineButton<'_> {
     fn form(&self) -> Markup {
         html! {
-            form.inline method="post" action={ "/lines/" (self.line) "/wish" } data-quiet {
+            form.inline method="post" action={ "/lines/" (self.line) "/command" } data-quiet {
                 input type="hidden" name="act" value=(self.act);
                 input type="hidden" name="back" value=(self.back);
                 @if let Some((name, value)) = self.field { input type="hidden" name=(name) value=(value); }

@@ -1,4 +1,4 @@
-//! A day of a pool in simulated time, as its TURN server sees it: with calls that nobody answers, and without.
+//! A day of a pool in simulated time, as its TURN server sees it: with unanswered calls, and without.
 //!
 //! The wire is in memory, so that the paused clock runs on only when every side waits; the server is the embedded one's machine, which
 //! is bytes and time.
@@ -160,7 +160,7 @@ impl DialTurn for Watched {
     }
 }
 
-/// A day with calls that nobody answers, two of them in each period of the pool, for `ringing` each in turn; what the server saw, how
+/// A day with unanswered calls, two of them in each period of the pool, for `ringing` each in turn; what the server saw, how
 /// many calls got an allocation, and how many bytes went both ways.
 async fn day(ringing: &[Duration]) -> (Vec<Seen>, usize, usize) {
     let server = Watched::new();
