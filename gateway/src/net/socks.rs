@@ -133,6 +133,8 @@ pub(super) async fn ask(
             | Error::HostUnreachable
             | Error::ConnectionRefused
             | Error::TtlExpired
+            // A name that is too long for the protocol.
+            | Error::InvalidTargetAddress(_)
             // The library's name for codes that RFC 1928 does not have: Tor's own, for example of an onion service that is not there.
             | Error::UnknownAuthMethod => ProxyRefusal::Unreached,
             _ => ProxyRefusal::NotSocks,

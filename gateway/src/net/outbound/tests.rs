@@ -65,6 +65,69 @@ async fn through_a_proxy_names_are_resolved_there_and_each_circuit_has_its_own_l
     assert_eq!(audit.since(start), []);
 }
 
+/// A proxy that takes this method, says this, in one piece with the server's first words or byte by byte, and then waits.
+async fn scripted_proxy(method: u8, reply: &[u8], is_slow: bool) -> SocksProxy {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("socks5h://{}", listener.local_addr().unwrap());
+    let said: Vec<u8> = [reply, b"hello"].concat();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut asked = [0; 600];
+        client.read_exact(&mut asked[..4]).await.unwrap();
+        client.write_all(&[5, method]).await.unwrap();
+        if method == 2 {
+            client.read_exact(&mut asked[..67]).await.unwrap();
+            client.write_all(&[1, 0]).await.unwrap();
+        }
+        // The rest is the request, in one piece on loopback.
+        assert!(client.read(&mut asked).await.unwrap() > 0);
+        let pieces = said.chunks(if is_slow { 1 } else { said.len() });
+        for piece in pieces {
+            client.write_all(piece).await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    url.parse().unwrap()
+}
+
+#[tokio::test]
+async fn replies_of_proxies_in_every_form_lead_to_the_server_and_its_first_words_are_kept() {
+    let domain = [&[5, 0, 0, 3, 9][..], b"localhost", &[0, 80]].concat();
+    let ipv6 = [&[5, 0, 0, 4][..], &[0; 18]].concat();
+    for (name, reply) in [
+        ("an IPv4 address", &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0][..]),
+        ("xroche/httrack 570: an IPv6 address", &ipv6),
+        ("nmap/nmap 2365: a name", &domain),
+        (
+            "telegramdesktop/tdesktop 3574: an empty name",
+            &[5, 0, 0, 3, 0, 0, 0],
+        ),
+    ] {
+        for method in [0, 2] {
+            for is_slow in [false, true] {
+                let proxy = scripted_proxy(method, reply, is_slow).await;
+                let (outbound, _) = outbound(Some(proxy));
+                let to = plain("relay.example.org", 443);
+                let stream = outbound.connect(&to, &Circuit::random()).await;
+                let said = greeting(stream.unwrap()).await;
+                assert_eq!(said, "hello", "{name}, method {method}, slow: {is_slow}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_for_a_proxy_is_not_the_proxys_fault() {
+    let proxy = TestProxy::start(Ok(greeter().await)).await;
+    let (outbound, _) = outbound(Some(proxy.setting()));
+    // vacp2p/nim-libp2p 3055: its length was cut to a byte.
+    let long = plain(&format!("{}.example", "a".repeat(300)), 443);
+    let refused = outbound.connect(&long, &Circuit::random()).await;
+    let expected = OutboundError::Refused(ProxyRefusal::Unreached);
+    assert_eq!(refused.unwrap_err(), expected);
+    assert_eq!(proxy.asked(), []);
+}
+
 #[tokio::test]
 async fn without_a_proxy_an_onion_name_is_refused_and_not_looked_up() {
     let (outbound, audit) = outbound(None);
@@ -100,7 +163,11 @@ async fn a_proxy_that_refuses_is_named_with_the_reason_and_one_that_is_away_too(
     for (code, refusal) in [
         (1, ProxyRefusal::Unreached),
         (2, ProxyRefusal::Forbidden),
+        (3, ProxyRefusal::Unreached),
         (4, ProxyRefusal::Unreached),
+        (5, ProxyRefusal::Unreached),
+        // WalletWasabi 5819: Tor's word for an onion service that is away.
+        (6, ProxyRefusal::Unreached),
         (0xf0, ProxyRefusal::Unreached),
     ] {
         let proxy = TestProxy::start(Err(code)).await;

@@ -27,7 +27,7 @@ pub(super) const PONG_LIMIT: Duration = Duration::from_secs(5);
 /// Pings that are not answered yet. One follows each envelope; more would prove nothing that these do not.
 const MOST_PINGS: usize = 32;
 
-/// Messages of a relay: four pages of notes at once, and then more a second than a busy bucket has. An engine opens as many in 60 ms.
+/// Messages of a relay: eight pages of notes at once, and then more a second than a busy bucket has. An engine opens as many in 60 ms.
 const MESSAGES: Rate = Rate::new(2_500, Duration::from_micros(1_666));
 
 /// Messages that no honest relay sends: texts that are none, subscriptions that were not made, forged events. Some are forgiven, since a
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_relay_with_four_pages_of_notes_and_a_busy_bucket_keeps_its_connection() {
+    async fn a_relay_with_eight_pages_of_notes_and_a_busy_bucket_keeps_its_connection() {
         let outgoing = OutgoingEvent {
             key: EventSigningKey::generate(),
             work_nonce: u64::MAX,
@@ -346,6 +346,65 @@ mod tests {
             }
         };
         assert_eq!((messages, ended), (4_548, ConnectionEnd::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_compressed_frame_that_was_not_agreed_on_ends_the_connection() {
+        let (mut connection, mut relay) = pair().await;
+        // The first reserved bit says that the text is compressed (RFC 7692).
+        let frame = [0xC1, 3, 0x4A, 0x4C, 0x04];
+        relay.get_mut().write_all(&frame).await.unwrap();
+        assert_eq!(end(&mut connection).await.0, ConnectionEnd::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_in_small_pieces_is_read_though_each_wait_is_given_up() {
+        let (mut connection, mut relay) = pair().await;
+        let text = br#"["NOTICE","slow"]"#;
+        let (head, tail) = text.split_at(5);
+        let mut frames = vec![0x01, 5];
+        frames.extend(head);
+        frames.extend([0x80, u8::try_from(tail.len()).unwrap()]);
+        frames.extend(tail);
+        let relay = tokio::spawn(async move {
+            for byte in frames {
+                tokio::time::sleep(Duration::from_millis(7)).await;
+                relay.get_mut().write_all(&[byte]).await.unwrap();
+            }
+            relay
+        });
+        let mut waits = 0;
+        let received = loop {
+            match timeout(Duration::from_millis(2), connection.recv()).await {
+                Ok(received) => break received.unwrap(),
+                Err(_) => waits += 1,
+            }
+        };
+        assert!(matches!(
+            received,
+            FromRelay::Message(RelayMessage::Notice(Some(words))) if words.text() == "slow"
+        ));
+        assert!(waits > 20, "{waits}");
+        drop(relay.await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_may_ping_with_a_payload_and_one_that_answers_no_ping_is_silent_whatever_it_sends()
+     {
+        let (mut connection, mut relay) = pair().await;
+        let payload = Bytes::from(vec![7; 125]);
+        relay.send(Message::Ping(payload.clone())).await.unwrap();
+        let received = connection.recv().await.unwrap();
+        assert!(matches!(received, FromRelay::Ping));
+        // The answer goes out with the next wait.
+        drop(timeout(Duration::from_millis(10), connection.recv()).await);
+        assert_eq!(relay.next().await.unwrap().unwrap(), Message::Pong(payload));
+        tokio::spawn(async move {
+            while relay.send(Message::text(r#"["NOTICE","x"]"#)).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        assert_eq!(end(&mut connection).await.0, ConnectionEnd::Silent);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use ringfence_engine::ReceivedEvent;
 use tokio::sync::mpsc;
 
-/// Envelopes of one relay that wait, 1.4 MB: two pages of notes. Of more, the newest are dropped, and further notes are not asked for.
+/// Envelopes of one relay that wait, 1.4 MB: four pages of notes. Of more, the newest are dropped, and further notes are not asked for.
 pub(super) const SHARE: usize = 1_024;
 
 /// The envelopes of all relays.

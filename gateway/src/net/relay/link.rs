@@ -143,3 +143,58 @@ pub(super) fn note_aside(link: &RelayLink, message: RelayMessage) {
         _ => {}
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The waits after so many connections that ended so after this time, in seconds.
+    fn waits(end: ConnectionEnd, lasted: Duration) -> Vec<f64> {
+        let mut waits = Waits::new();
+        let drawn = (0..40).map(|_| waits.after(end, lasted).as_secs_f64());
+        drawn.collect()
+    }
+
+    #[test]
+    fn a_lost_relay_is_tried_for_ever_and_a_flooding_one_is_left_longer_and_longer() {
+        let short = Duration::from_secs(1);
+        for (end, usual) in [
+            (ConnectionEnd::Closed, [1.0, 2.0, 4.0, 8.0, 8.0]),
+            (ConnectionEnd::Silent, [1.0, 2.0, 4.0, 8.0, 8.0]),
+            (ConnectionEnd::Flooded, [10.0, 40.0, 160.0, 600.0, 600.0]),
+        ] {
+            let waits = waits(end, short);
+            for (wait, usual) in waits.iter().zip(usual) {
+                assert!(
+                    (0.75..=1.25).contains(&(wait / usual)),
+                    "{end:?}: {waits:?}"
+                );
+            }
+            let last = &waits[4..];
+            assert!(
+                last.iter().all(|wait| *wait <= 1.25 * usual[4]),
+                "{waits:?}"
+            );
+            // Jitter: no two alike, and neither all below nor all above the middle.
+            assert!(last.iter().any(|wait| *wait < usual[4] && *wait != last[0]));
+            assert!(last.iter().any(|wait| *wait > usual[4]), "{waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_good_makes_the_next_wait_short_and_a_flood_is_remembered_for_minutes()
+    {
+        let minute = Duration::from_secs(60);
+        assert!(
+            waits(ConnectionEnd::Closed, minute)
+                .iter()
+                .all(|wait| *wait <= 1.25)
+        );
+        assert!(waits(ConnectionEnd::Flooded, minute)[5] > 400.0);
+        assert!(
+            waits(ConnectionEnd::Flooded, 20 * minute)
+                .iter()
+                .all(|wait| *wait <= 12.5)
+        );
+    }
+}

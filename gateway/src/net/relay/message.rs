@@ -3,7 +3,8 @@
 //! Ids and signatures of events are checked in `event`, because most events need no such look. The words of a relay are cleaned before
 //! anything keeps them.
 
-use nostr::{Event, EventId, JsonUtil};
+use nostr::{Event, EventId};
+use serde_json::Value;
 
 use super::trouble::RelayWords;
 
@@ -50,7 +51,9 @@ impl RelayMessage {
         if text.len() > MAX_MESSAGE_BYTES {
             return None;
         }
-        Some(match nostr::RelayMessage::from_json(text).ok()? {
+        let mut message = serde_json::from_str(text).ok()?;
+        complete(&mut message);
+        Some(match nostr::RelayMessage::from_value(message).ok()? {
             nostr::RelayMessage::Event {
                 subscription_id,
                 event,
@@ -90,6 +93,22 @@ impl PostVerdict {
             false if any(&["auth-required"]) => Self::WantsLogin,
             false => Self::Refused,
         }
+    }
+}
+
+/// Adds the words of OK and CLOSED where a relay sends none: a refusal without a reason is a refusal.
+fn complete(message: &mut Value) {
+    let Some(parts) = message.as_array_mut() else {
+        return;
+    };
+    let words = match parts.first().and_then(Value::as_str) {
+        Some("OK") => 3,
+        Some("CLOSED") => 2,
+        _ => return,
+    };
+    if parts.len() >= words && !parts.get(words).is_some_and(Value::is_string) {
+        parts.truncate(words);
+        parts.push(Value::from(""));
     }
 }
 
@@ -137,6 +156,22 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_without_words_is_one() {
+        for (rest, expected) in [
+            ("true", PostVerdict::Taken),
+            ("false", PostVerdict::Refused),
+            ("false,null", PostVerdict::Refused),
+            ("false,7", PostVerdict::Refused),
+        ] {
+            let message = RelayMessage::parse(&format!(r#"["OK","{ID}",{rest}]"#));
+            assert!(
+                matches!(message, Some(RelayMessage::Outcome(_, verdict, None)) if verdict == expected),
+                "{rest}: {message:?}"
+            );
+        }
+    }
+
+    #[test]
     fn each_message_is_read_and_its_words_are_cleaned() {
         let words = |text| RelayWords::new(text);
         let name = || "a1".to_owned();
@@ -145,6 +180,11 @@ mod tests {
             (
                 r#"["CLOSED","a1","blocked:\u001b[2J no"]"#,
                 RelayMessage::Closed(name(), words("blocked: [2J no")),
+            ),
+            (r#"["CLOSED","a1"]"#, RelayMessage::Closed(name(), None)),
+            (
+                r#"["CLOSED","a1",null]"#,
+                RelayMessage::Closed(name(), None),
             ),
             (r#"["NOTICE",""]"#, RelayMessage::Notice(None)),
             (r#"["AUTH","challenge"]"#, RelayMessage::LoginOffer),
@@ -165,6 +205,8 @@ mod tests {
             r#"["EOSE"]"#,
             r#"["EOSE",7]"#,
             r#"["OK","zz",true,""]"#,
+            r#"["OK"]"#,
+            r#"["CLOSED"]"#,
             r#"["EVENT","a1",{"id":"zz"}]"#,
             r#"["COUNT","a1",{"count":7}]"#,
             r#"["HELLO","a1"]"#,

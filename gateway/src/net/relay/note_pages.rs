@@ -4,11 +4,11 @@
 //! A relay that invents pages without end is read for [`MOST_PAGES`] of them in each connection. When more events than a page holds
 //! share one `created_at` (rounded to ten seconds), the rest is lost.
 
-/// Notes that are requested at once.
-pub(super) const PAGE: usize = 500;
+/// Notes that are requested at once. Some relays refuse a request for more than 300, in place of returning fewer.
+pub(super) const PAGE: usize = 250;
 
 /// Pages in one connection: more notes than an engine remembers.
-const MOST_PAGES: usize = 40;
+const MOST_PAGES: usize = 80;
 
 /// How far the stored notes have been read. Nothing, once all of them have.
 #[derive(Debug, Default)]
@@ -77,11 +77,16 @@ impl NotePages {
         }
     }
 
-    /// The relay refused a page: the rest is not read.
+    /// The relay refused a page: the rest is not read over this connection.
     pub(super) fn handle_refusal(&mut self, id: &str) {
-        if self.open(id).is_some() {
-            self.0 = None;
+        if let Some(page) = self.open(id) {
+            page.id.clear();
         }
+    }
+
+    /// Whether all notes were read, or as many as are read.
+    pub(super) fn is_done(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether a page was read to its end.

@@ -37,11 +37,15 @@ pub(super) struct RelaySubscription {
     rings: Request,
     notes: Request,
     pages: NotePages,
-    /// Names of pages that were read to their end, to be closed at the relay.
+    /// The name of a page that was read to its end, to be closed at the relay.
     ended: Option<String>,
+    /// The name of the page that was closed last: many relays confirm that.
+    closed: Option<String>,
     room_look: Option<Instant>,
-    /// When the relay was last known to be subscribed: later notes are requested again.
+    /// When the relay was last known to be subscribed.
     last_heard: Option<u64>,
+    /// That moment in the last connection over which all notes were read: later ones are requested again.
+    read_until: Option<u64>,
 }
 
 /// One subscription.
@@ -98,15 +102,20 @@ impl RelaySubscription {
             notes: Request::new(now),
             pages: NotePages::default(),
             ended: None,
+            closed: None,
             room_look: None,
             last_heard: None,
+            read_until: None,
         }
     }
 
     /// A connection was made: everything is asked for anew, under new names.
     pub(super) fn begin(&mut self, now: Instant) {
+        if self.notes.state == RequestState::Confirmed && self.pages.is_done() {
+            self.read_until = self.last_heard;
+        }
         (self.rings, self.notes) = (Request::new(now), Request::new(now));
-        (self.pages, self.ended) = (NotePages::default(), None);
+        (self.pages, self.ended, self.closed) = (NotePages::default(), None, None);
     }
 
     /// Whether the relay has confirmed the subscription to rings.
@@ -117,7 +126,9 @@ impl RelaySubscription {
     /// The next message for the relay. `room` is for how many envelopes the engine has room.
     pub(super) fn poll(&mut self, moment: Moment, room: usize) -> Option<String> {
         if let Some(name) = self.ended.take() {
-            return Some(json!(["CLOSE", name]).to_string());
+            let message = json!(["CLOSE", name]).to_string();
+            self.closed = Some(name);
+            return Some(message);
         }
         if self.notes.is_due(moment.now) && room >= PAGE {
             self.notes.retry_later(moment.now);
@@ -200,7 +211,7 @@ impl RelaySubscription {
         } else if name == self.notes.name {
             self.notes.retry_later(now);
         } else {
-            return is_page;
+            return is_page || self.closed.as_deref() == Some(name);
         }
         true
     }
@@ -217,11 +228,11 @@ impl RelaySubscription {
         self.last_heard = Some(moment.wall.seconds());
     }
 
-    /// The moment since which notes are requested: when the relay was last heard, less an overlap, because the engine drops notes
-    /// that it has seen; at the start, all that relays store.
+    /// The moment since which notes are requested: until when all were read, less an overlap, because the engine drops notes that it
+    /// has seen; at the start, all that relays store.
     fn notes_since(&self, unix: u64) -> u64 {
-        let heard = self.last_heard.map(|at| at.saturating_sub(OVERLAP));
-        heard.unwrap_or_else(|| unix.saturating_sub(NOTE_LIFE))
+        let read = self.read_until.map(|at| at.saturating_sub(OVERLAP));
+        read.unwrap_or_else(|| unix.saturating_sub(NOTE_LIFE))
     }
 
     fn ask_for_notes(&self, name: &str, since: u64, until: Option<u64>) -> String {

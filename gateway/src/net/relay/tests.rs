@@ -15,6 +15,8 @@ use tungstenite::{Message, WebSocket};
 
 use super::*;
 
+mod public_bugs;
+
 fn outgoing(bucket: u16) -> OutgoingEvent {
     OutgoingEvent {
         key: EventSigningKey::generate(),

@@ -69,7 +69,9 @@ fn each_connection_asks_for_a_week_of_notes_and_recent_rings_under_new_names() {
             json!({"kinds": [RING_KIND], "#t": ["rf1-3-0005"], "since": UNIX - MAX_SKEW}),
         ]
     );
-    assert!(bench.subscription.handle_end(&name(&first[1]), bench.at(1)));
+    for request in &first {
+        assert!(bench.subscription.handle_end(&name(request), bench.at(1)));
+    }
     assert!(bench.subscription.is_listening());
     bench.subscription.note_alive(UNIX + 5_000);
     bench.subscription.begin(bench.at(9_000).now);
@@ -157,6 +159,60 @@ fn a_forged_note_moves_no_page() {
     assert_eq!(page[2]["limit"], PAGE);
     assert!(bench.subscription.handle_end(&name(page), moment));
     assert_eq!(bench.asked(1, ROOM), [json!(["CLOSE", name(page)])]);
+}
+
+#[test]
+fn notes_that_a_lost_connection_left_unread_are_asked_for_again() {
+    let mut bench = Bench::new();
+    for (second, is_refused) in [(0, false), (100, true), (200, false)] {
+        let moment = bench.at(second);
+        bench.subscription.begin(moment.now);
+        let asked = bench.asked(second, ROOM);
+        let since = asked[0][2]["since"].as_u64().unwrap();
+        assert_eq!(since, UNIX + second - NOTE_LIFE, "at {second} s");
+        let (notes, rings) = (name(&asked[0]), name(&asked[1]));
+        bench.subscription.handle_end(&rings, moment);
+        let note = event(true, UNIX - 1_000);
+        bench
+            .subscription
+            .handle_event(&notes, &note, moment)
+            .unwrap();
+        bench.subscription.handle_end(&notes, moment);
+        if is_refused {
+            let page = name(&bench.asked(second, ROOM)[0]);
+            assert!(bench.subscription.handle_refusal(&page, moment.now));
+        }
+    }
+    // Now they are read to their end; the engine has no room for a while after the next loss.
+    bench.subscription.begin(bench.at(300).now);
+    for request in bench.asked(300, ROOM) {
+        bench
+            .subscription
+            .handle_end(&name(&request), bench.at(300));
+    }
+    bench.subscription.begin(bench.at(9_000).now);
+    let rings = name(&bench.asked(9_000, 0)[0]);
+    bench.subscription.handle_end(&rings, bench.at(9_000));
+    let notes = &bench.asked(9_001, ROOM)[0];
+    assert_eq!(notes[2]["since"], UNIX + 300 - OVERLAP);
+}
+
+#[test]
+fn a_relay_may_confirm_that_a_page_was_closed() {
+    let mut bench = Bench::new();
+    let moment = bench.at(0);
+    let notes = name(&bench.asked(0, ROOM)[0]);
+    let note = event(true, UNIX - 1_000);
+    bench
+        .subscription
+        .handle_event(&notes, &note, moment)
+        .unwrap();
+    bench.subscription.handle_end(&notes, moment);
+    let page = name(&bench.asked(0, ROOM)[0]);
+    bench.subscription.handle_end(&page, moment);
+    assert_eq!(bench.asked(0, ROOM), [json!(["CLOSE", page])]);
+    assert!(bench.subscription.handle_refusal(&page, moment.now));
+    assert!(!bench.subscription.handle_refusal("other", moment.now));
 }
 
 #[test]
