@@ -160,6 +160,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_connection_that_opens_ends_the_wait_of_the_other_unless_the_relay_flooded() {
+        for (waits, then) in [
+            (LinkState::Away, LinkState::Opening),
+            (LinkState::LeftAlone, LinkState::LeftAlone),
+        ] {
+            let mut record = RelayRecord {
+                poster: waits,
+                ..RelayRecord::default()
+            };
+            record.open(LinkPurpose::Listen);
+            assert_eq!((record.listener, record.poster), (LinkState::Open, then));
+        }
+    }
+
+    #[test]
     fn a_relay_is_connected_by_posting_and_listening_by_its_own_word() {
         let board = RelayBoard::new(["ws://a", "ws://b"].into_iter());
         let state = board.state();

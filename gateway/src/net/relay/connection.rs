@@ -267,18 +267,18 @@ mod tests {
         assert!(now() - start <= PONG_LIMIT + Duration::from_secs(1));
     }
 
-    async fn end_of_flood(message: Message) -> (ConnectionEnd, Duration, u32) {
+    /// How a connection ends over which so many of these messages come, and then nothing.
+    async fn end_of_flood(message: Message, count: usize) -> ConnectionEnd {
         let (mut connection, mut relay) = pair().await;
-        let sent = tokio::spawn(async move {
-            let mut sent = 0;
-            while relay.send(message.clone()).await.is_ok() {
-                sent += 1;
+        tokio::spawn(async move {
+            for _ in 0..count {
+                if relay.send(message.clone()).await.is_err() {
+                    return;
+                }
             }
-            sent
+            std::future::pending::<()>().await;
         });
-        let (ended, lasted) = end(&mut connection).await;
-        drop(connection);
-        (ended, lasted, sent.await.unwrap())
+        end(&mut connection).await.0
     }
 
     #[tokio::test(start_paused = true)]
@@ -292,11 +292,11 @@ mod tests {
             ("pongs", Message::Pong(Bytes::from_static(b"xx")), 64),
             ("a long message", Message::text(long), 0),
         ] {
-            let (ended, lasted, sent) = end_of_flood(message).await;
-            assert_eq!(ended, ConnectionEnd::Flooded, "{name}");
-            assert!(lasted < Duration::from_secs(12), "{name}: {lasted:?}");
-            // What lies in the buffer between the two was sent and never read.
-            assert!(sent <= most + 20_000, "{name}: {sent}");
+            // The machine's own clock does not move.
+            let within = end_of_flood(message.clone(), most).await;
+            assert_eq!(within, ConnectionEnd::Silent, "{name}");
+            let beyond = end_of_flood(message, most + 1).await;
+            assert_eq!(beyond, ConnectionEnd::Flooded, "{name}");
         }
     }
 
@@ -420,6 +420,6 @@ mod tests {
                 .await
                 .is_none()
         );
-        assert!(now() - start <= HANDSHAKE_LIMIT + Duration::from_secs(1));
+        assert!(now() - start <= Duration::from_secs(11));
     }
 }

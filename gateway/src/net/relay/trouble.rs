@@ -226,6 +226,7 @@ mod tests {
             ("blocked: fd::a and p5b1.dip.example", "blocked: * and *"),
             ("pay at https://relay.example/", "pay at *"),
             ("no 79be667ef9dcbbac number 20001", "no * number *"),
+            ("mail me@host or wss://relay/", "mail * or *"),
         ] {
             assert_eq!(words(text).unnamed(), kept);
         }
