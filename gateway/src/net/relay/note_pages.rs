@@ -184,6 +184,17 @@ mod tests {
     }
 
     #[test]
+    fn a_page_may_come_in_any_order() {
+        let mut pages = NotePages::default();
+        pages.begin("1", 0);
+        for at in [70, 50, 60] {
+            pages.handle_event("1", at);
+        }
+        pages.handle_end("1");
+        assert_eq!(pages.turn("2".to_owned()).unwrap().until, 50);
+    }
+
+    #[test]
     fn what_comes_live_begins_no_page() {
         let mut pages = NotePages::default();
         pages.begin("1", 0);

@@ -67,6 +67,32 @@ async fn outcomes_that_lack_something_are_understood() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_sends_every_event_back_is_no_relay_that_sends_junk() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let opened = Arc::clone(&connections);
+    let url = relay_of(move |client| {
+        opened.fetch_add(1, Ordering::Relaxed);
+        loop {
+            let Message::Text(text) = client.read().ok()? else {
+                continue;
+            };
+            let request: Value = serde_json::from_str(&text).unwrap();
+            confirm(client, &request);
+            if request[0] == "EVENT" {
+                say(client, &json!(["EVENT", "sub", request[1]]));
+                ok(client, &request[1], true, "");
+            }
+        }
+    });
+    let (relays, _incoming) = listen(&url, 5).await;
+    for _ in 0..100 {
+        assert_eq!(relays.publish(outgoing(5)).await, Ok(()));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+    assert_eq!(relays.state().borrow().troubles, []);
+}
+
 /// A relay answers the first subscription to rings so, and serves later ones: the client asks two times, and then listens.
 async fn assert_asked_again(name: &'static str, first: fn(&mut Client, &Value)) {
     let asked = Arc::new(AtomicUsize::new(0));
