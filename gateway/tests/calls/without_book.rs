@@ -75,6 +75,7 @@ async fn start_and_call(members: &[Member; 2], span: Duration) {
 /// An hour really; a week in simulated time is among the tests of `turn::credentials`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes an hour"]
+#[expect(clippy::print_stdout, reason = "the progress is for a person")]
 async fn engines_call_each_other_for_an_hour_without_the_phone_book() {
     let servers = Servers::build().await;
     let members = members_of(&servers).await;

@@ -1,12 +1,14 @@
 //! Key presses by SIP INFO with `application/dtmf-relay` or `application/dtmf`, which no RFC defines and all phones know. Info
 //! packages (RFC 6086) are not supported.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::context::LegContext;
 use super::established::Established;
 use crate::event::Event;
 use crate::message::{Method, Name, Request, number};
+use crate::transaction::TransactionId;
 
 /// The Content-Type that is written, and read.
 pub(crate) const RELAY: &str = "application/dtmf-relay";
@@ -17,6 +19,8 @@ const USUAL: u16 = 160;
 /// Longer presses are shortened to this; shorter ones are lengthened to what receivers must detect (ITU-T Q.24).
 const LONGEST: u16 = 5_000;
 const SHORTEST: u16 = 40;
+/// Key presses that wait for the response to one before: a person presses fewer in the time of a few retransmissions. More are dropped.
+const MOST_WAITING: usize = 16;
 
 /// One key press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,17 +110,58 @@ impl Established {
         200
     }
 
-    /// Sends a key press by INFO, unless the phone does not support it.
+    /// Sends a key press by INFO, unless the phone does not support it. One INFO at a time: the order of keys stays, and the far side,
+    /// which sends them, takes up one transaction of those that all phones share.
     pub(super) fn send_digit(&mut self, digit: Digit, context: &mut LegContext, now: Instant) {
-        let flow = self.dialog.open_flow();
-        let Some(flow) = flow.filter(|_| self.capabilities.takes_info && !self.is_closing()) else {
+        if !self.capabilities.takes_info {
+            return;
+        }
+        if self.keys.waiting.len() < MOST_WAITING {
+            self.keys.waiting.push_back(digit);
+        }
+        self.send_next_digit(context, now);
+    }
+
+    fn send_next_digit(&mut self, context: &mut LegContext, now: Instant) {
+        let flow = self.dialog.open_flow().filter(|_| !self.is_closing());
+        let Some(flow) = flow.filter(|_| self.keys.outstanding.is_none()) else {
+            return;
+        };
+        let Some(digit) = self.keys.waiting.pop_front() else {
             return;
         };
         let mut info = context.request(&mut self.dialog, Method::Info);
         info.headers.push(Name::ContentType, RELAY);
         info.body = digit.write();
-        context.transactions.start(info, flow, Some(self.id), now);
+        self.keys.outstanding = context.transactions.start(info, flow, Some(self.id), now);
     }
+
+    /// The phone has responded to an INFO: the next key press follows.
+    pub(super) fn digit_answered(
+        &mut self,
+        transaction: TransactionId,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let was_ours = |waiting: &mut TransactionId| *waiting == transaction;
+        if self.keys.outstanding.take_if(was_ours).is_some() {
+            self.send_next_digit(context, now);
+        }
+    }
+
+    /// The phone has not responded to an INFO in 32 s, or its stream is closed: keys that waited for that long are not sent.
+    pub(super) fn digit_unanswered(&mut self, transaction: Option<TransactionId>) {
+        if transaction.is_none() || self.keys.outstanding == transaction {
+            self.keys = KeyPresses::default();
+        }
+    }
+}
+
+/// Key presses on their way to a phone.
+#[derive(Debug, Default)]
+pub(super) struct KeyPresses {
+    outstanding: Option<TransactionId>,
+    waiting: VecDeque<Digit>,
 }
 
 fn is_kind(request: &Request, kind: &str) -> bool {

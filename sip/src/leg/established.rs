@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::cancelling::ack_and_hang_up;
 use super::context::LegContext;
+use super::digit::KeyPresses;
 use super::line_phone::LinePhone;
 use super::local_offer::{PendingRequest, Renegotiation};
 use super::outbound_invite::Branch;
@@ -69,6 +70,7 @@ pub(crate) struct Established {
     pub(super) is_confirmed: bool,
     /// The OPTIONS that asks whether the phone is still there.
     pub(super) probe: Option<TransactionId>,
+    pub(super) keys: KeyPresses,
 }
 
 impl Established {
@@ -96,6 +98,7 @@ impl Established {
             closing: None,
             is_confirmed: owns_call_id,
             probe: None,
+            keys: KeyPresses::default(),
         }
     }
 

@@ -101,6 +101,9 @@ impl Established {
         {
             self.emit_probed(true, context);
         }
+        if received.response.status >= 200 {
+            self.digit_answered(received.transaction, context, now);
+        }
         Some(Leg::Established(self))
     }
 
@@ -112,6 +115,7 @@ impl Established {
         if self.probe.take_if(|probe| *probe == transaction).is_some() {
             self.emit_probed(false, context);
         }
+        self.digit_unanswered(Some(transaction));
         Leg::Established(self)
     }
 
@@ -138,6 +142,7 @@ impl Established {
             self.queued.get_or_insert(pending.change);
         }
         self.remote_offer = None;
+        self.digit_unanswered(None);
         self.forget_open_referral();
         // The ACK of the first 200 may still come over the next stream, and without it there is no call.
         if self.is_confirmed && self.unacknowledged.take().is_some() {

@@ -175,6 +175,61 @@ fn keys_are_told_by_info_in_both_directions() {
     assert_eq!(world.events(), []);
 }
 
+/// What the INFOs say that have left for the phone.
+fn keys_told(world: &mut World, phone: &Phone) -> Vec<Request> {
+    world.drain();
+    let mut requests = world.requests(phone.flow);
+    requests.retain(|request| request.method == Method::Info);
+    requests
+}
+
+#[test]
+fn keys_follow_one_another_and_a_flood_of_them_takes_one_transaction() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (_, leg) = talking(&mut world, &alice);
+    let press = |world: &mut World, event| {
+        let digit = Digit::new(event, 160).unwrap();
+        world.agent.send_digit(leg, digit, world.now);
+    };
+    for at in 0..1_000 {
+        press(&mut world, (at % 10) as u8);
+    }
+    // The first one, and sixteen that wait.
+    let mut told = Vec::new();
+    while let [key] = &keys_told(&mut world, &alice)[..] {
+        told.push(key.body[b"Signal=".len()]);
+        alice.answer(&mut world, key, 200);
+    }
+    assert_eq!(told, b"01234567890123456");
+    press(&mut world, 5);
+    assert_eq!(keys_told(&mut world, &alice).len(), 1, "and then as before");
+}
+
+#[test]
+fn keys_that_wait_behind_an_unanswered_one_are_old_and_not_sent() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (_, leg) = talking(&mut world, &alice);
+    let press = |world: &mut World, event| {
+        let digit = Digit::new(event, 160).unwrap();
+        world.agent.send_digit(leg, digit, world.now);
+    };
+    press(&mut world, 1);
+    press(&mut world, 2);
+    assert_eq!(keys_told(&mut world, &alice).len(), 1);
+    world.advance(Duration::from_secs(33));
+    assert!(
+        keys_told(&mut world, &alice)
+            .iter()
+            .all(|info| info.body.starts_with(b"Signal=1"))
+    );
+    press(&mut world, 3);
+    let told = keys_told(&mut world, &alice);
+    assert!(
+        matches!(&told[..], [info] if info.body.starts_with(b"Signal=3")),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn what_info_may_not_say() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
