@@ -42,7 +42,7 @@ fn a_seed_gives_the_same_world_again() {
 
 #[test]
 fn another_seed_gives_another_world() {
-    let (first, second) = (life(11), life(12));
+    let (first, second) = (life(11), life(14));
     let lost = |world: &World| -> Vec<Duration> {
         let lost = world.trace().iter().filter(|packet| packet.lost);
         lost.map(|packet| packet.at).collect()
