@@ -1,14 +1,16 @@
 //! The certificate authority that phones are told to trust: one for each engine, at rest in the state folder, sealed if there is a passphrase.
 //!
-//! A thief of its key could pretend to a phone to be the engine, and nothing else: the authority is good for TLS servers with the
-//! names and addresses of this engine alone (name constraints, RFC 5280 section 4.2.1.10), and for two years. With a year left, or with
+//! A thief of its key could pretend to a phone to be the engine, and no server with another name: the authority is good for TLS servers
+//! with the host names of this engine alone (name constraints, RFC 5280 section 4.2.1.10), and for two years. With a year left, or with
 //! other names, its certificate is made anew with the same key: phones that have the old file go on until that ends, and reject the
 //! engine only if they dial a name that the old file lacks.
+//!
+//! Addresses are not constrained. OpenSSL before 1.1.0, which phones still have, refuses any certificate with an address under an authority
+//! that constrains addresses, and phones dial addresses.
 //!
 //! RFC 5280 wants name constraints to be critical. These are not, because Linphone's mbedTLS knows none and refuses a file with a critical
 //! extension that it does not know. OpenSSL, GnuTLS and rustls keep to them all the same.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -147,24 +149,14 @@ pub(super) fn making(error: impl std::fmt::Display) -> CertificateError {
     CertificateError::Making(error.to_string())
 }
 
-/// NameConstraints with these names as the only permitted ones, in DER (X.690).
+/// NameConstraints with the host names among these as the only permitted ones, in DER (X.690).
 fn constraints(names: &[SanType]) -> Vec<u8> {
-    let subtrees: Vec<u8> = names
-        .iter()
-        .filter_map(general_name)
-        .flat_map(|name| der(0x30, &name))
-        .collect();
-    der(0x30, &der(0xa0, &subtrees))
-}
-
-/// GeneralName: a DNS name, or an address with the mask of all its bits.
-fn general_name(name: &SanType) -> Option<Vec<u8>> {
-    match name {
-        SanType::DnsName(name) => Some(der(0x82, name.as_str().as_bytes())),
-        SanType::IpAddress(IpAddr::V4(ip)) => Some(der(0x87, &[ip.octets(), [0xff; 4]].concat())),
-        SanType::IpAddress(IpAddr::V6(ip)) => Some(der(0x87, &[ip.octets(), [0xff; 16]].concat())),
+    let hosts = names.iter().filter_map(|name| match name {
+        SanType::DnsName(host) => Some(der(0x82, host.as_str().as_bytes())),
         _ => None,
-    }
+    });
+    let subtrees: Vec<u8> = hosts.flat_map(|host| der(0x30, &host)).collect();
+    der(0x30, &der(0xa0, &subtrees))
 }
 
 /// Tag, length, content.
