@@ -1,7 +1,7 @@
 //! The certificate that phones see over TLS: one of the user's own, or one of a small certificate authority that the first run makes
 //! and saves in the state folder.
 //!
-//! The authority ([`super::authority`]) is what a phone is told to trust. The certificate under it lives 90 days, has a key of its own
+//! The authority (`authority`) is what a phone is told to trust. The certificate under it lives 90 days, has a key of its own
 //! that is never written down, and is replaced at a handshake when a third of its life is left, so that an engine may run for
 //! years. Its names are those that phones dial: loopback, and the addresses and names of the LAN.
 //!
