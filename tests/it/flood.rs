@@ -42,7 +42,7 @@ fn one_caller_who_rings_without_end_does_not_keep_others_away() {
     world.dial(mallory, world.number(callee, 0));
     world.run_for(Duration::from_secs(1));
     world.hang_up(mallory);
-    world.run_until_quiet(Duration::from_secs(5));
+    world.run_until_quiet(Duration::from_secs(11));
     let media = world.opened_rings()[0].media().to_vec();
     for _ in 0..200 {
         let wall = world.wall();

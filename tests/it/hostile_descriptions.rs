@@ -10,7 +10,7 @@ use ringfence_tests::world::{CallPair, World, links::Endpoint, turn::TURN_IP, tu
 fn ring_naming(world: &mut World, pair: CallPair, relays: &[&str]) {
     world.ring(pair);
     world.hang_up(pair.alice);
-    world.run_until_quiet(Duration::from_secs(5));
+    world.run_until_quiet(Duration::from_secs(11));
     let media = world.opened_rings()[0].media().to_vec();
     let mut hostile = Description::decode(&media).expect("our engine wrote it");
     hostile.relayed_addresses = relays
@@ -50,7 +50,7 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
             if world.handset(pair.bob).is_ringing() {
                 world.answer(pair.bob);
             }
-            world.run_until_quiet(Duration::from_secs(40));
+            world.run_until_quiet(Duration::from_secs(45));
             assert!(
                 !world.has_reached(pair.callee, CallStep::Connected),
                 "{address}"

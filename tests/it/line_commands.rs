@@ -23,7 +23,7 @@ fn rings(world: &mut World, pair: CallPair) -> bool {
     world.dial(pair.alice, called(world, pair));
     let silent = world.never(SOON, |world: &World| world.handset(pair.bob).is_ringing());
     world.hang_up(pair.alice);
-    world.run_until_quiet(SOON);
+    world.run_until_quiet(Duration::from_secs(11));
     !silent
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the whole system; begin with `path_of_a_call`. Most run in the simulated network of the harness, without sockets and
 //! sleeps; `real_*` need programs that `tests/run` installs.
 
+mod alike;
 mod answer;
 mod answer_over_turn;
 mod cancel;

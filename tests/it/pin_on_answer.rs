@@ -16,10 +16,10 @@ fn looking_up_and_ringing_pin_nothing() {
     let (mut world, pair) = World::of_two(1);
     world.ring(pair);
     world.hang_up(pair.alice);
-    world.run_until_quiet(Duration::from_secs(5));
+    world.run_until_quiet(Duration::from_secs(11));
     world.ring(pair);
     world.decline(pair.bob, 603);
-    world.run_until_quiet(Duration::from_secs(40));
+    world.run_until_quiet(Duration::from_secs(45));
     assert!(world.has_reached(pair.callee, CallStep::RingOpened));
     assert_eq!(
         (pinned(&world, pair.caller), pinned(&world, pair.callee)),
@@ -32,7 +32,7 @@ fn an_unanswered_number_may_change_its_key_in_silence() {
     let (mut world, pair) = World::of_two(2);
     world.ring(pair);
     world.hang_up(pair.alice);
-    world.run_until_quiet(Duration::from_secs(5));
+    world.run_until_quiet(Duration::from_secs(11));
     let (number, keys) = (world.number(pair.callee, 0), world.new_keys());
     world.show_book(pair.caller, (2, 0), &[(number, keys.listing())]);
     world.dial(pair.alice, number);

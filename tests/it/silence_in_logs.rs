@@ -170,7 +170,7 @@ fn a_dishonest_phone_book_is_logged_as_an_error_without_names() {
         }
         world.ring(pair);
         world.hang_up(pair.alice);
-        world.run_until_quiet(Duration::from_secs(5));
+        world.run_until_quiet(Duration::from_secs(11));
         for engine in [pair.caller, pair.callee] {
             world.show_book(engine, (2, 1), &[(number, thief.listing())]);
         }

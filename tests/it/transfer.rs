@@ -183,7 +183,7 @@ fn who_is_handed_over_may_hang_up_meanwhile() {
             party.world.run_for(Duration::from_secs(1));
         }
         party.world.hang_up(bob);
-        party.world.run_for(Duration::from_secs(3));
+        party.world.run_for(Duration::from_secs(11));
         assert!(party.world.handset(carol).is_free(), "{:?}", party.world);
         assert!(party.world.handset(alice).is_free());
         assert_eq!(party.world.turn.relays(), 0);

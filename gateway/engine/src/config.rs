@@ -76,9 +76,8 @@ pub(crate) const MAX_RINGS_PER_LINE: usize = 8;
 /// server that has not answered by now is down, and the phone should hear so.
 pub(crate) const SET_UP: Duration = Duration::from_secs(6);
 
-/// A callee's phones stop ringing this long after the ring, if no cancel has come: a little
-/// more than the caller waits, so that the cancel normally is first.
-pub(crate) const RING_LIFE: Duration = Duration::from_secs(35);
+/// How long a caller keeps its relayed address after it gave up: longer than until the envelope that carries its cancel.
+pub(crate) const WITHDRAWN: Duration = Duration::from_secs(10);
 
 /// From the callee's answer to the caller's verified confirmation, and to connected media.
 /// Relay round trips and TURN take well under this; beyond it the call is dead.

@@ -109,6 +109,12 @@ pub enum Timer {
     PresenceExpiry,
     /// Caller: no relayed address or no proof of work in time.
     CallSetUp,
+    /// Caller: an envelope after the ring is due.
+    PostingSlot,
+    /// Caller: the ring was taken back long enough ago.
+    Withdrawn,
+    /// A missed-call note is believed.
+    MissedNote,
     /// Caller: no answer in time.
     NoAnswer,
     /// Callee: no person picked up in time.
@@ -139,6 +145,9 @@ impl Timer {
             Self::PresenceRound => "the next envelope of the presence round",
             Self::PresenceExpiry => "a presence report is too old",
             Self::CallSetUp => "TURN server or proof of work is late",
+            Self::PostingSlot => "an envelope that follows a ring",
+            Self::Withdrawn => "nobody has answered a ring that was taken back",
+            Self::MissedNote => "a missed-call note is believed",
             Self::NoAnswer => "no answer in time",
             Self::Ringing => "no person picked up",
             Self::Confirmation => "the caller did not confirm",

@@ -201,7 +201,14 @@ fn ring_to_self(
         ring_key: *identity.listing().ring_key(),
     };
     let now = UnixTime::from_seconds(clock::unix_seconds());
-    let sealed = OutgoingRing::seal(caller, &callee, &[], &outside, now, &mut rand::rng());
+    let sealed = OutgoingRing::seal(
+        caller,
+        &callee,
+        (&[], Duration::ZERO),
+        &outside,
+        now,
+        &mut rand::rng(),
+    );
     let bytes = sealed.ok()?.1.as_bytes().to_vec();
     let event = OutgoingEvent {
         work_nonce: proof.nonce,

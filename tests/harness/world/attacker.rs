@@ -74,7 +74,14 @@ impl World {
             binding: &line.binding,
             book: BookView::NONE,
         };
-        let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
+        let ring = OutgoingRing::seal(
+            caller,
+            &keys,
+            (media, Duration::from_secs(30)),
+            &outside,
+            dated,
+            &mut self.rng,
+        );
         let (_, envelope) = ring.expect("the description fits and the key is usable");
         self.repost(ReceivedEvent {
             bucket,

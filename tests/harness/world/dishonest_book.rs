@@ -79,7 +79,14 @@ impl World {
         };
         let media = self.a_description();
         let wall = self.wall();
-        let ring = OutgoingRing::seal(caller, &keys, &media, &outside, wall, &mut self.rng);
+        let ring = OutgoingRing::seal(
+            caller,
+            &keys,
+            (&media, Duration::from_secs(30)),
+            &outside,
+            wall,
+            &mut self.rng,
+        );
         let (_, envelope) = ring.expect("the description fits and the key is usable");
         self.repost(ReceivedEvent {
             bucket: outside.bucket,

@@ -36,6 +36,8 @@ pub(crate) struct Answering {
     phone: PhoneSide,
     connected: bool,
     control: bool,
+    /// What our phone offered when it dialled the number that rings; the caller is rung if it has just given up.
+    dialled: Option<Box<PhoneMedia>>,
     stage: Stage,
 }
 
@@ -69,7 +71,7 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        Self::allocating(ring, remote, phone, None, call, cx)
+        Self::allocating(ring, remote, phone, (None, None), call, cx)
     }
 
     /// Both sides rang each other and the other side's ring counts: our phone, which is
@@ -91,16 +93,16 @@ impl Answering {
         cx.step(call, CallStep::RingOpened);
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;
+        let dialled = Some(Box::new(offer.clone()));
         let phone = PhoneSide::new(offer, own, chosen, cx);
-        phone.greet(call, cx);
-        Self::allocating(ring, remote, phone, Some(far), call, cx)
+        Self::allocating(ring, remote, phone, (Some(far), dialled), call, cx)
     }
 
     fn allocating(
         ring: VerifiedRing,
         remote: Description,
         phone: PhoneSide,
-        far: Option<LocalEndpoint>,
+        (far, dialled): (Option<LocalEndpoint>, Option<Box<PhoneMedia>>),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
@@ -119,6 +121,7 @@ impl Answering {
             phone,
             connected: false,
             control: false,
+            dialled,
             stage,
         });
         state.answer_when_ready(call, cx)
@@ -154,10 +157,10 @@ impl Answering {
             CallInput::News(PartnerNews::Over(_)) => {
                 self.break_off(EndReason::HungUpHere, call, cx)
             }
-            CallInput::Leg(sip::Event::HungUp { .. }) => {
+            CallInput::Leg(sip::Event::HungUp { .. } | sip::Event::Cancelled { .. }) => {
                 self.break_off(EndReason::HungUpHere, call, cx)
             }
-            CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
+            CallInput::Cancelled => self.lose_caller(EndReason::Cancelled, call, cx),
             CallInput::Timeout => self.answer_again(call, cx),
             CallInput::ShutDown => self.break_off(EndReason::ShutDown, call, cx),
             _ => CallState::Answering(self),
@@ -214,6 +217,7 @@ impl Answering {
             phone,
             connected,
             control,
+            dialled,
             stage,
         } = *self;
         let Stage::Allocating {
@@ -247,6 +251,7 @@ impl Answering {
             phone,
             connected,
             control,
+            dialled,
             stage: Stage::Confirming(Confirming {
                 session,
                 answer,
@@ -317,7 +322,7 @@ impl Answering {
                 cx.expect(call, tags);
                 self.confirmed(call, cx)
             }
-            Ok(SessionMessage::HangUp) => super::hang_up(EndReason::HungUpThere, call, cx),
+            Ok(SessionMessage::HangUp) => self.lose_caller(EndReason::HungUpThere, call, cx),
             Err(_) => CallState::Answering(self),
         }
     }
@@ -347,6 +352,7 @@ impl Answering {
             phone,
             connected,
             control,
+            dialled,
             stage,
             ..
         } = *self;
@@ -355,8 +361,26 @@ impl Answering {
         };
         cx.step(call, CallStep::Confirmed);
         cx.pin(&peer);
+        if dialled.is_some() {
+            phone.greet(call, cx);
+        }
         cx.media(call, MediaOrder::OpenMicrophone);
         Talking::resume(session, peer, phone, (connected, control), call, cx)
+    }
+
+    /// The caller gave up. Whose phone has dialled its number wants to talk all the same, and rings it.
+    fn lose_caller(
+        self: Box<Self>,
+        end: EndReason,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        if let Some(offer) = self.dialled
+            && let Some(leg) = call.leg.take()
+        {
+            cx.dial_again(call, leg, *offer, self.peer.party.number);
+        }
+        super::hang_up(end, call, cx)
     }
 
     /// Ends the call from this side, and says so to the caller if the answer is already out.

@@ -1,6 +1,8 @@
 //! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
 //! an answer or, after 30 s, that there was none.
 
+use std::time::Instant;
+
 use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
@@ -11,8 +13,10 @@ use super::context::CallContext;
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
+use super::withdrawn::Withdrawn;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
 use crate::call::step::{CallStep, EndReason};
+use crate::environment::Environment;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -46,22 +50,27 @@ impl Calling {
         let formats = near.video.map(|_| offer.video_formats());
         let media = Description::of(&far, offered(&offer, call, cx));
         let media = media.with_video(&far, formats.unwrap_or_default()).encode();
-        let wall = cx.wall;
+        let (wall, rings_for) = (cx.wall, cx.env.config.no_answer);
         let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
-            OutgoingRing::seal(keys, callee, &media, event, wall, rng)
+            OutgoingRing::seal(keys, callee, (&media, rings_for), event, wall, rng)
         });
         let Some((ring, post)) = sealed else {
             // The phone gets the status of a number that does not answer.
             return super::refuse(480, EndReason::NoAnswer, call, cx);
         };
         cx.step(call, CallStep::RingPosted);
+        // In case that the callee's engine is off. It goes with every ring, answered or not.
+        cx.post_note(call, peer.bucket, |keys, event, rng| {
+            ring.seal_missed(&keys, event, wall, rng)
+        });
+        cx.begin_slots(call, peer.bucket);
         cx.expect(call, [ring.answer_tag()]);
         cx.seal_ending(call, peer.bucket, |event, rng| {
             ring.seal_cancel(CancelReason::GaveUp, event, wall, rng)
                 .ok()
         });
         cx.ring_back(call);
-        cx.set_deadline(call, cx.env.config.no_answer, Timer::NoAnswer);
+        cx.set_deadline(call, rings_for, Timer::NoAnswer);
         CallState::Calling(Box::new(Self {
             ring,
             post,
@@ -87,7 +96,7 @@ impl Calling {
             CallInput::Envelope(envelope, _) => self.open_answer(envelope, call, cx),
             // No relay said yes, but one may have taken it all the same: take the ring back too.
             CallInput::Posted(post, 0) if post == self.post => {
-                self.withdraw_and_refuse(503, EndReason::NoRelay, call, cx)
+                self.give_up(Some(503), EndReason::NoRelay, call, cx)
             }
             CallInput::Posted(post, _) if post == self.post => {
                 cx.step(call, CallStep::RingAccepted);
@@ -95,19 +104,17 @@ impl Calling {
             }
             CallInput::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
             | CallInput::News(PartnerNews::Over(_)) => {
-                self.give_up(call, cx);
-                cx.end(call, EndReason::Cancelled);
-                CallState::Over
+                self.give_up(None, EndReason::Cancelled, call, cx)
             }
             CallInput::Media(
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
-            ) => self.withdraw_and_refuse(503, EndReason::NoMedia, call, cx),
-            CallInput::Timeout => {
-                self.give_up(call, cx);
-                super::refuse(480, EndReason::NoAnswer, call, cx)
-            }
-            CallInput::ShutDown => self.withdraw_and_refuse(503, EndReason::ShutDown, call, cx),
+            ) => self.give_up(Some(503), EndReason::NoMedia, call, cx),
+            CallInput::Timeout => self.give_up(Some(480), EndReason::NoAnswer, call, cx),
+            CallInput::ShutDown => match self.give_up(Some(503), EndReason::ShutDown, call, cx) {
+                CallState::Withdrawn(withdrawn) => withdrawn.handle(CallInput::ShutDown, call, cx),
+                other => other,
+            },
             CallInput::Glare(ring) => {
                 let Self {
                     offer, near, far, ..
@@ -118,36 +125,34 @@ impl Calling {
         }
     }
 
-    /// Tells the callee's engine to stop its phones, and leaves a note in case it is off.
-    fn give_up(&self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
-        self.withdraw(call, cx);
-        let wall = cx.wall;
-        cx.post_note(call, self.peer.bucket, |keys, event, rng| {
-            self.ring.seal_missed(&keys, event, wall, rng)
-        });
-    }
-
-    /// Tells the callee's engine to stop its phones.
-    fn withdraw(&self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
-        let wall = cx.wall;
-        // The cancel of now, not the one in advance: its time is as far from the callee's clock as the ring's was.
-        cx.reclaim_ending(call);
-        cx.post(call, self.peer.bucket, |_, event, rng| {
-            self.ring
-                .seal_cancel(CancelReason::GaveUp, event, wall, rng)
-                .map(|envelope| ((), envelope))
-        });
-    }
-
-    fn withdraw_and_refuse(
+    /// The phone hears it now; the callee's engine, to stop its phones, with the next envelope.
+    fn give_up(
         self: Box<Self>,
-        status: u16,
+        status: Option<u16>,
         end: EndReason,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        self.withdraw(call, cx);
-        super::refuse(status, end, call, cx)
+        if let Some(status) = status {
+            cx.refuse_phone(call, status);
+        }
+        cx.report_end(call, end);
+        Withdrawn::start(self.ring, self.peer, call, cx)
+    }
+
+    /// The ring once more, for an envelope that leaves now.
+    pub(super) fn ring_again(
+        &mut self,
+        call: &CallCommon,
+        event: &EventContext,
+        env: &mut Environment,
+        now: Instant,
+    ) -> Option<Envelope> {
+        let (until, _) = call.deadline?;
+        let rings_for = until.saturating_duration_since(now);
+        let wall = env.wall(now);
+        let sealed = self.ring.seal_again(rings_for, event, wall, &mut env.rng);
+        sealed.ok()
     }
 
     /// An envelope under the answer's routing tag: forged ones change nothing.

@@ -10,6 +10,7 @@ use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Routes};
+use super::slots::DueSlot;
 use super::step::{CallStep, EndReason};
 use super::{Call, CallCommon, CallInput, CallState};
 use crate::environment::Environment;
@@ -40,9 +41,15 @@ pub(super) struct NewCall {
 }
 
 impl Calls {
-    /// No call in any state.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
+    /// No call but those that were given up before an answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut calls = self.calls.values();
+        calls.all(|call| matches!(call.phase, CallState::Withdrawn(_)))
+    }
+
+    /// The next envelope of those that follow a ring, if it is due.
+    pub(super) fn take_slot(&mut self, env: &mut Environment, now: Instant) -> Option<DueSlot> {
+        self.routes.slots.take_due(env, now)
     }
 
     /// The call that waits for an envelope with this routing tag.
@@ -58,7 +65,10 @@ impl Calls {
     /// Whether a call of this engine is about this ring: its end writes itself down.
     pub(crate) fn knows_ring(&self, ring: RingId) -> bool {
         let mut calls = self.calls.values();
-        calls.any(|call| call.phase.ring() == Some(ring))
+        calls.any(|call| {
+            let heard = call.common.record.and_then(|record| record.ring);
+            call.phase.ring() == Some(ring) || heard == Some(ring)
+        })
     }
 
     pub(crate) fn handle_media(
@@ -161,6 +171,7 @@ impl Calls {
     }
 
     pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
+        self.post_slots(env, now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.deadline);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -177,6 +188,10 @@ impl Calls {
 
     /// Delivers one thing that a call has to tell the one it is joined with; false if there is none.
     pub(crate) fn deliver_partner_news(&mut self, env: &mut Environment, now: Instant) -> bool {
+        if let Some(again) = self.routes.next_dialled() {
+            self.place_again(again, env, now);
+            return true;
+        }
         let Some((call, news)) = self.routes.next_news() else {
             return false;
         };
@@ -186,12 +201,14 @@ impl Calls {
 
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let deadlines = self.calls.values().filter_map(|call| call.common.deadline);
-        deadlines.min_by_key(|(at, _)| *at)
+        let slots = self.routes.slots.next_timeout();
+        deadlines.chain(slots).min_by_key(|(at, _)| *at)
     }
 
     /// Proofs of work that calls wait for.
     pub(crate) fn lacks(&self) -> usize {
-        self.calls.values().map(Call::lacks).sum()
+        let waiting: usize = self.calls.values().map(Call::lacks).sum();
+        waiting + self.routes.slots.lacks()
     }
 
     /// What ends the calls on their other sides, if this process dies after `wall`.

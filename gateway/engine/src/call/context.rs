@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
+use ringfence_book::Number;
+use ringfence_media::PhoneMedia;
 use ringfence_sip as sip;
 
+use super::slots::PostingSlots;
 use super::step::{CallStep, EndReason};
 use super::{CallCommon, CallPeer, PartnerNews};
 use crate::environment::Environment;
@@ -32,11 +35,27 @@ pub(crate) struct CallContext<'a> {
 pub(super) struct Routes {
     tags: BTreeMap<RoutingTag, CallLabel>,
     posts: BTreeMap<PostId, CallLabel>,
+    pub(super) slots: PostingSlots,
+    /// Phones that dialled a number whose ring was taken back while it was answered.
+    dialled: VecDeque<DialledAgain>,
     /// A call tells its partner a handful of things in its life.
     news: VecDeque<(CallLabel, PartnerNews)>,
 }
 
+/// A phone whose call is to be placed anew.
+#[derive(Debug)]
+pub(super) struct DialledAgain {
+    pub(super) line: usize,
+    pub(super) leg: sip::LegId,
+    pub(super) offer: PhoneMedia,
+    pub(super) number: Number,
+}
+
 impl Routes {
+    pub(super) fn next_dialled(&mut self) -> Option<DialledAgain> {
+        self.dialled.pop_front()
+    }
+
     pub(super) fn of_tag(&self, tag: &RoutingTag) -> Option<CallLabel> {
         self.tags.get(tag).copied()
     }
@@ -79,10 +98,15 @@ impl CallContext<'_> {
         });
     }
 
-    /// Reports how the call ended and frees its media.
-    pub(crate) fn end(&mut self, call: &CallCommon, end: EndReason) {
+    /// Reports how the call ended.
+    pub(crate) fn report_end(&mut self, call: &CallCommon, end: EndReason) {
         self.notify_partner(call, PartnerNews::Over(480));
         self.step(call, CallStep::Ended(end));
+    }
+
+    /// Reports how the call ended and frees its media.
+    pub(crate) fn end(&mut self, call: &CallCommon, end: EndReason) {
+        self.report_end(call, end);
         self.media(call, MediaOrder::Close);
     }
 
@@ -96,6 +120,22 @@ impl CallContext<'_> {
         if let Some(partner) = call.partner {
             self.routes.news.push_back((partner, news));
         }
+    }
+
+    /// A phone's call is placed anew.
+    pub(crate) fn dial_again(
+        &mut self,
+        call: &CallCommon,
+        leg: sip::LegId,
+        offer: PhoneMedia,
+        number: Number,
+    ) {
+        self.routes.dialled.push_back(DialledAgain {
+            line: call.line,
+            leg,
+            offer,
+            number,
+        });
     }
 
     /// The phone is told that the other side rings.
@@ -165,6 +205,14 @@ impl CallContext<'_> {
         let post = self.env.out.post(proof, bucket, envelope);
         self.routes.posts.insert(post, call.label);
         Some((rest, post))
+    }
+
+    /// A ring has been posted: envelopes follow it whatever becomes of the call.
+    pub(crate) fn begin_slots(&mut self, call: &CallCommon, bucket: u16) {
+        let Self {
+            env, routes, now, ..
+        } = self;
+        routes.slots.begin(call.label, bucket, &mut env.rng, *now);
     }
 
     /// Seals a note with the call's next proof of work and posts it for relays to keep.

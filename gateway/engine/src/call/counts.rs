@@ -34,7 +34,7 @@ impl Calls {
                 CallState::Unheard(_) => &mut counts.unheard,
                 CallState::Answering(_) => &mut counts.answering,
                 CallState::Talking(_) => &mut counts.talking,
-                CallState::Ending(_) => &mut counts.ending,
+                CallState::Withdrawn(_) | CallState::Ending(_) => &mut counts.ending,
                 CallState::Over => continue,
             };
             *count += 1;

@@ -7,9 +7,9 @@ use std::time::Instant;
 use ringfence_media::BridgeEvent;
 
 use super::context::{CallContext, Datagram};
-use super::{CallCommon, CallInput, CallState, PartnerNews};
+use super::{CallCommon, CallInput, CallState};
 use crate::call::control::ControlFrame;
-use crate::call::step::{CallStep, EndReason};
+use crate::call::step::EndReason;
 use crate::config::{ANSWER_AGAIN, LINGER};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
@@ -34,7 +34,8 @@ impl Ending {
             call,
             MediaOrder::Control(ControlFrame::HangUp.encode().to_vec()),
         );
-        Self::linger(end, None, call, cx)
+        cx.report_end(call, end);
+        Self::linger(None, call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
@@ -44,20 +45,27 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
+        cx.report_end(call, end);
+        Self::repeat(hang_up, call, cx)
+    }
+
+    /// Tells the other side of a call whose end was reported.
+    pub(super) fn repeat(
+        hang_up: Option<Datagram>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
         if let Some(hang_up) = &hang_up {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger(end, hang_up, call, cx)
+        Self::linger(hang_up, call, cx)
     }
 
     fn linger(
-        end: EndReason,
         again: Option<Datagram>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.notify_partner(call, PartnerNews::Over(480));
-        cx.step(call, CallStep::Ended(end));
         let until = cx.now + LINGER;
         let pause = again.as_ref().map_or(LINGER, |_| ANSWER_AGAIN);
         cx.set_deadline(call, pause, Timer::HangUp);

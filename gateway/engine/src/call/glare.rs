@@ -23,6 +23,9 @@ impl Calls {
         let Some((label, ours_counts)) = self.find_glare(line, &ring, env) else {
             return Some(ring);
         };
+        let wall = env.wall(now);
+        env.saved
+            .ignore_note_of(ring.id(), ring.caller_number(), wall);
         if !ours_counts {
             self.handle(label, CallInput::Glare(ring), env, now);
         }
@@ -71,6 +74,11 @@ impl Calls {
         })?;
         let mut call = self.calls.remove(&label)?;
         let ring = call.hand_over(&mut self.context(env, now));
+        if let Some(ring) = &ring {
+            let wall = env.wall(now);
+            env.saved
+                .ignore_note_of(ring.id(), ring.caller_number(), wall);
+        }
         self.forget(call, env);
         ring
     }

@@ -82,7 +82,10 @@ fn live(call: &Call) -> Option<LiveCall> {
         CallState::Ringing(_) => LiveState::Ringing,
         CallState::Answering(_) => LiveState::Connecting,
         CallState::Talking(_) => LiveState::Talking,
-        CallState::Unheard(_) | CallState::Ending(_) | CallState::Over => return None,
+        CallState::Unheard(_)
+        | CallState::Withdrawn(_)
+        | CallState::Ending(_)
+        | CallState::Over => return None,
     };
     let record = call.common.record?;
     Some(LiveCall {
@@ -102,7 +105,10 @@ fn dialog(call: &Call, is_own: bool) -> Option<ShownDialog> {
         CallState::Dialling(_) => "trying",
         CallState::Calling(_) | CallState::Ringing(_) => "early",
         CallState::Answering(_) | CallState::Talking(_) => "confirmed",
-        CallState::Unheard(_) | CallState::Ending(_) | CallState::Over => return None,
+        CallState::Unheard(_)
+        | CallState::Withdrawn(_)
+        | CallState::Ending(_)
+        | CallState::Over => return None,
     };
     let record = call.common.record?;
     Some(ShownDialog {

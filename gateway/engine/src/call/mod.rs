@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   caller:  Dialling ──ring──▶ Calling ──answer──▶ Talking ──▶ Ending ──▶ over
+//!                                  └──gave up──▶ Withdrawn ──▶ over
 //!   callee:  Ringing ──picked up──▶ Answering ──confirmed──▶ Talking ──▶ Ending ──▶ over
 //! ```
 //!
@@ -26,10 +27,12 @@ pub(crate) mod outgoing;
 mod phone_side;
 mod phone_watch;
 mod ringing;
+mod slots;
 pub(crate) mod step;
 mod talking;
 mod transfer;
 mod unheard;
+mod withdrawn;
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -62,6 +65,7 @@ use ringing::Ringing;
 use step::EndReason;
 use talking::Talking;
 use unheard::Unheard;
+use withdrawn::Withdrawn;
 
 /// A call in its state.
 #[derive(Debug)]
@@ -113,6 +117,8 @@ pub(crate) enum CallState {
     Dialling(Box<Dialling>),
     /// Caller: the ring is out.
     Calling(Box<Calling>),
+    /// Caller: the ring was taken back; who picks up meanwhile is told.
+    Withdrawn(Box<Withdrawn>),
     /// Callee: the line's phones ring.
     Ringing(Box<Ringing>),
     /// Callee: no phone took the ring, and its caller still waits.
@@ -189,6 +195,7 @@ impl Call {
         self.phase = match phase {
             CallState::Dialling(state) => state.handle(input, common, cx),
             CallState::Calling(state) => state.handle(input, common, cx),
+            CallState::Withdrawn(state) => state.handle(input, common, cx),
             CallState::Ringing(state) => state.handle(input, common, cx),
             CallState::Unheard(state) => state.handle(&input),
             CallState::Answering(state) => state.handle(input, common, cx),
@@ -226,7 +233,11 @@ impl CallState {
             Self::Ringing(ringing) => Some(ringing.id()),
             Self::Unheard(unheard) => Some(unheard.id()),
             Self::Answering(answering) => Some(answering.ring()),
-            Self::Calling(_) | Self::Talking(_) | Self::Ending(_) | Self::Over => None,
+            Self::Calling(_)
+            | Self::Withdrawn(_)
+            | Self::Talking(_)
+            | Self::Ending(_)
+            | Self::Over => None,
         }
     }
 }

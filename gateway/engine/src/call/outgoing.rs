@@ -6,6 +6,7 @@ use ringfence_media::{PhoneMedia, SdpError, sdp};
 use ringfence_sip as sip;
 
 use super::calls::{Calls, NewCall};
+use super::context::DialledAgain;
 use super::dialling::Dialling;
 use super::phone_side::{refusal, silent_phone};
 use super::step::EndReason;
@@ -105,6 +106,20 @@ impl Calls {
         self.report_refused(parties, EndReason::EmergencyNumber, env, |env| {
             emergency_numbers::refuse((line, leg), digits, env, now)
         });
+    }
+
+    /// Places the call of a phone anew, whose number was about to be reached in another way.
+    pub(super) fn place_again(&mut self, again: DialledAgain, env: &mut Environment, now: Instant) {
+        let DialledAgain {
+            line,
+            leg,
+            offer,
+            number,
+        } = again;
+        match env.callee(&number.to_string(), now) {
+            Ok(callee) if !env.closing => self.place((line, leg), offer, callee, env, now),
+            _ => env.agent.refuse(leg, 480, now),
+        }
     }
 
     fn place(

@@ -16,7 +16,6 @@ use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{CallCommon, CallInput, CallState};
 use crate::call::step::{CallStep, EndReason};
-use crate::config::RING_LIFE;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::sealed::ring::RingId;
@@ -51,7 +50,7 @@ impl Ringing {
             .collect();
         let (at, video) = (at.into_iter().collect(), remote.video.is_some());
         cx.media(call, MediaOrder::OpenNear { at, video });
-        cx.set_deadline(call, RING_LIFE, Timer::Ringing);
+        cx.set_deadline(call, ring.rings_for(), Timer::Ringing);
         CallState::Ringing(Box::new(Self {
             ring,
             remote,

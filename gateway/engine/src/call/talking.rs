@@ -88,6 +88,9 @@ impl Talking {
         cx.expect(call, self.session.expected_tags());
         if let Some(record) = &mut call.record {
             record.answered = Some(cx.wall);
+            if let Some(ring) = record.ring {
+                cx.env.saved.ignore_note_of(ring, record.number, cx.wall);
+            }
         }
         self.set_alarm(call);
         CallState::Talking(Box::new(self))

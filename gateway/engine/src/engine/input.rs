@@ -185,6 +185,7 @@ impl Engine {
             .handle_timeout(&self.calls, &mut self.env, now);
         self.calls.handle_timeout(&mut self.env, now);
         self.unsent.handle_timeout(&mut self.env, now);
+        self.believe_notes(now);
         self.drain(now);
     }
 

@@ -3,6 +3,7 @@
 
 mod drain;
 mod input;
+mod missed_notes;
 mod receive;
 
 use std::time::Instant;
@@ -12,6 +13,7 @@ use rand_core::{Rng, SeedableRng};
 use ringfence_book::{BookKey, Number};
 use ringfence_sip as sip;
 
+use self::missed_notes::MissedNotes;
 use crate::call::calls::Calls;
 use crate::call::counts::CallCounts;
 use crate::call::live::LiveCall;
@@ -45,6 +47,7 @@ pub struct Engine {
     presence: PresenceService,
     replay: ReplayMemory,
     unsent: UnsentEndings,
+    missed: MissedNotes,
 }
 
 impl Engine {
@@ -99,6 +102,7 @@ impl Engine {
             presence: PresenceService::default(),
             replay: ReplayMemory::new(Moment { wall, now }),
             unsent: UnsentEndings::default(),
+            missed: MissedNotes::default(),
         };
         let Environment {
             trust, lines, out, ..
@@ -125,13 +129,14 @@ impl Engine {
             .chain(self.presence.next_timeout())
             .chain(self.env.restart.next_timeout())
             .chain(self.unsent.next_timeout())
+            .chain(self.missed.next_timeout())
             .min_by_key(|(at, _)| *at)
     }
 
     /// No call in any state, no text that waits for a relay, and no phone that has to be told of an end.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.messages.is_idle() && self.env.agent.is_idle()
+        self.calls.is_idle() && self.messages.is_idle() && self.env.agent.is_idle()
     }
 
     /// The lines of this engine, in the order in which they were given.

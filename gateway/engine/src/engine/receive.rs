@@ -10,14 +10,11 @@ use crate::input::ReceivedEvent;
 use crate::line::Lines;
 use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::OpeningKeys;
-use crate::sealed::note::NoteId;
 use crate::sealed::note::opening::{self, OpenedNote};
 use crate::sealed::proof_of_work;
 use crate::sealed::rejected::EnvelopeError;
-use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::{OpenedMessage, open};
 use crate::time::{Moment, UnixTime};
-use crate::trust::contacts::PeerIdentity;
 
 impl Engine {
     /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
@@ -94,28 +91,11 @@ impl Engine {
                 ring,
                 sender,
                 rang,
-            } => self.handle_missed(line, (ring, sender), rang, now),
+            } => {
+                self.handle_missed(line, (ring, sender), rang, now);
+                Ok(())
+            }
         }
-    }
-
-    /// A note tells of a ring that was not answered.
-    fn handle_missed(
-        &mut self,
-        line: usize,
-        (ring, sender): (RingId, PeerIdentity),
-        rang: UnixTime,
-        now: Instant,
-    ) -> Result<(), EnvelopeError> {
-        let env = &mut self.env;
-        let line = env.lines.number(line).ok_or(EnvelopeError::NotOurs)?;
-        let id = NoteId::of_ring(ring);
-        let is_known = self.calls.knows_ring(ring) || env.saved.state().knows(id);
-        if is_known || !env.is_welcome(line, sender, now) {
-            return Ok(());
-        }
-        let wall = env.wall(now);
-        env.saved
-            .record_missed(id, (line, sender.number), (rang, wall))
     }
 }
 

@@ -8,6 +8,7 @@ use super::call_record::CallRecord;
 use super::saved_state::{CallWay, LineSettings, MOST_BLOCKED, PastCall, SavedState, WaitingText};
 use crate::sealed::note::NoteId;
 use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
 
 /// The saved state, and whether it has changed since the shell was last asked to save it.
@@ -64,11 +65,8 @@ impl StateKeeper {
             .answered
             .map(|since| Duration::from_secs(wall.seconds().saturating_sub(since.seconds())));
         let is_missed = record.way == CallWay::In && talked.is_none();
-        if let Some(ring) = record.ring.filter(|_| is_missed) {
-            // Without room, the caller's missed-call note writes it down once more.
-            self.state
-                .remember(NoteId::of_ring(ring), record.number, wall)
-                .ok();
+        if let Some(ring) = record.ring {
+            self.ignore_note_of(ring, record.number, wall);
         }
         if !is_missed {
             // A line that talks with a number, or dials it, knows of its missed calls.
@@ -82,6 +80,14 @@ impl StateKeeper {
             talked,
             is_new: is_missed && !record.is_declined,
         });
+        self.is_changed = true;
+    }
+
+    /// The note of this ring tells nothing new: the ring itself was heard. Without room, it is believed all the same.
+    pub(crate) fn ignore_note_of(&mut self, ring: RingId, caller: Number, wall: UnixTime) {
+        self.state
+            .remember(NoteId::of_ring(ring), caller, wall)
+            .ok();
         self.is_changed = true;
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::sealed::proof_of_work::ProofOfWork;
 use crate::time::UnixTime;
 
-/// What an outgoing call may need: ring, then confirmation and hang-up, or cancel and missed-call note.
+/// What an outgoing call needs before it rings: for the ring, the note, and what ends it if this process dies.
 pub(crate) const PER_OUTGOING: usize = 3;
 
 /// What an incoming call may need: answer, then hang-up.
@@ -16,7 +16,7 @@ const FULL: usize = 2 * PER_OUTGOING;
 
 /// Most proofs in stock or on order: bounds what a shell is asked to make at a time. Calls
 /// beyond what they cover wait their turn.
-const MOST: usize = 32;
+const MOST: usize = 64;
 
 /// Unused proofs, oldest first.
 #[derive(Debug, Default)]

@@ -145,7 +145,7 @@ fn a_ring_to_the_key_of_before_opens_for_seven_days() {
     let (_, late) = OutgoingRing::seal(
         caller,
         &yesterday,
-        b"",
+        (b"", Duration::ZERO),
         &event,
         scene.at.wall,
         &mut scene.rng,
@@ -326,12 +326,19 @@ fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
     };
     let wall = scene.at.wall;
     let too_long = [0; MAX_MEDIA + 1];
-    let refused = OutgoingRing::seal(caller, &callee, &too_long, &event, wall, &mut scene.rng);
+    let refused = OutgoingRing::seal(
+        caller,
+        &callee,
+        (&too_long, Duration::ZERO),
+        &event,
+        wall,
+        &mut scene.rng,
+    );
     assert_eq!(refused.err(), Some(SealError::MediaTooLong));
     let (_, envelope) = OutgoingRing::seal(
         caller,
         &callee,
-        &too_long[1..],
+        (&too_long[1..], Duration::ZERO),
         &event,
         wall,
         &mut scene.rng,

@@ -102,8 +102,15 @@ impl Scene {
             book,
         };
         let wall = self.at.wall;
-        let (ring, envelope) =
-            OutgoingRing::seal(caller, &callee, CALLER_MEDIA, &event, wall, &mut self.rng).unwrap();
+        let (ring, envelope) = OutgoingRing::seal(
+            caller,
+            &callee,
+            (CALLER_MEDIA, Duration::ZERO),
+            &event,
+            wall,
+            &mut self.rng,
+        )
+        .unwrap();
         (ring, envelope, event)
     }
 

@@ -106,8 +106,15 @@ fn vectors() -> Value {
         book: views[0],
     };
     let mut draws = script(&[&run::<16>(0x70), &run::<32>(0x80), &run::<16>(0xa0)]);
-    let (ring, ring_envelope) =
-        OutgoingRing::seal(who, &keys_of(&callee), MEDIA[0], &at_ring, NOW, &mut draws).unwrap();
+    let (ring, ring_envelope) = OutgoingRing::seal(
+        who,
+        &keys_of(&callee),
+        (MEDIA[0], std::time::Duration::ZERO),
+        &at_ring,
+        NOW,
+        &mut draws,
+    )
+    .unwrap();
 
     let at_cancel = event(0, 0x61);
     let mut draws = script(&[&run::<16>(0x71), &run::<32>(0x81)]);

@@ -18,6 +18,8 @@ pub(crate) struct RingBody {
     pub(crate) call: CallId,
     pub(crate) from: SenderProof,
     pub(crate) book: BookView,
+    /// How long its phones shall ring from now on, in milliseconds: less in each copy of a ring.
+    pub(crate) rings_for: u16,
     pub(crate) media: Zeroizing<Vec<u8>>,
 }
 
@@ -26,7 +28,12 @@ impl RingBody {
         let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
         put_call(&mut out, &self.call);
         self.from.write(&mut out);
-        write_description(&mut out, &self.book, &self.media);
+        write_description(
+            &mut out,
+            &self.book,
+            self.rings_for.to_be_bytes(),
+            &self.media,
+        );
         out
     }
 
@@ -34,11 +41,12 @@ impl RingBody {
         let mut rest = body;
         let call = take_call(&mut rest)?;
         let from = SenderProof::read(&mut rest)?;
-        let (book, media) = read_description(&mut rest)?;
+        let (book, rings_for, media) = read_description(&mut rest)?;
         Ok(Self {
             call,
             from,
             book,
+            rings_for: u16::from_be_bytes(rings_for),
             media,
         })
     }
@@ -56,14 +64,14 @@ impl AnswerBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(ANSWER_FIXED + self.media.len()));
         out.extend_from_slice(&self.event);
-        write_description(&mut out, &self.book, &self.media);
+        write_description(&mut out, &self.book, NO_FLAGS, &self.media);
         out
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let event = *take(&mut rest)?;
-        let (book, media) = read_description(&mut rest)?;
+        let (book, _, media) = read_description(&mut rest)?;
         Ok(Self { event, book, media })
     }
 }
@@ -109,21 +117,24 @@ impl CancelBody {
     }
 }
 
-/// The part that ring and answer have in common: view of the book, flags, media description to the end.
-fn write_description(out: &mut Vec<u8>, book: &BookView, media: &[u8]) {
+/// The part that ring and answer have in common: view of the book, two bytes, media description to the end.
+fn write_description(out: &mut Vec<u8>, book: &BookView, two: [u8; 2], media: &[u8]) {
     out.extend_from_slice(book.as_bytes());
-    out.extend_from_slice(&NO_FLAGS);
+    out.extend_from_slice(&two);
     out.extend_from_slice(media);
 }
 
-/// Reads what [`write_description`] writes. The flags have no meaning yet and are not looked at.
-fn read_description(rest: &mut &[u8]) -> Result<(BookView, Zeroizing<Vec<u8>>), EnvelopeError> {
+/// What [`write_description`] writes.
+type Described = (BookView, [u8; 2], Zeroizing<Vec<u8>>);
+
+/// Reads what [`write_description`] writes. The two bytes of an answer have no meaning yet and are not looked at.
+fn read_description(rest: &mut &[u8]) -> Result<Described, EnvelopeError> {
     let book = BookView::from_bytes(*take(rest)?);
-    let _flags: &[u8; 2] = take(rest)?;
+    let two = *take(rest)?;
     if rest.len() > MAX_MEDIA {
         return Err(EnvelopeError::Body);
     }
-    Ok((book, Zeroizing::new(rest.to_vec())))
+    Ok((book, two, Zeroizing::new(rest.to_vec())))
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];
@@ -141,6 +152,7 @@ mod tests {
             call: CallId::from_bytes([1; 16]),
             from: SenderProof::sample(),
             book: BookView::from_bytes([10; 217]),
+            rings_for: 0x1122,
             media: Zeroizing::new(media),
         }
     }

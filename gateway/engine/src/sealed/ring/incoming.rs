@@ -10,6 +10,7 @@
 //! stays shut until the caller's first session message opens.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 use ringfence_book::{BookKey, IdentityKey, Number};
@@ -197,6 +198,12 @@ impl VerifiedRing {
         self.body.from.dated
     }
 
+    /// How long the caller waits from now on.
+    #[must_use]
+    pub fn rings_for(&self) -> Duration {
+        Duration::from_millis(self.body.rings_for.into())
+    }
+
     /// The phone book as the caller sees it.
     #[must_use]
     pub fn book(&self) -> BookView {
@@ -250,4 +257,4 @@ impl fmt::Debug for VerifiedRing {
 }
 
 /// How far a ring's own time may be from ours, either way.
-pub const GOOD_FOR: std::time::Duration = std::time::Duration::from_secs(60);
+pub const GOOD_FOR: Duration = Duration::from_secs(60);

@@ -4,10 +4,11 @@
 //! is refused without spoiling the real one.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand_core::CryptoRng;
 use ringfence_book::IdentityKey;
-use x25519_dalek::PublicKey;
+use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
@@ -28,56 +29,79 @@ use crate::trust::directory::CalleeKeys;
 
 /// A ring that was sealed and may be answered. Its secrets are wiped when it is dropped.
 pub struct OutgoingRing {
-    first: FirstMessage,
-    call: CallId,
+    /// One for each time that it was sealed: any of them may be answered.
+    firsts: Vec<FirstMessage>,
+    body: RingBody,
     id: RingId,
     callee: IdentityKey,
     rang: UnixTime,
+    own: StaticSecret,
+    key: [u8; 32],
 }
 
 impl OutgoingRing {
-    /// Seals a ring for the event that `event` describes. `media` is the caller's encoded description.
+    /// Seals a ring for the event that `event` describes. `media` is the caller's encoded description; phones shall ring for
+    /// `rings_for`, at most 65 s.
     ///
     /// # Errors
     /// [`SealError`].
     pub fn seal(
         caller: SealingKeys<'_>,
         callee: &CalleeKeys,
-        media: &[u8],
+        (media, rings_for): (&[u8], Duration),
         event: &EventContext,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Envelope), SealError> {
         let draw = FirstMessageDraw::new(rng);
         let call = CallId::draw(rng);
-        let body = ring_body(caller, call.clone(), media, now)?;
-        let payload = first_payload(PayloadKind::Ring, &body.encode())?;
         let own = caller.identity.ring_secret().clone();
-        let id = RingId::new(PublicKey::from(&own).as_bytes(), &call);
-        let (first, envelope) = seal_first(
+        let mut ring = Self {
+            firsts: Vec::new(),
+            id: RingId::new(PublicKey::from(&own).as_bytes(), &call),
+            body: ring_body(caller, call, media, now)?,
+            callee: callee.identity,
+            rang: now,
             own,
-            *callee.ring_key.as_bytes(),
-            &callee.identity,
-            payload,
-            event,
-            draw,
-        )?;
-        Ok((
-            Self {
-                first,
-                call,
-                id,
-                callee: callee.identity,
-                rang: now,
-            },
-            envelope,
-        ))
+            key: *callee.ring_key.as_bytes(),
+        };
+        let envelope = ring.seal_copy(rings_for, event, draw)?;
+        Ok((ring, envelope))
+    }
+
+    /// Seals the same ring once more, for another event and as of now.
+    ///
+    /// # Errors
+    /// None for a ring that was sealed; the type is that of [`Self::seal`].
+    pub fn seal_again(
+        &mut self,
+        rings_for: Duration,
+        event: &EventContext,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
+        self.body.from.dated = now;
+        self.seal_copy(rings_for, event, FirstMessageDraw::new(rng))
+    }
+
+    fn seal_copy(
+        &mut self,
+        rings_for: Duration,
+        event: &EventContext,
+        draw: FirstMessageDraw,
+    ) -> Result<Envelope, SealError> {
+        self.body.rings_for = u16::try_from(rings_for.as_millis()).unwrap_or(u16::MAX);
+        let payload = first_payload(PayloadKind::Ring, &self.body.encode())?;
+        let own = self.own.clone();
+        let (first, envelope) = seal_first(own, self.key, &self.callee, payload, event, draw)?;
+        self.firsts.push(first);
+        Ok(envelope)
     }
 
     /// The routing tag that the answer will carry.
     #[must_use]
     pub fn answer_tag(&self) -> RoutingTag {
-        self.call.answer_tag()
+        self.body.call.answer_tag()
     }
 
     /// The name that the callee's engine computes for this ring too.
@@ -104,7 +128,12 @@ impl OutgoingRing {
         if envelope.routing_tag() != self.answer_tag() {
             return Err(EnvelopeError::Hint);
         }
-        let (payload, keys) = self.first.read_answer(envelope.sealed())?;
+        let mut rejected = EnvelopeError::NotOurs;
+        let opened = self.firsts.iter().find_map(|first| {
+            let opened = first.read_answer(envelope.sealed());
+            opened.map_err(|error| rejected = error.into()).ok()
+        });
+        let (payload, keys) = opened.ok_or(rejected)?;
         let (kind, body) = payload::decode(&payload[..])?;
         if kind != PayloadKind::Answer {
             return Err(EnvelopeError::Kind);
@@ -117,7 +146,7 @@ impl OutgoingRing {
             media: body.media,
             book: body.book,
         };
-        Ok((answer, CallSession::of_caller(keys, self.call.clone())))
+        Ok((answer, CallSession::of_caller(keys, self.body.call.clone())))
     }
 
     /// Seals the withdrawal of this ring, for the same callee key.
@@ -132,7 +161,7 @@ impl OutgoingRing {
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         let body = CancelBody {
-            call: self.call.clone(),
+            call: self.body.call.clone(),
             dated: now,
             reason,
         };
@@ -151,7 +180,7 @@ impl OutgoingRing {
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         let body = MissedBody {
-            call: self.call.clone(),
+            call: self.body.call.clone(),
             from: SenderProof::of(caller, now),
             rang: self.rang,
         };
@@ -167,8 +196,8 @@ impl OutgoingRing {
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         let sealed = seal_first(
-            self.first.own.clone(),
-            self.first.callee,
+            self.own.clone(),
+            self.key,
             &self.callee,
             first_payload(kind, body)?,
             event,
@@ -197,6 +226,7 @@ fn ring_body(
         call,
         from: SenderProof::of(&caller, now),
         book: caller.book,
+        rings_for: 0,
         media: Zeroizing::new(media.to_vec()),
     })
 }

@@ -1,0 +1,133 @@
+//! The envelopes that a caller posts after its ring: six of them, four to seven seconds apart, whatever becomes of the call. While it
+//! rings they are the ring again, sealed anew; a cancel goes in the next of them; all others are covers. So a relay sees the same of a
+//! call that is answered, refused, given up, or that nobody was there to hear.
+
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+
+use super::CallState;
+use super::calls::Calls;
+use crate::environment::Environment;
+use crate::output::CallLabel;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::proof_of_work::ProofOfWork;
+use crate::time::Timer;
+
+/// Envelopes after the ring and its note.
+const SLOTS: usize = 6;
+
+/// The shortest and the longest time from one to the next, in milliseconds. The longest is how long a phone may ring on after its
+/// caller has hung up; six of the mean are as long as a ring lasts.
+const SHORTEST: u64 = 4_000;
+const LONGEST: u64 = 7_000;
+
+/// Until an envelope is tried again for which no proof of work was in stock. They are ordered when the ring is posted.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The envelopes that are still to be posted, of all calls.
+#[derive(Debug, Default)]
+pub(super) struct PostingSlots(Vec<CallSlots>);
+
+#[derive(Debug)]
+struct CallSlots {
+    call: CallLabel,
+    bucket: u16,
+    left: usize,
+    next: Instant,
+}
+
+/// One envelope that is due.
+#[derive(Debug)]
+pub(super) struct DueSlot {
+    pub(super) call: CallLabel,
+    pub(super) bucket: u16,
+    pub(super) proof: ProofOfWork,
+}
+
+impl PostingSlots {
+    /// A ring is posted now.
+    pub(super) fn begin(&mut self, call: CallLabel, bucket: u16, rng: &mut impl Rng, now: Instant) {
+        self.0.push(CallSlots {
+            call,
+            bucket,
+            left: SLOTS,
+            next: now + draw_pause(rng),
+        });
+    }
+
+    /// The next envelope that is due and has its proof of work.
+    pub(super) fn take_due(&mut self, env: &mut Environment, now: Instant) -> Option<DueSlot> {
+        let wall = env.wall(now);
+        let due = self.0.iter_mut().find(|slots| slots.next <= now)?;
+        let Some(proof) = env.proofs.take(1, wall).and_then(|mut one| one.pop()) else {
+            due.next = now + RETRY;
+            return None;
+        };
+        due.next += draw_pause(&mut env.rng);
+        due.left -= 1;
+        let (call, bucket) = (due.call, due.bucket);
+        self.0.retain(|slots| slots.left > 0);
+        Some(DueSlot {
+            call,
+            bucket,
+            proof,
+        })
+    }
+
+    /// Proofs of work that they will need.
+    pub(super) fn lacks(&self) -> usize {
+        self.0.iter().map(|slots| slots.left).sum()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let next = self.0.iter().map(|slots| slots.next).min()?;
+        Some((next, Timer::PostingSlot))
+    }
+}
+
+impl Calls {
+    /// Posts the envelopes that are due.
+    pub(super) fn post_slots(&mut self, env: &mut Environment, now: Instant) {
+        while let Some(slot) = self.take_slot(env, now) {
+            let event = EventContext {
+                bucket: slot.bucket,
+                event_key: slot.proof.event_key,
+            };
+            let wall = env.wall(now);
+            let call = self.calls.get_mut(&slot.call);
+            let sealed = call.and_then(|call| match &mut call.phase {
+                CallState::Calling(calling) => calling.ring_again(&call.common, &event, env, now),
+                CallState::Withdrawn(withdrawn) => {
+                    withdrawn.cancel_once(&mut call.common, &event, wall, env)
+                }
+                _ => None,
+            });
+            let envelope = sealed.unwrap_or_else(|| Envelope::cover(&mut env.rng));
+            env.out.post(slot.proof, slot.bucket, envelope);
+        }
+    }
+}
+
+fn draw_pause(rng: &mut impl Rng) -> Duration {
+    // The remainder prefers some of 3,001 values by less than one in 10^15.
+    Duration::from_millis(SHORTEST + rng.next_u64() % (LONGEST - SHORTEST + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn pauses_are_drawn_evenly_from_four_to_seven_seconds() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let drawn: Vec<_> = (0..30_000).map(|_| draw_pause(&mut rng)).collect();
+        let within = Duration::from_secs(4)..=Duration::from_secs(7);
+        assert!(drawn.iter().all(|pause| within.contains(pause)));
+        let mean = drawn.iter().sum::<Duration>() / 30_000;
+        assert!(mean.abs_diff(Duration::from_millis(5_500)) < Duration::from_millis(20));
+    }
+}

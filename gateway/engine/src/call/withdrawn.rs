@@ -1,0 +1,114 @@
+//! Caller, after it gave up: the cancel waits for the next envelope that leaves anyway, and the relayed address is kept for ten seconds,
+//! so that a person who picks up meanwhile is told at once.
+
+use ringfence_media::Description;
+
+use super::context::CallContext;
+use super::ending::Ending;
+use super::{CallCommon, CallInput, CallPeer, CallState};
+use crate::config::WITHDRAWN;
+use crate::environment::Environment;
+use crate::output::MediaOrder;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::ring::CancelReason;
+use crate::sealed::ring::outgoing::OutgoingRing;
+use crate::sealed::session::SessionMessage;
+use crate::time::{Timer, UnixTime};
+
+/// A ring that its caller has taken back.
+#[derive(Debug)]
+pub(crate) struct Withdrawn {
+    ring: OutgoingRing,
+    peer: CallPeer,
+    is_cancelled: bool,
+}
+
+impl Withdrawn {
+    /// The phone has been told already. What is written down of the call is known now.
+    pub(super) fn start(
+        ring: OutgoingRing,
+        peer: CallPeer,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        if let Some(record) = call.record.take() {
+            cx.env.saved.record_call(call.number, record, cx.wall);
+        }
+        cx.set_deadline(call, WITHDRAWN, Timer::Withdrawn);
+        CallState::Withdrawn(Box::new(Self {
+            ring,
+            peer,
+            is_cancelled: false,
+        }))
+    }
+
+    pub(super) fn handle(
+        self: Box<Self>,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        match input {
+            CallInput::Envelope(envelope, _) => self.hang_up_late(envelope, call, cx),
+            CallInput::ShutDown => {
+                if !self.is_cancelled {
+                    // Under the event key that was kept for it: this process posts no more of the six.
+                    cx.reclaim_ending(call);
+                    let wall = cx.wall;
+                    cx.post(call, self.peer.bucket, |_, event, rng| {
+                        let cancel = self
+                            .ring
+                            .seal_cancel(CancelReason::GaveUp, event, wall, rng);
+                        cancel.map(|envelope| ((), envelope))
+                    });
+                }
+                cx.media(call, MediaOrder::Close);
+                CallState::Over
+            }
+            CallInput::Timeout => {
+                cx.media(call, MediaOrder::Close);
+                CallState::Over
+            }
+            _ => CallState::Withdrawn(self),
+        }
+    }
+
+    /// The cancel, for an envelope that leaves now; once.
+    pub(super) fn cancel_once(
+        &mut self,
+        call: &mut CallCommon,
+        event: &EventContext,
+        wall: UnixTime,
+        env: &mut Environment,
+    ) -> Option<Envelope> {
+        if std::mem::replace(&mut self.is_cancelled, true) {
+            return None;
+        }
+        // Nothing is left to be said by the next process.
+        if call.ending.take().is_some() {
+            env.restart.note_change();
+        }
+        let cancel = self
+            .ring
+            .seal_cancel(CancelReason::GaveUp, event, wall, &mut env.rng);
+        cancel.ok()
+    }
+
+    /// A person has picked up who could not know yet.
+    fn hang_up_late(
+        self: Box<Self>,
+        envelope: &Envelope,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        let opened = self.ring.open_answer(envelope, &EventContext::NONE);
+        let Some((remote, mut session)) = opened.ok().and_then(|(answer, session)| {
+            Some((Description::decode(&answer.media).ok()?, session))
+        }) else {
+            return CallState::Withdrawn(self);
+        };
+        let peer = self.peer.at(&remote);
+        let hang_up = cx.seal_datagram(&mut session, SessionMessage::HangUp, &peer);
+        Ending::repeat(hang_up, call, cx)
+    }
+}

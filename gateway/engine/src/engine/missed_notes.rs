@@ -1,0 +1,102 @@
+//! Missed-call notes that came while their ring may still sound: a note goes out with its ring, and which of the two is here first is
+//! the relays' affair. After a ring's time a note is believed, unless the ring was heard.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::sealed::note::NoteId;
+use crate::sealed::ring::RingId;
+use crate::time::{Timer, UnixTime};
+use crate::trust::contacts::PeerIdentity;
+
+/// How long after its ring a note is believed: a ring sounds for half a minute, and its copies take a while.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Notes that wait; the oldest goes, and is asked for again at the next start.
+const MOST: usize = 256;
+
+/// Notes that are not believed yet, in the order of their arrival.
+#[derive(Debug, Default)]
+pub(super) struct MissedNotes(Vec<MissedNote>);
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MissedNote {
+    pub(super) line: usize,
+    pub(super) ring: RingId,
+    pub(super) sender: PeerIdentity,
+    pub(super) rang: UnixTime,
+    /// When it is believed.
+    pub(super) due: Instant,
+}
+
+impl MissedNotes {
+    /// Keeps a note; a second one of the same ring says nothing new.
+    fn keep(&mut self, note: MissedNote) {
+        if self.0.iter().any(|kept| kept.ring == note.ring) {
+            return;
+        }
+        if self.0.len() >= MOST {
+            self.0.remove(0);
+        }
+        self.0.push(note);
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let next = self.0.iter().map(|note| note.due).min()?;
+        Some((next, Timer::MissedNote))
+    }
+}
+
+impl Engine {
+    /// A note tells that a ring was posted.
+    pub(super) fn handle_missed(
+        &mut self,
+        line: usize,
+        (ring, sender): (RingId, PeerIdentity),
+        rang: UnixTime,
+        now: Instant,
+    ) {
+        let wall = self.env.wall(now);
+        // A caller's clock that is ahead does not make it wait longer.
+        let passed = if rang < wall {
+            rang.distance(wall)
+        } else {
+            Duration::ZERO
+        };
+        let note = MissedNote {
+            line,
+            ring,
+            sender,
+            rang,
+            due: now + WAIT.saturating_sub(passed),
+        };
+        self.missed.keep(note);
+        self.believe_notes(now);
+    }
+
+    /// Writes the missed calls down whose rings had their time and were not heard.
+    pub(super) fn believe_notes(&mut self, now: Instant) {
+        let (due, waiting) = self.missed.0.drain(..).partition(|note| note.due <= now);
+        self.missed.0 = waiting;
+        let due: Vec<MissedNote> = due;
+        for note in due {
+            let env = &mut self.env;
+            let Some(line) = env.lines.number(note.line) else {
+                continue;
+            };
+            let id = NoteId::of_ring(note.ring);
+            let is_known = self.calls.knows_ring(note.ring) || env.saved.state().knows(id);
+            if is_known || !env.is_welcome(line, note.sender, now) {
+                continue;
+            }
+            let wall = env.wall(now);
+            let written =
+                env.saved
+                    .record_missed(id, (line, note.sender.number), (note.rang, wall));
+            if let Err(rejected) = written {
+                env.counters.count(rejected);
+            }
+        }
+    }
+}
