@@ -1,6 +1,6 @@
 //! The one place of the shell that reads a clock.
 //!
-//! The cores are given the time. Loops that wait need monotonic time (`Instant`); proofs of work, Nostr events, bindings and TURN
+//! The cores are given the time. Loops that wait need monotonic time (`Instant`); proofs of work, Nostr events and TURN
 //! credentials need the time of day.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -52,7 +52,7 @@ pub fn unix_seconds() -> u64 {
     since_epoch().as_secs()
 }
 
-/// Whole days since the Unix epoch, the unit of validity of listings and bindings.
+/// Whole days since the Unix epoch.
 #[must_use]
 pub fn unix_days() -> u32 {
     u32::try_from(unix_seconds() / 86_400).unwrap_or(u32::MAX)

@@ -1,4 +1,4 @@
-//! A node: the engine plus its background tasks (phone-book sync, renewal of bindings and ring keys, TURN logins), as one object to
+//! A node: the engine plus its background tasks (phone-book sync, renewal of ring keys, TURN logins), as one object to
 //! open and to stop.
 //!
 //! `ringfence run` opens one, and so does every program that embeds the engine (`examples/embed.rs`). No background task runs because
@@ -105,8 +105,8 @@ impl Node {
         let turn_pool = CredentialPool::remembered(turn_file.read());
         config.turn.memory = Some(turn_pool.clone());
         let logins = matches!(config.turn.login, TurnLogin::None).then(|| turn_pool.clone());
-        // An error is in the log; the old bindings may still be good.
-        drop(renew_due(&mut renewals, &network, logins.as_ref()).await);
+        // An error is in the log; the old ring keys are still good.
+        drop(renew_due(&mut renewals, &snapshot, logins.as_ref()).await);
         take_logins_of(
             logins.as_ref().filter(|logins| !logins.is_hopeless()),
             &mut config,

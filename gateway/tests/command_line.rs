@@ -107,7 +107,6 @@ fn encrypted(state: &Path) {
     let line = LineFile {
         number: 20_001,
         identity: Zeroizing::new(vec![1; 65]),
-        binding: Vec::new(),
         book_url: String::new(),
         book_key: [0; 32],
         account: SipAccount {

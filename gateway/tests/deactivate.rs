@@ -10,7 +10,8 @@ use ringfence::lines::activate::activate;
 use ringfence::net::book::{BookClient, BookCopy};
 use ringfence::net::outbound::Outbound;
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_book::{Binding, Listing, NumberPlan};
+use ringfence_book::{Listing, Number, NumberPlan};
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
 
@@ -58,12 +59,9 @@ async fn a_number_that_is_given_up_shows_another_key_and_its_line_is_gone() {
     book.close_epoch_now().await.unwrap();
     let mut copy = BookCopy::open(state.path(), book.book_key()).unwrap();
     let snapshot = copy.refresh(&client).await.unwrap();
-    let binding = Binding::decode(&line.binding).unwrap();
-    let record = snapshot.book.record(binding.number()).unwrap();
-    assert_ne!(
-        Listing::decode(record).unwrap().identity(),
-        binding.identity()
-    );
+    let identity = Identity::from_bytes(&line.identity).unwrap();
+    let record = snapshot.book.record(Number::new(line.number)).unwrap();
+    assert_ne!(*Listing::decode(record).unwrap().identity(), identity.key());
 }
 
 #[tokio::test]

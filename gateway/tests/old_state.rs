@@ -29,7 +29,15 @@ const PENDING: (&[u8], &[u8]) = (&[0x3f, 0xa1], b"keys of an activation");
 const REDEEMED: (&[u8], u32) = (&[0x77], 20_002);
 
 fn identity(seed: u8) -> Identity {
-    Identity::generate(Day::new(40_000), &mut ChaCha20Rng::from_seed([seed; 32]))
+    Identity::generate(&mut ChaCha20Rng::from_seed([seed; 32]))
+}
+
+/// The keys as version 3 wrote them, with a last day in the place of the serial.
+fn old_identity(seed: u8) -> Zeroizing<Vec<u8>> {
+    let mut bytes = identity(seed).to_bytes();
+    bytes[0] = 3;
+    bytes[65..69].copy_from_slice(&40_000_u32.to_be_bytes());
+    bytes
 }
 
 fn key(seed: u8) -> IdentityKey {
@@ -39,8 +47,7 @@ fn key(seed: u8) -> IdentityKey {
 fn lines() -> [LineFile; 2] {
     let line = |number: u32, name: Option<&str>| LineFile {
         number,
-        identity: identity(1).to_bytes(),
-        binding: vec![8; 104],
+        identity: old_identity(1),
         book_url: "https://book.example.org".to_owned(),
         book_key: [9; 32],
         account: SipAccount {
@@ -143,7 +150,6 @@ fn old(name: &str) -> TempDir {
 fn assert_line(line: &LineFile, expected: &LineFile) {
     assert_eq!(line.number, expected.number);
     assert_eq!(*line.identity, *expected.identity);
-    assert_eq!(line.binding, expected.binding);
     assert_eq!(line.book_url, expected.book_url);
     assert_eq!(line.book_key, expected.book_key);
     assert_eq!(line.account.user, expected.account.user);

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use ringfence::lines::LineError;
 use ringfence::lines::activate::activate;
-use ringfence::lines::renew::{Renewals, renew_bindings};
+use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::net::outbound::{Outbound, OutboundError};
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_book::{ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan};
+use ringfence_book::{ActivationCode, Day, Listing, Number, NumberPlan};
 use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
@@ -60,6 +60,10 @@ impl Scene {
         line
     }
 
+    async fn snapshot(&self) -> BookSnapshot {
+        self.copy().refresh(&self.client).await.unwrap()
+    }
+
     fn copy(&self) -> BookCopy {
         BookCopy::open(self.folder.path(), self.book.book_key()).unwrap()
     }
@@ -81,10 +85,10 @@ async fn an_activated_line_is_kept_and_stands_in_the_book() {
         .map(|entry| entry.unwrap().path().extension().map(OsStr::to_owned))
         .collect();
     assert_eq!(left, [Some("done".into())]);
-    let binding = Binding::decode(&line.binding).unwrap();
+    let identity = Identity::from_bytes(&line.identity).unwrap();
     let snapshot = scene.copy().refresh(&scene.client).await.unwrap();
-    let listing = listed(&snapshot, binding.number());
-    assert_eq!(listing.identity(), binding.identity());
+    let listing = listed(&snapshot, Number::new(line.number));
+    assert_eq!(listing, identity.listing());
 }
 
 #[tokio::test]
@@ -186,11 +190,13 @@ async fn a_copy_that_followed_for_a_while_is_whole_when_it_is_read_again() {
     assert_eq!(kept.book.root(), fresh.book.root());
     assert_eq!(kept.book.tiles(), fresh.book.tiles());
     assert_eq!(kept.roots, fresh.roots);
-    let identity = *Binding::decode(&line.binding).unwrap().identity();
-    assert_eq!(
-        *listed(&kept, Number::new(line.number)).identity(),
-        identity
-    );
+    let identity = Identity::from_bytes(&line.identity).unwrap();
+    let number = Number::new(line.number);
+    assert_eq!(listed(&kept, number), identity.listing());
+    // What the line's decoy was before is remembered too.
+    let replaced = kept.book.replaced();
+    assert_eq!(replaced, fresh.book.replaced());
+    assert_eq!(replaced.current_at(number, 0).count(), 1);
 }
 
 #[tokio::test]
@@ -220,63 +226,40 @@ async fn lines_of_two_books_do_not_share_a_folder() {
 }
 
 #[tokio::test]
-async fn a_binding_that_ends_soon_is_renewed_and_saved() {
-    let mut scene = scene().await;
-    let mut line = scene.activate().await;
-    let key: BookKey = scene.book.book_key();
-    let renew = async |scene: &mut Scene, line: &mut LineFile| {
-        let lines = std::slice::from_mut(line);
-        renew_bindings(&mut scene.store, &scene.client, &key, lines).await
-    };
-    let nothing = renew(&mut scene, &mut line).await;
-    assert!(nothing.bindings.is_empty() && nothing.error.is_none());
-    let binding = Binding::decode(&line.binding).unwrap();
-    line.binding = ended(&binding);
-    let renewed = renew(&mut scene, &mut line).await;
-    assert_eq!((renewed.bindings, renewed.error), (vec![binding], None));
-    assert_eq!(Binding::decode(&line.binding).unwrap(), binding);
-    assert_eq!(scene.store.lines().unwrap()[0].binding, line.binding);
-}
-
-/// The same word, but good for a day long gone.
-fn ended(binding: &Binding) -> Vec<u8> {
-    let (number, identity) = (binding.number(), *binding.identity());
-    Binding::from_parts(number, identity, Day::new(1), *binding.signature())
-        .encode()
-        .to_vec()
-}
-
-#[tokio::test]
-async fn a_refused_line_keeps_no_other_from_its_binding_and_is_left_in_peace_for_an_hour() {
+async fn a_refused_line_keeps_no_other_from_its_ring_key_and_is_left_in_peace_for_an_hour() {
     let mut scene = scene().await;
     let (mut refused, mut due) = (scene.activate().await, scene.activate().await);
     refused.identity = due.identity.clone();
     for line in [&mut refused, &mut due] {
-        line.binding = ended(&Binding::decode(&line.binding).unwrap());
+        line.ring_key_due = Some(0);
     }
     let (key, number) = (scene.book.book_key(), due.number);
-    let lines = vec![refused, due];
+    let (lines, book) = (vec![refused, due], scene.snapshot().await);
     let mut renewals = Renewals::new(scene.store, scene.client, key, lines);
-    let (network, now) = (scene.book.network().clone(), ringfence::clock::now());
-    let first = renewals.renew_due(&network, now).await;
+    let now = ringfence::clock::now();
+    let first = renewals.renew_due(&book, now).await;
     assert!(first.error.is_some());
-    let numbers: Vec<_> = first.bindings.iter().map(|b| b.number().value()).collect();
+    let promoted = renewals
+        .lines()
+        .iter()
+        .filter(|line| line.ring_key_due > Some(0));
+    let numbers: Vec<_> = promoted.map(|line| line.number).collect();
     assert_eq!(numbers, [number]);
     let early = now + Duration::from_secs(3_599);
-    let nothing = renewals.renew_due(&network, early).await;
-    assert!(nothing.bindings.is_empty() && nothing.error.is_none());
+    let nothing = renewals.renew_due(&book, early).await;
+    assert!(nothing.identities.is_empty() && nothing.error.is_none());
     let second = renewals
-        .renew_due(&network, now + Duration::from_secs(3_600))
+        .renew_due(&book, now + Duration::from_secs(3_600))
         .await;
-    assert_eq!((second.bindings.len(), second.error), (0, first.error));
+    assert_eq!(second.error, first.error);
 }
 
 #[tokio::test]
 async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
     let mut scene = scene().await;
     let mut line = scene.activate().await;
-    line.binding = ended(&Binding::decode(&line.binding).unwrap());
-    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
+    line.ring_key_due = Some(0);
+    let (key, network) = (scene.book.book_key(), scene.snapshot().await);
     scene.book.stop().await;
     let mut renewals = Renewals::new(scene.store, scene.client, key, vec![line]);
     let now = ringfence::clock::now();
@@ -299,7 +282,7 @@ fn saved(scene: &Scene) -> (Identity, LineFile) {
 async fn a_ring_key_that_has_had_its_time_is_replaced_in_the_book() {
     let mut scene = scene().await;
     let mut line = scene.activate().await;
-    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
+    let (key, network) = (scene.book.book_key(), scene.snapshot().await);
     let (first, _) = saved(&scene);
     let store = std::mem::replace(&mut scene.store, elsewhere());
     let mut renewals = Renewals::new(store, scene.client.clone(), key, vec![line.clone()]);
@@ -329,10 +312,10 @@ async fn a_ring_key_that_has_had_its_time_is_replaced_in_the_book() {
 async fn a_rotation_whose_answer_was_lost_is_repeated_with_the_same_key() {
     let mut scene = scene().await;
     let mut line = scene.activate().await;
-    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
+    let (key, network) = (scene.book.book_key(), scene.snapshot().await);
     // As if the power had failed after the key was kept.
     let mut identity = Identity::from_bytes(&line.identity).unwrap();
-    identity.prepare(network.listing_valid_until, &mut rand::rng());
+    identity.prepare(None, &mut rand::rng());
     line.identity = identity.to_bytes();
     scene.store.save(&line).unwrap();
     identity.promote(Day::new(1));

@@ -10,7 +10,7 @@ use ringfence::lines::activate::activate;
 use ringfence::net::book::{BookClient, BookCopy};
 use ringfence::net::outbound::Outbound;
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_book::{Binding, Listing, NumberPlan};
+use ringfence_book::{Listing, Number, NumberPlan};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
 use serde_json::Value;
@@ -55,7 +55,7 @@ async fn stolen(state: &Path, arguments: &[&str]) -> Output {
 async fn ring_key(state: &Path, book: &PhoneBook, client: &BookClient, line: &LineFile) -> Vec<u8> {
     let mut copy = BookCopy::open(state, book.book_key()).unwrap();
     let snapshot = copy.refresh(client).await.unwrap();
-    let number = Binding::decode(&line.binding).unwrap().number();
+    let number = Number::new(line.number);
     let listing = Listing::decode(snapshot.book.record(number).unwrap()).unwrap();
     listing.encode().to_vec()
 }

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use ringfence_book::{Listing, NumberPlan, Possession, RingKey};
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{Book, Schedule};
@@ -73,7 +72,7 @@ fn activate(book: &mut Book, round: u32) {
     let mut seed = [9; 32];
     seed[..4].copy_from_slice(&round.to_be_bytes());
     let (identity, ring) = (SigningKey::from_bytes(&seed), StaticSecret::from(seed));
-    let listing = Listing::sign(&identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
+    let listing = Listing::sign(&identity, RingKey::from(&ring), 1);
     let code = book.issue(NOW).unwrap().code.digest();
     let (key, proof_key) = (book.key(), book.proof_key());
     let form = Activation {

@@ -16,15 +16,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::wire::{Activate, Base64};
 use ringfence_book::{
-    ActivationCode, BookKey, CodeDigest, Day, Delta, Listing, NetworkSettings, Number, NumberPlan,
-    RingKey, Tile,
+    ActivationCode, BookKey, CodeDigest, Delta, NetworkSettings, Number, NumberPlan, Tile,
 };
 use ringfence_phonebook::book::activation::{Activation, ActivationRefusal};
-use ringfence_phonebook::book::challenge_store::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
+use ringfence_phonebook::book::challenge_store::{CHALLENGE_LIFE, MAX_OPEN};
 use ringfence_phonebook::book::published::DialledNumber;
-use ringfence_phonebook::book::{
-    ActivateError, Book, BookOpenError, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL,
-};
+use ringfence_phonebook::book::{ActivateError, Book, BookOpenError, CODE_LIFE, Issue, IssueError};
 use ringfence_phonebook::{MemoryStore, Schedule, Store};
 use x25519_dalek::StaticSecret;
 
@@ -37,7 +34,6 @@ fn network(book: &Book) -> NetworkSettings {
         book_key: book.key(),
         proof_key: book.proof_key(),
         plan: plan(),
-        listing_valid_until: LISTING_VALID_UNTIL,
         relays: Vec::new(),
         turn: Vec::new(),
         work_bits: 16,
@@ -56,12 +52,13 @@ fn form(book: &Book, issue: &Issue, seed: u8) -> Activation {
         &issue.code,
         &identity,
         &ring,
+        1,
         &network(book),
     ))
     .unwrap()
 }
 
-fn refusal(result: Result<ringfence_book::Binding, ActivateError>) -> ActivationRefusal {
+fn refusal(result: Result<Number, ActivateError>) -> ActivationRefusal {
     match result {
         Err(ActivateError::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
@@ -69,20 +66,13 @@ fn refusal(result: Result<ringfence_book::Binding, ActivateError>) -> Activation
 }
 
 #[test]
-fn an_activated_number_is_published_and_bound() {
+fn an_activated_number_is_published() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let issue = book.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
-        let binding = book.activate(&form, NOW).unwrap();
+        assert_eq!(book.activate(&form, NOW).unwrap(), issue.number);
         close(&mut book);
-        let today = Day::of_unix(NOW);
-        assert_eq!(binding.number(), issue.number);
-        assert_eq!(binding.identity(), form.listing.identity());
-        assert_eq!(
-            binding.verify(&book.key(), today.plus(BINDING_DAYS)),
-            Ok(())
-        );
         let (tile, slot) = plan().place(issue.number).unwrap();
         let bytes = book
             .published()
@@ -202,25 +192,6 @@ fn a_form_without_both_private_keys_is_refused_and_does_not_use_the_code_up() {
             );
         }
         book.activate(&good, NOW).unwrap();
-    });
-}
-
-#[test]
-fn a_listing_with_a_last_day_of_its_own_is_refused() {
-    with_each_store(|store| {
-        let mut book = open(store().unwrap());
-        let issue = book.issue(NOW).unwrap();
-        let mut form = form(&book, &issue, 5);
-        let ring = StaticSecret::from([5; 32]);
-        form.listing = Listing::sign(
-            &SigningKey::from_bytes(&[5; 32]),
-            RingKey::from(&ring),
-            Day::new(30_000),
-        );
-        assert_eq!(
-            refusal(book.activate(&form, NOW)),
-            ActivationRefusal::ValidUntil
-        );
     });
 }
 
@@ -469,18 +440,9 @@ fn the_holder_of_a_number_proves_it_once_per_challenge() {
     let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     let (id, challenge) = reception.challenge(desk.now);
     let signature = challenge.answer(&desk.identity);
-    let mut verify = || {
-        reception.verify(
-            id,
-            &desk.number,
-            &signature,
-            &published,
-            Day::of_unix(NOW),
-            desk.now,
-        )
-    };
-    let binding = verify().unwrap();
-    assert_eq!(binding.verify(&desk.book.key(), Day::of_unix(NOW)), Ok(()));
+    let mut verify = || reception.verify(id, &desk.number, &signature, &published, desk.now);
+    let proved = verify().map(|number| number.to_string());
+    assert_eq!(proved.as_deref(), Some(desk.number.text()));
     assert_eq!(verify(), None);
 }
 
@@ -489,14 +451,13 @@ fn a_wrong_answer_uses_the_challenge_up() {
     let mut desk = desk();
     let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     let (id, challenge) = reception.challenge(desk.now);
-    let today = Day::of_unix(NOW);
     assert_eq!(
-        reception.verify(id, &desk.number, &[0; 64], &published, today, desk.now),
+        reception.verify(id, &desk.number, &[0; 64], &published, desk.now),
         None
     );
     let right = challenge.answer(&desk.identity);
     assert_eq!(
-        reception.verify(id, &desk.number, &right, &published, today, desk.now),
+        reception.verify(id, &desk.number, &right, &published, desk.now),
         None
     );
 }
@@ -512,14 +473,7 @@ fn an_answer_after_a_minute_is_too_late() {
         let (id, challenge) = reception.challenge(desk.now);
         let signature = challenge.answer(&desk.identity);
         let then = desk.now + wait;
-        let bound = reception.verify(
-            id,
-            &desk.number,
-            &signature,
-            &published,
-            Day::of_unix(NOW),
-            then,
-        );
+        let bound = reception.verify(id, &desk.number, &signature, &published, then);
         assert_eq!(bound.is_some(), accepted);
         desk.now = then;
     }
@@ -543,14 +497,7 @@ fn no_key_proves_an_unassigned_number_or_one_of_another_owner() {
         let signature = challenge.answer(&desk.identity);
         let dialled = DialledNumber::read(text).unwrap();
         assert_eq!(
-            reception.verify(
-                id,
-                &dialled,
-                &signature,
-                &published,
-                Day::of_unix(NOW),
-                desk.now
-            ),
+            reception.verify(id, &dialled, &signature, &published, desk.now),
             None
         );
     }
@@ -567,14 +514,7 @@ fn a_flood_of_challenges_costs_the_oldest_and_no_memory() {
     assert!(format!("{reception:?}").contains(&format!("open: {MAX_OPEN}")));
     let signature = challenge.answer(&desk.identity);
     assert_eq!(
-        reception.verify(
-            id,
-            &desk.number,
-            &signature,
-            &published,
-            Day::of_unix(NOW),
-            desk.now
-        ),
+        reception.verify(id, &desk.number, &signature, &published, desk.now),
         None
     );
 }

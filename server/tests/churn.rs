@@ -12,9 +12,9 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::listing::first_serial;
 use ringfence_book::rotation::{self, RING_KEY_LIFE};
 use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey};
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::admin_token::AdminToken;
 use ringfence_phonebook::book::owner_forms::Rotation;
@@ -55,6 +55,7 @@ impl Law {
 struct Owner {
     number: Number,
     identity: SigningKey,
+    serial: u32,
     due: u64,
 }
 
@@ -72,7 +73,8 @@ impl Owner {
         );
         let issue = book.issue(NOW).unwrap();
         let (code, key, proof_key) = (issue.code.digest(), book.key(), book.proof_key());
-        let listing = Listing::sign(&identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
+        let serial = first_serial(rng);
+        let listing = Listing::sign(&identity, RingKey::from(&ring), serial);
         let form = Activation {
             code,
             listing,
@@ -82,6 +84,7 @@ impl Owner {
         Self {
             number: issue.number,
             identity,
+            serial,
             due: law.next(NOW, rng),
         }
     }
@@ -93,7 +96,8 @@ impl Owner {
         }
         let (number, ring) = (self.number, StaticSecret::from(draw(rng)));
         let challenge = Challenge::new(book.key(), draw(rng));
-        let listing = Listing::sign(&self.identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
+        self.serial += 1;
+        let listing = Listing::sign(&self.identity, RingKey::from(&ring), self.serial);
         let proof = Possession::prove_rotation(
             &self.identity,
             &ring,
@@ -286,7 +290,7 @@ fn decoys_that_an_earlier_version_drew_become_ones_that_keep_their_identity() {
     let foreign = plan.numbers().map(|number| {
         let identity = SigningKey::from_bytes(&draw(&mut rng));
         let ring_key = RingKey::from(&StaticSecret::from(draw(&mut rng)));
-        let listing = Listing::sign(&identity, ring_key, LISTING_VALID_UNTIL);
+        let listing = Listing::sign(&identity, ring_key, 1);
         (number, listing.encode())
     });
     store.fill(&foreign.collect::<Vec<_>>()).unwrap();

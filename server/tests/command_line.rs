@@ -177,6 +177,7 @@ fn form(serving: &Serving, code: &str, seed: u8) -> String {
         &code.parse().unwrap(),
         &identity,
         &ring,
+        1,
         &network,
     ))
     .unwrap()

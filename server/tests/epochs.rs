@@ -9,7 +9,7 @@
 mod each;
 mod stores;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
@@ -23,7 +23,7 @@ use ringfence_book::{
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::owner_forms::{Deactivation, Rotation};
 use ringfence_phonebook::book::published::Published;
-use ringfence_phonebook::book::{IssueError, KEPT_DELTAS, LISTING_VALID_UNTIL, OwnerError};
+use ringfence_phonebook::book::{IssueError, KEPT_DELTAS, OwnerError};
 use ringfence_phonebook::store::{Closing, NumberState, REST, Revision};
 use ringfence_phonebook::{Book, MemoryStore, Schedule};
 use sha2::{Digest, Sha256};
@@ -38,9 +38,14 @@ struct Owner {
     identity: SigningKey,
 }
 
+/// The listing with the first ring key of an identity.
 fn listing(identity: &SigningKey, ring: u8) -> Listing {
+    listing_of(identity, ring, 0)
+}
+
+fn listing_of(identity: &SigningKey, ring: u8, renewal: u32) -> Listing {
     let ring = RingKey::from(&StaticSecret::from([ring; 32]));
-    Listing::sign(identity, ring, LISTING_VALID_UNTIL)
+    Listing::sign(identity, ring, 1_000 + renewal)
 }
 
 fn activate(book: &mut Book, seed: u8, now: u64) -> Owner {
@@ -64,9 +69,14 @@ fn activate(book: &mut Book, seed: u8, now: u64) -> Owner {
     }
 }
 
+/// The first renewal of an owner.
 fn rotation(book: &Book, owner: &Owner, ring: u8) -> Rotation {
+    renewal(book, owner, ring, 1)
+}
+
+fn renewal(book: &Book, owner: &Owner, ring: u8, renewal: u32) -> Rotation {
     let challenge = Challenge::new(book.key(), [ring; 32]);
-    let listing = listing(&owner.identity, ring);
+    let listing = listing_of(&owner.identity, ring, renewal);
     Rotation {
         number: owner.number,
         listing,
@@ -225,13 +235,58 @@ fn an_owner_changes_the_ring_key_and_the_later_of_two_counts() {
         let owner = activate(&mut book, 1, NOW);
         let first = rotation(&book, &owner, 7);
         assert_eq!(book.rotate(&first).unwrap(), 1);
-        let second = rotation(&book, &owner, 8);
+        let second = renewal(&book, &owner, 8, 2);
         assert_eq!(book.rotate(&second).unwrap(), 1);
         assert_eq!(book.number_counts(NOW).unwrap().queued, 1);
         close(&mut book);
         let listed = published_listing(&book.published(), owner.number);
-        assert_eq!(listed, listing(&owner.identity, 8));
+        assert_eq!(listed, listing_of(&owner.identity, 8, 2));
     });
+}
+
+#[test]
+fn a_renewed_listing_has_the_next_serial_and_may_be_sent_again() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let owner = activate(&mut book, 1, NOW);
+        for step in [0, 2, 1_000] {
+            let other = renewal(&book, &owner, 7, step);
+            assert!(matches!(book.rotate(&other), Err(OwnerError::Refused)));
+        }
+        for _ in 0..2 {
+            assert_eq!(book.rotate(&rotation(&book, &owner, 7)).unwrap(), 1);
+        }
+        close(&mut book);
+        assert_eq!(book.rotate(&rotation(&book, &owner, 7)).unwrap(), 1);
+        let other = rotation(&book, &owner, 8);
+        assert!(matches!(book.rotate(&other), Err(OwnerError::Refused)));
+        assert_eq!(book.rotate(&renewal(&book, &owner, 8, 2)).unwrap(), 1);
+    });
+}
+
+#[test]
+fn decoys_count_their_ring_keys_as_owners_do() {
+    let mut book = open(Box::new(MemoryStore::new()));
+    let mut known: BTreeMap<Number, Listing> = BTreeMap::new();
+    let (mut kept, mut fresh) = (0, 0);
+    for day in 0..200 {
+        let published = book.published();
+        for number in plan().numbers() {
+            let listing = published_listing(&published, number);
+            let Some(before) = known.insert(number, listing).filter(|old| *old != listing) else {
+                continue;
+            };
+            if before.identity() == listing.identity() {
+                assert_eq!(listing.serial(), before.serial() + 1);
+                kept += 1;
+            } else {
+                assert!(listing.serial().abs_diff(before.serial()) > 1);
+                fresh += 1;
+            }
+        }
+        book.close_epoch(NOW + day * 24 * 60 * 60, b"{}").unwrap();
+    }
+    assert!(kept > 100 && fresh > 5, "{kept} {fresh}");
 }
 
 #[test]

@@ -25,8 +25,8 @@ use ringfence_book::root::TilesHash;
 use ringfence_book::{
     ActivationCode, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Tile,
 };
+use ringfence_phonebook::book::ActivateError;
 use ringfence_phonebook::book::activation::Activation;
-use ringfence_phonebook::book::{ActivateError, LISTING_VALID_UNTIL};
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{Book, Schedule};
 use x25519_dalek::StaticSecret;
@@ -85,7 +85,7 @@ fn open(url: &str, seed: u8) -> Book {
 fn form(book: &Book, index: usize, writer: u8) -> Activation {
     let identity = identity(index, writer);
     let ring = StaticSecret::from(identity.to_bytes());
-    let listing = Listing::sign(&identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
+    let listing = Listing::sign(&identity, RingKey::from(&ring), 1);
     let (code, key, proof_key) = (code(index).digest(), book.key(), book.proof_key());
     Activation {
         code,
@@ -110,7 +110,7 @@ fn a_writer() {
             continue;
         }
         match book.activate(&form(&book, index, writer), NOW) {
-            Ok(binding) => writeln!(out, "\nhas {index} {}", binding.number()).unwrap(),
+            Ok(number) => writeln!(out, "\nhas {index} {number}").unwrap(),
             Err(ActivateError::Refused(_)) => {}
             Err(fault) => panic!("{fault}"),
         }

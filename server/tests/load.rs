@@ -122,7 +122,7 @@ impl Serving {
         seed[..8].copy_from_slice(&index.to_be_bytes());
         let (identity, ring) = (SigningKey::from_bytes(&seed), StaticSecret::from(seed));
         let code = issued.activation_code.parse().unwrap();
-        let form = Activate::sign(&code, &identity, &ring, &self.network);
+        let form = Activate::sign(&code, &identity, &ring, 1, &self.network);
         let body = serde_json::to_string(&form).unwrap();
         let length = body.len();
         format!("POST /api/activate HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}")

@@ -15,7 +15,6 @@ use ringfence_book::root::TilesHash;
 use ringfence_book::{
     Delta, Listing, NetworkSettings, Number, NumberPlan, Possession, RingKey, Root, Tile,
 };
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::operator::{OperatorError, backup, export, issue, list, revoke};
 use ringfence_phonebook::store::REST;
@@ -252,7 +251,7 @@ fn activate(book: &mut Book, code: &ringfence_book::ActivationCode, seed: u8) {
         ed25519_dalek::SigningKey::from_bytes(&[seed; 32]),
         StaticSecret::from([seed; 32]),
     );
-    let listing = Listing::sign(&identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
+    let listing = Listing::sign(&identity, RingKey::from(&ring), 1);
     let (code, key, proof_key) = (code.digest(), book.key(), book.proof_key());
     let form = ringfence_phonebook::book::activation::Activation {
         code,

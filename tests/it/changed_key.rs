@@ -94,6 +94,7 @@ fn a_ring_with_a_changed_key_rings_no_phone_and_is_noted() {
             .count()
     };
     let before = opened(&world);
+    world.show_book(pair.callee, (2, 0), &[(claimed, thief.listing())]);
     world.ring_as(&thief, claimed, callee);
     assert!(!world.handset(pair.bob).is_ringing());
     assert_eq!(opened(&world), before);
@@ -104,10 +105,12 @@ fn a_ring_with_a_changed_key_rings_no_phone_and_is_noted() {
         (other.identity, other.shown_by),
         (thief.key(), ShownBy::Ring)
     );
-    // Calls with the pinned key work as before.
+    // Calls with the pinned key work as before, once the book lists it again.
+    world.show_book(pair.callee, (3, 0), &[]);
     talk(&mut world, pair);
     // The same ring makes the phone ring when its number is not pinned to another key.
     let stranger = world.unassigned();
+    world.show_book(pair.callee, (4, 0), &[(stranger, thief.listing())]);
     world.ring_as(&thief, stranger, callee);
     assert!(world.handset(pair.bob).is_ringing());
 }

@@ -4,6 +4,7 @@
 mod alike;
 mod answer;
 mod answer_over_turn;
+mod callers;
 mod cancel;
 mod changed_key;
 mod chaos;

@@ -2,7 +2,6 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use ringfence_book::Day;
 use ringfence_book::root::TilesHash;
 use ringfence_tests::world::World;
 
@@ -73,7 +72,7 @@ fn a_ring_key_that_another_machine_made_is_no_evidence_against_the_phone_book() 
     let number = world.number(pair.callee, 0);
     let mut copy = world.host(pair.callee).lines[0].identity();
     let (own, today) = (copy.listing(), world.wall().day());
-    copy.renew(Day::LAST, today, &mut ChaCha20Rng::from_seed([5; 32]));
+    copy.renew(today, &mut ChaCha20Rng::from_seed([5; 32]));
     for (ahead, listing, elsewhere) in [
         (2, copy.listing(), vec![number]),
         (3, copy.listing(), vec![number]),

@@ -43,7 +43,7 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
             .contains(&&HandsetEvent::Ringback)
     );
 
-    // Bob's engine opens the envelope, checks signatures, binding, time and replay (`gateway/engine/src/sealed/`), and rings his
+    // Bob's engine opens the envelope, checks who calls, time and replay (`gateway/engine/src/sealed/`), and rings his
     // phone, which shows Alice's number. Nothing leaves Bob's LAN yet.
     run_to(&mut world, callee, CallStep::RingOpened);
     run_to(&mut world, callee, CallStep::PhoneRings);

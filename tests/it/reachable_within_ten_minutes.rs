@@ -7,7 +7,6 @@ use ringfence_book::listing::LISTING_BYTES;
 use ringfence_book::timetable::next_look;
 use ringfence_book::{Number, VerifiedBook};
 use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_tests::world::book::SimulatedBook;
 
 const BEGINNING: u64 = 1_795_348_800;
@@ -74,8 +73,8 @@ fn every_engine_can_ring_a_new_number_within_ten_minutes_for_a_megabyte_a_day() 
             book.tick(now);
         }
         if rng.next_u32().is_multiple_of(300) && newcomers.len() < 100 {
-            let identity = Identity::generate(LISTING_VALID_UNTIL, &mut rng);
-            let (number, _) = book.activate(&identity, now);
+            let identity = Identity::generate(&mut rng);
+            let number = book.activate(&identity, now);
             newcomers.push(Newcomer {
                 number,
                 record: identity.listing().encode(),

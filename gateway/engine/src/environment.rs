@@ -49,9 +49,9 @@ impl Environment {
     }
 
     /// The keys of a dialled number, from the downloaded book alone.
-    pub(crate) fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+    pub(crate) fn callee(&self, dialled: &str) -> Result<CalleeKeys, LookupError> {
         let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
-        self.trust.directory().look_up(number, self.wall(now))
+        self.trust.directory().look_up(number)
     }
 
     /// Whether the user has not accepted this key for this number, which had another one.

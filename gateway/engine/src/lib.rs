@@ -35,7 +35,8 @@
 //! use ed25519_dalek::SigningKey;
 //! use rand_chacha::ChaCha20Rng;
 //! use rand_core::{Rng, SeedableRng};
-//! use ringfence_book::{Binding, BookKey, Number, NumberPlan, Tile};
+//! use ringfence_book::root::{RootHash, Statement, TilesHash};
+//! use ringfence_book::{BookKey, Number, NumberPlan, Root, Tile};
 //! use ringfence_engine::line::identity::Identity;
 //! use ringfence_engine::sealed::{envelope::EventKey, proof_of_work::ProofSearch};
 //! use ringfence_engine::time::UnixTime;
@@ -48,17 +49,27 @@
 //!
 //! // The phone book: 256 numbers from 20000, the first two with the keys of the two engines.
 //! let book = SigningKey::from_bytes(&[1; 32]);
-//! let good_until = wall.day().plus(30);
-//! let keys = [0, 1].map(|_| Identity::generate(good_until, &mut rng));
+//! let keys = [0, 1].map(|_| Identity::generate(&mut rng));
 //! let mut listings = [keys[0].listing(); 256];
 //! listings[1] = keys[1].listing();
+//! let (plan, tile) = (NumberPlan::new(20_000, 1).unwrap(), Tile::of(&listings));
+//! let root = Root::sign(&book, Statement {
+//!     epoch: 1,
+//!     closed: wall.seconds(),
+//!     period: 60,
+//!     plan,
+//!     changes: 16,
+//!     previous: RootHash::NONE,
+//!     tiles: TilesHash::of_tiles(plan, std::slice::from_ref(&tile)),
+//!     delta: [0; 32],
+//!     network: [0; 32],
+//! });
 //! let mut number = 20_000;
 //! let [mut first, mut second] = keys.map(|identity| {
-//!     let mut directory = Directory::new(NumberPlan::new(20_000, 1).unwrap());
-//!     directory.insert(0, Tile::of(&listings));
+//!     let mut directory = Directory::new(plan).with_roots(vec![root]);
+//!     directory.insert(0, tile.clone());
 //!     let line = Line {
 //!         number: Number::new(number),
-//!         binding: Binding::sign(&book, Number::new(number), identity.key(), good_until),
 //!         identity,
 //!         account: Account { user: User::new("desk".to_owned()), password: Password::new("secret") },
 //!     };

@@ -6,7 +6,6 @@ mod listing;
 use clap::{Args, Subcommand};
 use ringfence_book::{BookKey, Day, IdentityKey, Number};
 use ringfence_engine::line::identity::Identity;
-use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contact, ContactError, ContactUpdate};
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
@@ -216,8 +215,7 @@ fn listed(
     let snapshot = BookCopy::open(&config.state, key)?
         .snapshot()
         .ok_or(CommandError::NoBook)?;
-    let now = UnixTime::from_seconds(clock::unix_seconds());
-    let found = directory(&snapshot).look_up(number, now);
+    let found = directory(&snapshot).look_up(number);
     found
         .map(|keys| keys.identity)
         .map_err(CommandError::NotListed)

@@ -148,7 +148,6 @@ mod tests {
         LineFile {
             number: 20_001,
             identity: Zeroizing::new(Vec::new()),
-            binding: Vec::new(),
             book_url: String::new(),
             book_key: [0; 32],
             account: SipAccount {

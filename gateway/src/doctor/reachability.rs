@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_book::membership::digest;
-use ringfence_book::{Binding, Day, NetworkSettings, Number};
+use ringfence_book::{NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
@@ -105,7 +105,7 @@ async fn relay(
     (bits, work): (u8, u8),
     outbound: &Outbound,
 ) -> Result<(String, Duration), String> {
-    let identity = Identity::generate(Day::LAST, &mut rand::rng());
+    let identity = Identity::generate(&mut rand::rng());
     let own_bucket = bucket(&identity.key(), bits);
     let proof = proof_of_work(work)
         .await
@@ -189,10 +189,9 @@ fn ring_to_self(
         bucket,
         event_key: proof.event_key,
     };
-    let binding = Binding::from_parts(number, identity.key(), Day::LAST, [0; 64]);
     let caller = SealingKeys {
         identity,
-        binding: &binding,
+        number,
         book: BookView::of(None),
     };
     let callee = CalleeKeys {

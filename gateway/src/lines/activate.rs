@@ -1,10 +1,10 @@
-//! Redeems an activation code: draws keys, has the phone book bind a number to them, saves the line.
+//! Redeems an activation code: draws keys, has the phone book list a number with them, saves the line.
 //!
 //! The keys are on the disk before the code is sent. When the answer is lost, repeating the command sends the same keys again.
 
 use rand::Rng;
-use ringfence_book::wire::{Activate, Activated};
-use ringfence_book::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
+use ringfence_book::wire::Activate;
+use ringfence_book::{ActivationCode, CodeDigest, NetworkSettings};
 use ringfence_engine::line::identity::Identity;
 use zeroize::Zeroizing;
 
@@ -47,13 +47,13 @@ pub async fn activate(
     {
         return Ok(line);
     }
-    let identity = identity_for(store, &digest, network.listing_valid_until)?;
+    let identity = identity_for(store, &digest)?;
     let answer = client.activate(&form(code, &identity, &network)).await?;
-    let (number, binding) = read_answer(&answer, &identity, &network)?;
+    let number = network.plan.read(&answer.number);
+    let number = number.map_err(|_| BookError::WrongLine)?;
     let line = LineFile {
         number: number.value(),
         identity: identity.to_bytes(),
-        binding: binding.encode().to_vec(),
         book_url: client.url().to_owned(),
         book_key: *network.book_key.as_bytes(),
         account: SipAccount {
@@ -71,19 +71,15 @@ pub async fn activate(
 }
 
 /// The keys of an earlier attempt with this code, or new ones, which are saved first.
-fn identity_for(
-    store: &mut Keystore,
-    code: &CodeDigest,
-    valid_until: Day,
-) -> Result<Identity, KeystoreError> {
+fn identity_for(store: &mut Keystore, code: &CodeDigest) -> Result<Identity, KeystoreError> {
     let name = pending_name(code);
     let earlier = store
         .pending(name)?
         .and_then(|bytes| Identity::from_bytes(&bytes).ok());
-    if let Some(identity) = earlier.filter(|identity| identity.valid_until() == valid_until) {
+    if let Some(identity) = earlier {
         return Ok(identity);
     }
-    let identity = Identity::generate(valid_until, &mut rand::rng());
+    let identity = Identity::generate(&mut rand::rng());
     store.keep_pending(name, &identity.to_bytes())?;
     Ok(identity)
 }
@@ -95,27 +91,6 @@ fn pending_name(code: &CodeDigest) -> &[u8] {
 fn form(code: &ActivationCode, identity: &Identity, network: &NetworkSettings) -> Activate {
     let proof = identity.prove_possession(&code.digest(), &network.book_key, &network.proof_key);
     Activate::new(code, &identity.listing(), &proof)
-}
-
-/// The number and its binding, if the book signed the binding and it is for these keys.
-fn read_answer(
-    answer: &Activated,
-    identity: &Identity,
-    network: &NetworkSettings,
-) -> Result<(Number, Binding), BookError> {
-    let number = network
-        .plan
-        .read(&answer.number)
-        .map_err(|_| BookError::WrongBinding)?;
-    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookError::WrongBinding)?;
-    let genuine = binding
-        .verify(&network.book_key, Day::of_unix(clock::unix_seconds()))
-        .is_ok();
-    if genuine && binding.number() == number && *binding.identity() == identity.key() {
-        Ok((number, binding))
-    } else {
-        Err(BookError::WrongBinding)
-    }
 }
 
 pub(super) fn draw_password() -> Secret {
@@ -149,15 +124,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Keystore::open(folder.path(), None).unwrap();
         let code = ActivationCode::draw(&mut rand::rng()).digest();
-        let first = identity_for(&mut store, &code, Day::new(30_000)).unwrap();
-        let second = identity_for(&mut store, &code, Day::new(30_000)).unwrap();
+        let first = identity_for(&mut store, &code).unwrap();
+        let second = identity_for(&mut store, &code).unwrap();
         assert_eq!(first.key(), second.key());
         let other = ActivationCode::draw(&mut rand::rng()).digest();
-        assert_ne!(
-            identity_for(&mut store, &other, Day::new(30_000))
-                .unwrap()
-                .key(),
-            first.key()
-        );
+        assert_ne!(identity_for(&mut store, &other).unwrap().key(), first.key());
     }
 }

@@ -1,14 +1,13 @@
-//! After each download of the phone book: the running engine gets the new copy, and the bindings and ring keys that were renewed.
+//! After each download of the phone book: the running engine gets the new copy, and the ring keys that were renewed.
 //!
 //! Errors go to the log, without the names of servers.
 
-use ringfence_book::NetworkSettings;
 use tokio::sync::watch;
 
 use super::renew::{RenewalOutcome, Renewals};
 use super::turn_logins::replenish;
 use crate::clock;
-use crate::net::book::{BookError, Freshness};
+use crate::net::book::{BookError, BookSnapshot, Freshness};
 use crate::run::assemble::directory;
 use crate::run::conditions::BookOutcome;
 use crate::run::gateway::Gateway;
@@ -44,17 +43,8 @@ pub async fn follow_book(
             ),
             (None, Some(snapshot)) => {
                 gateway.renew_book(directory(&snapshot)).await;
-                let RenewalOutcome {
-                    bindings,
-                    identities,
-                    ..
-                } = renew_due(renewals, &snapshot.network, logins).await;
-                for binding in bindings {
-                    if let Err(error) = gateway.renew_binding(binding).await {
-                        tracing::error!("a line keeps its old binding: {error}");
-                    }
-                }
-                for (number, identity) in identities {
+                let renewed = renew_due(renewals, &snapshot, logins).await;
+                for (number, identity) in renewed.identities {
                     if let Err(error) = gateway.renew_identity(number, identity).await {
                         tracing::error!("a line keeps its old ring key: {error}");
                     }
@@ -66,24 +56,24 @@ pub async fn follow_book(
     std::future::pending().await
 }
 
-/// Renews what is due and returns it, and fetches TURN logins when few are left. Bindings end after weeks, and logins are fetched
-/// long before they are needed: an error is a warning.
+/// Renews what is due and returns it, and fetches TURN logins when few are left. A ring key may be late, and logins are
+/// fetched long before they are needed: an error is a warning.
 pub async fn renew_due(
     renewals: &mut Renewals,
-    network: &NetworkSettings,
+    book: &BookSnapshot,
     logins: Option<&CredentialPool>,
 ) -> RenewalOutcome {
-    let mut renewed = renewals.renew_due(network, clock::now()).await;
+    let mut renewed = renewals.renew_due(book, clock::now()).await;
     if let Some(error) = renewed.error.take() {
-        tracing::debug!(%error, "a binding or a ring key was not renewed");
+        tracing::debug!(%error, "a ring key was not renewed");
         tracing::warn!(
-            "the binding of a line, or its ring key, could not be renewed: {}. To do: {}",
+            "the ring key of a line could not be renewed: {}. To do: {}",
             error.unnamed(),
             error.remedy()
         );
     }
     if let Some(logins) = logins
-        && let Err(error) = replenish(renewals, network, logins).await
+        && let Err(error) = replenish(renewals, &book.network, logins).await
     {
         tracing::debug!(%error, "no TURN logins were fetched");
         tracing::warn!(

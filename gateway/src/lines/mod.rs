@@ -1,4 +1,4 @@
-//! The life of a line: activation by code, renewal of bindings and ring keys, and what follows from each download of the phone book.
+//! The life of a line: activation by code, renewal of ring keys, and what follows from each download of the phone book.
 //! How keys are stored is in [`crate::state::keystore`].
 
 pub mod activate;
@@ -13,7 +13,7 @@ use ringfence_book::rotation::{self, RING_KEY_LIFE};
 use crate::net::book::BookError;
 use crate::state::keystore::KeystoreError;
 
-/// Why a line was not activated, or its binding or ring key not renewed.
+/// Why a line was not activated, or its ring key not renewed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {

@@ -5,37 +5,33 @@
 //! A crash is safe at any point: the next key is on the disk, and opens rings, before it is sent to the phone book; it becomes the
 //! current one when the book has answered; and when the answer is lost, the same key is sent again.
 
+use ringfence_book::listing::LISTING_BYTES;
 use ringfence_book::wire::{Base64, Rotate};
-use ringfence_book::{Challenge, Day, NetworkSettings, Number};
+use ringfence_book::{Challenge, Day, Listing, NetworkSettings, Number, VerifiedBook};
 use ringfence_engine::line::identity::Identity;
 
+use super::renew::RenewalOutcome;
 use super::{LineError, next_renewal};
 use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 
-/// The outcome of a check of all ring keys.
-#[derive(Debug, Default)]
-pub(crate) struct RotationOutcome {
-    /// Lines whose keys have changed, for the engine.
-    pub(crate) identities: Vec<(Number, Identity)>,
-    /// The first error.
-    pub(crate) error: Option<LineError>,
-}
-
-/// Replaces ring keys that are due, and destroys old ones. `now` in Unix seconds.
+/// Replaces ring keys that are due, and destroys old ones. `book` is the copy on this machine, if there is one; `now` in Unix
+/// seconds.
 pub(crate) async fn rotate(
     store: &mut Keystore,
     client: &BookClient,
-    network: &NetworkSettings,
+    (network, book): (&NetworkSettings, Option<&VerifiedBook>),
     lines: &mut [LineFile],
     now: u64,
-) -> RotationOutcome {
-    let mut rotated = RotationOutcome::default();
+) -> RenewalOutcome {
+    let mut rotated = RenewalOutcome::default();
     for line in lines {
         let Ok(mut identity) = Identity::from_bytes(&line.identity) else {
             continue;
         };
-        let outcome = rotate_line(store, client, network, (line, &mut identity), now).await;
+        let listed = book.and_then(|book| book.record(Number::new(line.number)));
+        let outcome =
+            rotate_line(store, client, (network, listed), (line, &mut identity), now).await;
         match outcome {
             Ok(false) => continue,
             Ok(true) => {}
@@ -51,7 +47,7 @@ pub(crate) async fn rotate(
 async fn rotate_line(
     store: &mut Keystore,
     client: &BookClient,
-    network: &NetworkSettings,
+    (network, listed): (&NetworkSettings, Option<&[u8; LISTING_BYTES]>),
     (line, identity): (&mut LineFile, &mut Identity),
     now: u64,
 ) -> Result<bool, LineError> {
@@ -62,7 +58,8 @@ async fn rotate_line(
     let due = *line.ring_key_due.get_or_insert_with(|| next_renewal(now));
     let is_due = identity.is_preparing() || now >= due;
     if is_due {
-        identity.prepare(network.listing_valid_until, &mut rand::rng());
+        let listed = listed.and_then(|record| Listing::decode(record).ok());
+        identity.prepare(listed.as_ref(), &mut rand::rng());
     }
     if is_due || forgotten || !is_drawn {
         save(store, line, identity)?;
@@ -90,7 +87,7 @@ async fn send_key(
     let asked = client.challenge().await?;
     let challenge = Challenge::new(network.book_key, asked.nonce.0);
     let proved = identity.prove_rotation(number, &challenge, &network.proof_key);
-    let (listing, proof) = proved.ok_or(BookError::WrongBinding)?;
+    let (listing, proof) = proved.ok_or(BookError::WrongLine)?;
     let form = Rotate {
         number: number.to_string(),
         challenge_id: asked.challenge_id,

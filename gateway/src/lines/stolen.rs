@@ -59,6 +59,7 @@ async fn renew(
     if *network.book_key.as_bytes() != first.book_key {
         return Err(BookError::KeyChanged.into());
     }
-    let rotated = rotate(store, &client, &network, lines, clock::unix_seconds()).await;
+    let known = (&network, None);
+    let rotated = rotate(store, &client, known, lines, clock::unix_seconds()).await;
     rotated.error.map_or(Ok(()), Err)
 }

@@ -1,11 +1,11 @@
 //! TURN logins from the phone book, in bulk, after a download of the book and never because of a call.
 //!
 //! The book gives them for the members' token. The token is the same for all members, and the settings that the root signs contain its
-//! hash, so that the book cannot tell by it which member asks. It comes with a renewed binding and is valid for one or two months.
+//! hash, so that the book cannot tell by it which member asks. A line asks for it with a proof of its identity key, and it is valid for one or two months.
 
+use ringfence_book::NetworkSettings;
 use ringfence_book::membership::digest;
 use ringfence_book::wire::TurnCredentials;
-use ringfence_book::{Day, NetworkSettings};
 use tokio::task::spawn_blocking;
 
 use super::LineError;
@@ -32,7 +32,7 @@ pub(super) async fn replenish(
     let is_common = |token: &Secret| digest(token.expose()) == network.members.0;
     let members = match renewals.members().filter(is_common) {
         Some(members) => members,
-        None => renewals.new_members(Day::of_unix(now)).await?,
+        None => renewals.new_members().await?,
     };
     if !is_common(&members) {
         return Err(BookError::OwnToken.into());

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
+use ringfence_book::{BookKey, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::restart::RestartState;
@@ -35,7 +35,7 @@ pub enum AssembleError {
     /// The state folder has no line.
     #[error("there is no line in the state folder")]
     NoLine,
-    /// A line file could be decrypted and parsed, but its keys or its binding are malformed.
+    /// A line file could be decrypted and parsed, but its keys are malformed.
     #[error("the keys of line {0} are damaged")]
     BadLine(u32),
     /// Lines of two phone books lie in one state folder.
@@ -211,17 +211,13 @@ fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleError>
 
 fn line(file: &LineFile) -> Option<Line> {
     let identity = Identity::from_bytes(&file.identity).ok()?;
-    let binding = Binding::decode(&file.binding).ok()?;
-    let number = Number::new(file.number);
-    let fits = binding.number() == number && *binding.identity() == identity.key();
     let account = Account {
         user: User::new(file.account.user.clone()),
         password: Password::new(file.account.password.expose()),
     };
-    fits.then_some(Line {
-        number,
+    Some(Line {
+        number: Number::new(file.number),
         identity,
-        binding,
         account,
     })
 }

@@ -1,7 +1,7 @@
 //! What the owner of a gateway, its background tasks and the status page ask of the event loop. An answer whose receiver is gone is
 //! dropped; the command was carried out all the same.
 
-use ringfence_book::{Binding, Number};
+use ringfence_book::Number;
 use ringfence_engine::LineUpdateError;
 use ringfence_engine::line::command::{LineCommand, LineCommandError};
 use ringfence_engine::line::identity::Identity;
@@ -23,8 +23,6 @@ pub(crate) enum GatewayCommand {
     Book(Directory),
     /// The outcome of an attempt to download the phone book.
     BookOutcome(Box<BookOutcome>),
-    /// A renewed binding of a line.
-    Binding(Box<Binding>, oneshot::Sender<Result<(), LineUpdateError>>),
     /// Settings that changed.
     Change(Box<SettingsChange>),
     /// The keys of a line after its ring key was replaced.

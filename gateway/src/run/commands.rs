@@ -1,4 +1,4 @@
-//! How the event loop carries out commands: new books, bindings and settings, what it shows, what the user changes.
+//! How the event loop carries out commands: new books, keys and settings, what it shows, what the user changes.
 
 use std::sync::Arc;
 
@@ -25,9 +25,6 @@ impl EventLoop {
         match command {
             GatewayCommand::Book(directory) => self.engine.handle_directory(directory),
             GatewayCommand::BookOutcome(outcome) => self.watch.book = *outcome,
-            GatewayCommand::Binding(binding, reply) => {
-                reply.send(self.engine.handle_binding(*binding, now)).ok();
-            }
             GatewayCommand::Change(change) => self.change(*change),
             GatewayCommand::Identity(number, identity, reply) => {
                 reply

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ringfence_engine::trust::callers::TRUSTED_FOR;
 use ringfence_engine::{BookAge, CallLabel, CallStep, EndReason};
 
 use super::event_loop::{EventLoop, wall};
@@ -131,11 +132,10 @@ impl EventLoop {
 
     /// How long calls go on without the book: what the engine itself holds runs out.
     fn book_lasts(&self, now: Duration) -> BookLasts {
-        let lines = self.engine.lines().iter();
-        let ends = lines.map(|line| u64::from(line.binding.expires().count()) * 86_400);
-        let end = Duration::from_secs(ends.min().unwrap_or_default());
+        let closed = self.engine.book_age().map(|age| age.closed.seconds());
+        let end = Duration::from_secs(closed.unwrap_or_default()) + TRUSTED_FOR;
         BookLasts {
-            binding: end.saturating_sub(now),
+            callers: end.saturating_sub(now),
             logins: self.media.turn.stock(),
         }
     }
@@ -357,7 +357,7 @@ mod tests {
             })
         };
         let lasts = BookLasts {
-            binding: hour * 24 * 20,
+            callers: hour * 24 * 6,
             logins: Some(LoginStock {
                 left: 57,
                 seconds: 20 * 3_600,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringfence_book::{Binding, Number};
+use ringfence_book::Number;
 use ringfence_engine::LineUpdateError;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
@@ -167,18 +167,6 @@ impl Gateway {
     pub(crate) async fn note_book(&self, outcome: BookOutcome) {
         self.send(GatewayCommand::BookOutcome(Box::new(outcome)))
             .await;
-    }
-
-    /// Gives a renewed binding to the engine, which verifies it again.
-    ///
-    /// # Errors
-    /// [`LineUpdateError`]; the line keeps its old binding.
-    #[doc(hidden)]
-    pub async fn renew_binding(&self, binding: Binding) -> Result<(), LineUpdateError> {
-        let (reply, answer) = oneshot::channel();
-        self.send(GatewayCommand::Binding(Box::new(binding), reply))
-            .await;
-        answer.await.unwrap_or(Ok(()))
     }
 
     /// Gives the keys of a line to the engine, after its ring key was replaced.

@@ -345,7 +345,7 @@ mod tests {
     const NUMBER: Number = Number::new(20_001);
 
     fn writer(folder: &Path) -> StateWriter {
-        let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
+        let key = Identity::generate(&mut rand::rng()).key();
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
         let saved_state = SavedStateFile::open(folder, None);
@@ -357,7 +357,7 @@ mod tests {
     fn pin() -> ContactUpdate {
         ContactUpdate::Pin {
             number: NUMBER,
-            identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
+            identity: Identity::generate(&mut rand::rng()).key(),
             day: Day::new(1),
         }
     }

@@ -68,7 +68,6 @@ impl Wanted {
     fn line(&mut self, line: &LineFile) {
         self.numbers.insert(line.number);
         self.bytes(&line.identity);
-        self.bytes(&line.binding);
         self.bytes(&line.book_key);
         self.text(&line.book_url);
         self.text(line.account.password.expose());
@@ -203,6 +202,7 @@ fn is_plain_name(name: &str) -> bool {
         "restart",
         "roots",
         "salt",
+        "replaced",
         "turn",
     ];
     is_keyed || is_tile || known.contains(&stem)
@@ -295,7 +295,7 @@ fn furnish(state: &StateFolder, store: &mut Keystore, line: &LineFile, copy: &Bo
     });
     saved.settings.entry(own).or_default().blocked = vec![blocked];
     SavedStateFile::open(state, secret()).write(&saved).unwrap();
-    let identity = Identity::generate(Day::LAST, &mut rand::rng()).key();
+    let identity = Identity::generate(&mut rand::rng()).key();
     let damage = |contacts: &mut ringfence_engine::trust::contacts::Contacts| {
         contacts.learn(&ContactUpdate::Pin {
             number: caller,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ringfence::selfcall::tone::{ToneDetector, ToneGenerator};
 use ringfence::softphone::{FRAME, FRAME_TIME, RATE};
+use ringfence_engine::line::identity::Identity;
 
 use crate::program::{settings, write_settings};
 use crate::servers::{SOON, Servers, StoredEngine};
@@ -55,8 +56,8 @@ async fn a_number_is_looked_up_in_a_downloaded_book() {
     );
     let told = example.prints("ring key").await;
     assert!(told.starts_with("512 numbers, epoch "), "{told}");
-    let binding = ringfence_book::Binding::decode(&a.line.binding).unwrap();
-    let identity = hex::encode(binding.identity().as_bytes());
+    let identity = Identity::from_bytes(&a.line.identity).unwrap();
+    let identity = hex::encode(identity.key().as_bytes());
     assert!(told.contains(&identity), "{told}");
 }
 

@@ -24,7 +24,6 @@ mod program;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
-mod renewed_binding;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

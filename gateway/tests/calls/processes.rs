@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ringfence::net::book::BookCopy;
-use ringfence_book::{Binding, Day};
 use serde_json::{Value, json};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -43,10 +42,7 @@ async fn a_start_without_any_server_is_logged_without_names() {
     let [mut stored, _] = servers.stored_engines().await;
     let mut copy = BookCopy::open(&stored.config.state, servers.book.book_key()).unwrap();
     copy.refresh(&stored.client).await.unwrap();
-    let binding = Binding::decode(&stored.line.binding).unwrap();
-    let (number, identity) = (binding.number(), *binding.identity());
-    let ended = Binding::from_parts(number, identity, Day::new(1), *binding.signature());
-    stored.line.binding = ended.encode().to_vec();
+    stored.line.ring_key_due = Some(0);
     stored.store.save(&stored.line).unwrap();
     let (state, secrets) = (stored.config.state.clone(), secrets(&stored));
     drop(stored);
@@ -56,7 +52,7 @@ async fn a_start_without_any_server_is_logged_without_names() {
     servers.turn.stop().await;
     let mut program = Program::start(&state, &[turn]);
     let told = [
-        "the binding of a line, or its ring key, could not be renewed: the phone book cannot be reached",
+        "the ring key of a line could not be renewed: the phone book cannot be reached",
         "TURN server 1 of 1 cannot be reached",
         "calls will have no sound",
         "the phone book was not downloaded",

@@ -48,7 +48,7 @@ impl EngineProcess {
         let number = Number::new(other.line.number);
         drop((stored, other));
         let pin = |contacts: &mut Contacts| {
-            let identity = Identity::generate(Day::LAST, &mut rand::rng()).key();
+            let identity = Identity::generate(&mut rand::rng()).key();
             contacts.learn(&ContactUpdate::Pin {
                 number,
                 identity,

@@ -19,7 +19,6 @@ fn line(number: u32) -> LineFile {
     LineFile {
         number,
         identity: Zeroizing::new(vec![1; 65]),
-        binding: Vec::new(),
         book_url: String::new(),
         book_key: [0; 32],
         account: SipAccount {

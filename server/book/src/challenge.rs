@@ -245,7 +245,6 @@ mod tests {
 
     use super::*;
     use crate::code::ActivationCode;
-    use crate::day::Day;
 
     struct Scene {
         identity: SigningKey,
@@ -261,7 +260,7 @@ mod tests {
             SigningKey::from_bytes(&[1; 32]),
             StaticSecret::from([2; 32]),
         );
-        let listing = Listing::sign(&identity, RingKey::from(&ring), Day::LAST);
+        let listing = Listing::sign(&identity, RingKey::from(&ring), 1);
         let code = ActivationCode::draw(&mut ChaCha20Rng::from_seed([3; 32])).digest();
         let book = BookKey::from(&SigningKey::from_bytes(&[4; 32]));
         Scene {
@@ -326,7 +325,7 @@ mod tests {
             ..scene()
         };
         let scene = scene();
-        let later = Listing::sign(&scene.identity, *scene.listing.ring_key(), Day::new(1));
+        let later = Listing::sign(&scene.identity, *scene.listing.ring_key(), 2);
         assert!(!holds(&other_book, &proof));
         assert!(!holds(&other_code, &proof));
         assert!(!holds(

@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::delta::Delta;
 use crate::listing::LISTING_BYTES;
 use crate::number::{Number, NumberPlan};
+use crate::replaced::ReplacedListings;
 use crate::root::{Root, TilesHash};
 use crate::tile::Tile;
 
@@ -23,6 +24,7 @@ pub struct VerifiedBook {
     root: Root,
     tiles: Vec<Arc<Tile>>,
     hashes: Vec<[u8; 32]>,
+    replaced: Arc<ReplacedListings>,
 }
 
 /// Two roots that the same book signed and that cannot both be true: proof against it that any third party can check.
@@ -70,6 +72,7 @@ impl VerifiedBook {
             root: *first,
             tiles,
             hashes,
+            replaced: Arc::default(),
         };
         start.advance(later, deltas)
     }
@@ -79,7 +82,33 @@ impl VerifiedBook {
     /// # Errors
     /// [`CopyError`]; a plan that has grown needs its new tiles, which is [`CopyError::Tiles`].
     pub fn follow(&self, roots: &[Root], deltas: &[Delta]) -> Result<Self, CopyError> {
-        self.clone().advance(roots, deltas)
+        Ok(self.clone().advance(roots, deltas)?.after(self))
+    }
+
+    /// This copy with what is remembered of listings that it replaced: those of an earlier copy, and the records of that copy which are
+    /// other ones now.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let (plan, closed) = (before.root.states().plan, self.root.states().closed);
+        let mut replaced = (*before.replaced).clone();
+        for (index, tiles) in (0..).zip(before.tiles.iter().zip(&self.tiles)) {
+            replaced.note(tiles, |slot| plan.number_at(index, slot), closed);
+        }
+        replaced.forget(closed);
+        self.with_replaced(replaced)
+    }
+
+    /// This copy with listings that were remembered on a disk.
+    #[must_use]
+    pub fn with_replaced(self, replaced: ReplacedListings) -> Self {
+        let replaced = Arc::new(replaced);
+        Self { replaced, ..self }
+    }
+
+    /// The listings that were replaced in the last days.
+    #[must_use]
+    pub fn replaced(&self) -> &Arc<ReplacedListings> {
+        &self.replaced
     }
 
     fn advance(mut self, roots: &[Root], deltas: &[Delta]) -> Result<Self, CopyError> {
@@ -274,6 +303,9 @@ pub(crate) mod tests {
         assert_eq!(next.root(), publisher.roots.last().unwrap());
         assert_eq!(next.record(Number::new(20_001)), Some(&[3; LISTING_BYTES]));
         assert_eq!(copy.record(Number::new(20_001)), Some(&[0; LISTING_BYTES]));
+        assert_eq!(copy.replaced().encode(), Vec::<u8>::new());
+        // Of both changes of 20001 the copy saw the last alone.
+        assert_eq!(next.replaced().encode().len(), 3 * 204);
     }
 
     #[test]

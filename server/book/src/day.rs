@@ -1,4 +1,4 @@
-//! Days since 1970-01-01 (UTC): the only time that a listing or a binding states. Nothing here reads a clock.
+//! Days since 1970-01-01 (UTC). Nothing here reads a clock.
 
 use std::fmt;
 

@@ -222,6 +222,10 @@ impl Fetch {
             _ => {
                 let roots = [&[base], after.as_slice()].concat();
                 let copy = VerifiedBook::settle(self.tiles, &roots, &self.deltas)?;
+                let copy = match &self.known {
+                    Some(known) => copy.after(known),
+                    None => copy,
+                };
                 (copy, Vec::new())
             }
         };

@@ -96,7 +96,7 @@ impl fmt::Debug for IdentityKey {
     }
 }
 
-/// The Ed25519 key with which a phone book signs its bindings. Public, and the same for all its users.
+/// The Ed25519 key with which a phone book signs its roots. Public, and the same for all its users.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BookKey(IdentityKey);
 

@@ -7,7 +7,6 @@
 //! all of them, ahead of calls; there is no question to ask whose answer could differ.
 
 pub mod backoff;
-pub mod binding;
 pub mod blocks;
 pub mod bounds;
 pub mod challenge;
@@ -22,6 +21,7 @@ pub mod membership;
 pub mod nostr_event;
 pub mod number;
 pub mod proof_of_work;
+pub mod replaced;
 pub mod root;
 pub mod rotation;
 pub mod tile;
@@ -29,7 +29,6 @@ pub mod timetable;
 pub mod turn_credentials;
 pub mod wire;
 
-pub use binding::{Binding, BindingError};
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use copy::{CopyError, Lie, VerifiedBook};
@@ -39,6 +38,7 @@ pub use fetch::{Fetch, FetchError, Fetched, Want};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
+pub use replaced::ReplacedListings;
 pub use root::{Root, RootError, RootHash};
 pub use tile::{Tile, TileError};
 pub use wire::NetworkSettings;

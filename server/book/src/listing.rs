@@ -4,22 +4,24 @@
 //!   0  32  Ed25519 identity key
 //!  32  32  X25519 ring key
 //!  64   4  ring-key id, derived from the ring key
-//!  68   4  last day on which the ring key is good, big-endian count of days since 1970-01-01
+//!  68   4  serial, big-endian: random for the first ring key of an identity, one more for each renewal
 //!  72  56  zero
 //! 128  64  Ed25519 signature of the identity key over "ringfence/1 listing\0" and the 128 bytes before
 //! ```
-//! The number is not in it: which number a listing stands for is the book's word ([`crate::Binding`]), not the owner's.
+//! The number is not in it: which number a listing stands for is the book's word, not the owner's. Of two listings of one identity
+//! the one with the higher serial is the later one, so that a reader of the book knows a replaced ring key without a clock.
 
 use ed25519_dalek::{Signer, SigningKey};
+use rand_core::Rng;
 use thiserror::Error;
 
-use crate::day::Day;
 use crate::keys::{IdentityKey, KeyError, RingKey};
 
 /// Bytes of a listing.
 pub const LISTING_BYTES: usize = 192;
 
 const SIGNED_BYTES: usize = 128;
+const SERIAL_AT: usize = 68;
 const DOMAIN: &[u8; 20] = b"ringfence/1 listing\0";
 
 /// A listing whose signature has been verified: there is no other way to come by one.
@@ -27,7 +29,7 @@ const DOMAIN: &[u8; 20] = b"ringfence/1 listing\0";
 pub struct Listing {
     identity: IdentityKey,
     ring_key: RingKey,
-    valid_until: Day,
+    serial: u32,
     signature: [u8; 64],
 }
 
@@ -58,11 +60,11 @@ pub enum ListingError {
 impl Listing {
     /// Writes and signs a listing for one's own keys.
     #[must_use]
-    pub fn sign(identity: &SigningKey, ring_key: RingKey, valid_until: Day) -> Self {
+    pub fn sign(identity: &SigningKey, ring_key: RingKey, serial: u32) -> Self {
         let mut listing = Self {
             identity: identity.into(),
             ring_key,
-            valid_until,
+            serial,
             signature: [0; 64],
         };
         listing.signature = identity.sign(&listing.signed_bytes()).to_bytes();
@@ -76,13 +78,13 @@ impl Listing {
     pub fn from_parts(
         identity: IdentityKey,
         ring_key: RingKey,
-        valid_until: Day,
+        serial: u32,
         signature: [u8; 64],
     ) -> Result<Self, ListingError> {
         let listing = Self {
             identity,
             ring_key,
-            valid_until,
+            serial,
             signature,
         };
         let genuine = identity.signed(&listing.signed_bytes(), &signature);
@@ -96,7 +98,7 @@ impl Listing {
     /// Reads and verifies the 192 bytes. Costs about three scalar multiplications; a [`crate::Tile`] puts it off until the listing is used.
     ///
     /// # Errors
-    /// [`ListingError`]. Whether the listing is still good today is [`Listing::is_current`].
+    /// [`ListingError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ListingError> {
         let bytes: &[u8; LISTING_BYTES] = bytes.try_into().map_err(|_| ListingError::Length)?;
         let (identity, rest) = bytes
@@ -104,7 +106,7 @@ impl Listing {
             .ok_or(ListingError::Length)?;
         let (ring_key, rest) = rest.split_first_chunk::<32>().ok_or(ListingError::Length)?;
         let (ring_key_id, rest) = rest.split_first_chunk::<4>().ok_or(ListingError::Length)?;
-        let (valid_until, rest) = rest.split_first_chunk::<4>().ok_or(ListingError::Length)?;
+        let (serial, rest) = rest.split_first_chunk::<4>().ok_or(ListingError::Length)?;
         let (reserved, rest) = rest.split_first_chunk::<56>().ok_or(ListingError::Length)?;
         let (signature, _) = rest.split_first_chunk::<64>().ok_or(ListingError::Length)?;
         if reserved.iter().any(|byte| *byte != 0) {
@@ -115,12 +117,7 @@ impl Listing {
         if ring_key.id() != *ring_key_id {
             return Err(ListingError::RingKeyId);
         }
-        Self::from_parts(
-            identity,
-            ring_key,
-            Day::new(u32::from_be_bytes(*valid_until)),
-            *signature,
-        )
+        Self::from_parts(identity, ring_key, u32::from_be_bytes(*serial), *signature)
     }
 
     /// The 192 bytes.
@@ -151,10 +148,10 @@ impl Listing {
         self.ring_key.id()
     }
 
-    /// The last day on which the ring key is good.
+    /// The place of the ring key among those of its identity: a later one has a higher serial.
     #[must_use]
-    pub fn valid_until(&self) -> Day {
-        self.valid_until
+    pub fn serial(&self) -> u32 {
+        self.serial
     }
 
     /// The identity's signature, for a message that carries the parts in another form.
@@ -163,19 +160,13 @@ impl Listing {
         &self.signature
     }
 
-    /// Whether the ring key may still be used today.
-    #[must_use]
-    pub fn is_current(&self, today: Day) -> bool {
-        today <= self.valid_until
-    }
-
     fn head(&self) -> [u8; SIGNED_BYTES] {
         let mut head = [0; SIGNED_BYTES];
         let parts: [&[u8]; 4] = [
             self.identity.as_bytes(),
             self.ring_key.as_bytes(),
             &self.ring_key.id(),
-            &self.valid_until.count().to_be_bytes(),
+            &self.serial.to_be_bytes(),
         ];
         for (to, from) in head.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
@@ -188,9 +179,26 @@ impl Listing {
     }
 }
 
+/// The serial that a record states, unverified.
+#[must_use]
+pub fn serial_of(record: &[u8; LISTING_BYTES]) -> u32 {
+    let serial = record.get(SERIAL_AT..SERIAL_AT + 4);
+    serial
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u32::from_be_bytes)
+}
+
+/// The serial of an identity's first ring key. Random, so that it tells no age; in the lower half, so that it can be raised for ever.
+pub fn first_serial(rng: &mut impl Rng) -> u32 {
+    rng.next_u32() >> 1
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
+    use rand_core::SeedableRng;
     use x25519_dalek::StaticSecret;
 
     use super::*;
@@ -200,13 +208,14 @@ mod tests {
         Listing::sign(
             &SigningKey::from_bytes(&[1; 32]),
             RingKey::from(&ring),
-            Day::new(20_000),
+            20_000,
         )
     }
 
     #[test]
     fn what_was_written_reads_back() {
         assert_eq!(Listing::decode(&listing().encode()), Ok(listing()));
+        assert_eq!(serial_of(&listing().encode()), 20_000);
     }
 
     #[test]
@@ -226,22 +235,19 @@ mod tests {
             Listing::sign(
                 &SigningKey::from_bytes(&[3; 32]),
                 *listing().ring_key(),
-                Day::LAST,
+                20_000,
             ),
         );
-        let mixed = Listing::from_parts(
-            *a.identity(),
-            *a.ring_key(),
-            a.valid_until(),
-            *b.signature(),
-        );
+        let mixed = Listing::from_parts(*a.identity(), *a.ring_key(), a.serial(), *b.signature());
         assert_eq!(mixed, Err(ListingError::Signature));
     }
 
     #[test]
-    fn a_listing_is_good_through_its_last_day() {
-        assert!(listing().is_current(Day::new(20_000)));
-        assert!(!listing().is_current(Day::new(20_001)));
+    fn first_serials_differ_and_leave_room_for_every_renewal() {
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
+        let drawn: BTreeSet<u32> = (0..1_000).map(|_| first_serial(&mut rng)).collect();
+        assert_eq!(drawn.len(), 1_000);
+        assert!(drawn.iter().all(|serial| *serial <= u32::MAX / 2));
     }
 
     proptest! {

@@ -99,7 +99,6 @@ mod tests {
     use x25519_dalek::StaticSecret;
 
     use super::*;
-    use crate::day::Day;
     use crate::keys::RingKey;
 
     fn listing(seed: u8) -> Listing {
@@ -107,7 +106,7 @@ mod tests {
         Listing::sign(
             &SigningKey::from_bytes(&[seed; 32]),
             RingKey::from(&ring),
-            Day::LAST,
+            1,
         )
     }
 

@@ -9,16 +9,14 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
 
-use crate::binding::BINDING_BYTES;
 use crate::challenge::Possession;
 use crate::code::ActivationCode;
-use crate::day::Day;
 use crate::keys::{BookKey, RingKey};
 use crate::listing::Listing;
 use crate::number::NumberPlan;
 
 pub use self::own::{
-    AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, NumberList, Renewed,
+    AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, Members, NumberList,
     Revoke, Rotate, Rotated, TurnCredential, TurnCredentials, TurnServerCredentials,
 };
 pub use self::spelling::{Base64, Hex, object};
@@ -109,8 +107,8 @@ pub struct Activate {
     /// The ring key.
     #[serde(deserialize_with = "object")]
     pub encryption_key: Jwk,
-    /// The last day on which the ring key is good; the book says which it wants.
-    pub valid_until: Day,
+    /// The listing's serial.
+    pub serial: u32,
     /// The listing's self-signature.
     pub listing_signature: Base64<64>,
     /// Proof of possession of the identity key.
@@ -127,7 +125,7 @@ impl Activate {
             code: code.text(),
             signing_key: Jwk::new(Curve::Ed25519, *listing.identity().as_bytes()),
             encryption_key: Jwk::new(Curve::X25519, *listing.ring_key().as_bytes()),
-            valid_until: listing.valid_until(),
+            serial: listing.serial(),
             listing_signature: Base64(*listing.signature()),
             signature: Base64(proof.signature),
             ring_key_proof: Base64(proof.ring_key_proof),
@@ -140,10 +138,11 @@ impl Activate {
         code: &ActivationCode,
         identity: &SigningKey,
         ring_secret: &StaticSecret,
+        serial: u32,
         network: &NetworkSettings,
     ) -> Self {
         let ring_key = RingKey::from(ring_secret);
-        let listing = Listing::sign(identity, ring_key, network.listing_valid_until);
+        let listing = Listing::sign(identity, ring_key, serial);
         let (digest, book, proof_key) = (code.digest(), &network.book_key, &network.proof_key);
         let proof = Possession::prove(identity, ring_secret, &listing, &digest, book, proof_key);
         Self::new(code, &listing, &proof)
@@ -155,8 +154,6 @@ impl Activate {
 pub struct Activated {
     /// The number, decimal.
     pub number: String,
-    /// The book's signature that it belongs to these keys; see [`crate::Binding::decode`].
-    pub binding: Base64<BINDING_BYTES>,
     /// The members' token; see [`crate::membership`].
     pub members: String,
 }
@@ -201,8 +198,6 @@ pub struct Verified {
     pub verified: bool,
     /// The number, decimal.
     pub number: String,
-    /// A fresh binding.
-    pub binding: Base64<BINDING_BYTES>,
 }
 
 /// `GET /api/keys/{number}` answers this, for every number.
@@ -240,7 +235,7 @@ pub struct ErrorBody {
 pub struct NetworkSettings {
     /// Version of the protocol, 1.
     pub version: u32,
-    /// The key that signs bindings.
+    /// The key that signs roots.
     #[serde(with = "spelling::book_key")]
     pub book_key: BookKey,
     /// The book's agreement key, for the proof of possession of a ring key.
@@ -248,8 +243,6 @@ pub struct NetworkSettings {
     pub proof_key: RingKey,
     /// The numbers.
     pub plan: NumberPlan,
-    /// What every listing of this book states, assigned or not, so that the field tells no number apart.
-    pub listing_valid_until: Day,
     /// Nostr relays, `ws://` or `wss://`, best first.
     pub relays: Vec<String>,
     /// TURN servers, `turn:host:port` (RFC 7065); the credentials come by another way.

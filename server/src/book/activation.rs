@@ -35,9 +35,6 @@ pub enum ActivationRefusal {
     /// The self-signature is not genuine.
     #[error("listing: {0}")]
     Listing(ListingError),
-    /// The listing states another last day than all others do.
-    #[error("the listing states another last day than this book wants")]
-    ValidUntil,
     /// The sender does not hold both private keys.
     #[error("possession of both private keys was not proved")]
     Possession,
@@ -61,13 +58,9 @@ impl TryFrom<&Activate> for Activation {
             .on(Curve::X25519)
             .ok_or(ActivationRefusal::Curve)?;
         let ring_key = RingKey::from_bytes(ring_key).map_err(ActivationRefusal::Key)?;
-        let listing = Listing::from_parts(
-            identity,
-            ring_key,
-            form.valid_until,
-            form.listing_signature.0,
-        )
-        .map_err(ActivationRefusal::Listing)?;
+        let listing =
+            Listing::from_parts(identity, ring_key, form.serial, form.listing_signature.0)
+                .map_err(ActivationRefusal::Listing)?;
         let proof = Possession {
             signature: form.signature.0,
             ring_key_proof: form.ring_key_proof.0,

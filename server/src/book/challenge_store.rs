@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_book::binding::Binding;
 use ringfence_book::challenge::Challenge;
-use ringfence_book::day::Day;
 use ringfence_book::keys::BookKey;
 use ringfence_book::number::Number;
 
@@ -22,16 +19,13 @@ pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
 /// Open challenges at a time: 65 536 are about 10 MB, and a thousand a second.
 pub const MAX_OPEN: usize = 65_536;
 
-/// How many days a binding is good from the day it is signed: engines renew theirs with every proof of possession.
-pub const BINDING_DAYS: u32 = 30;
-
 /// The name of an open challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChallengeId(pub [u8; 16]);
 
-/// Open challenges, and the key that signs bindings.
+/// Open challenges of one book.
 pub struct ChallengeStore {
-    signing: SigningKey,
+    book: BookKey,
     open: BTreeMap<ChallengeId, (Challenge, Instant)>,
     /// In the order in which they expire.
     order: VecDeque<ChallengeId>,
@@ -39,10 +33,10 @@ pub struct ChallengeStore {
 }
 
 impl ChallengeStore {
-    pub(crate) fn new(signing: SigningKey, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(book: BookKey, seed: [u8; 32]) -> Self {
         let rng = ChaCha20Rng::from_seed(seed);
         Self {
-            signing,
+            book,
             open: BTreeMap::new(),
             order: VecDeque::new(),
             rng,
@@ -60,10 +54,7 @@ impl ChallengeStore {
         let (mut id, mut nonce) = ([0; 16], [0; 32]);
         self.rng.fill_bytes(&mut id);
         self.rng.fill_bytes(&mut nonce);
-        let (id, challenge) = (
-            ChallengeId(id),
-            Challenge::new(BookKey::from(&self.signing), nonce),
-        );
+        let (id, challenge) = (ChallengeId(id), Challenge::new(self.book, nonce));
         self.open.insert(id, (challenge, now + CHALLENGE_LIFE));
         self.order.push_back(id);
         (id, challenge)
@@ -76,26 +67,19 @@ impl ChallengeStore {
         Some(challenge)
     }
 
-    /// Looks at an answer; the challenge is used up whatever comes of it. A good one earns a fresh binding of the number.
+    /// Looks at an answer; the challenge is used up whatever comes of it. The number, if it is proved.
     pub fn verify(
         &mut self,
         id: ChallengeId,
         dialled: &DialledNumber,
         signature: &[u8; 64],
         published: &Published,
-        today: Day,
         now: Instant,
-    ) -> Option<Binding> {
+    ) -> Option<Number> {
         let challenge = self.take(id, now)?;
         let identity = published.identity(dialled)?;
         let answered = challenge.answered_by(&identity, signature);
-        let number: Number = published.number(dialled).filter(|_| answered)?;
-        Some(Binding::sign(
-            &self.signing,
-            number,
-            identity,
-            today.plus(BINDING_DAYS),
-        ))
+        published.number(dialled).filter(|_| answered)
     }
 
     fn forget_expired(&mut self, now: Instant) {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
-use ringfence_book::listing::Listing;
+use ringfence_book::listing::{Listing, first_serial};
 use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::rotation::{IDENTITY_LIFE, RING_KEY_LIFE, comes_within};
 
-use super::{Book, LISTING_VALID_UNTIL};
+use super::Book;
 use crate::book::published::Published;
 use crate::store::{Record, Revision, StoreError};
 
@@ -103,18 +103,16 @@ impl Book {
     ) -> Result<Revision, StoreError> {
         let generation = self.generation(number)?;
         let identity = self.decoys.identity(number, generation);
-        let is_known = grown
-            .record(number)
-            .and_then(|record| Listing::decode(&record).ok())
-            .is_some_and(|listing| *listing.identity() == identity);
-        let next = if is_known && !is_reset {
-            generation
-        } else {
-            generation.saturating_add(1)
+        let listed = grown.record(number);
+        let listed = listed.and_then(|record| Listing::decode(&record).ok());
+        let kept = listed.filter(|listing| *listing.identity() == identity && !is_reset);
+        let (next, serial) = match kept {
+            Some(listing) => (generation, listing.serial().saturating_add(1)),
+            None => (generation.saturating_add(1), first_serial(&mut self.rng)),
         };
         Ok(Revision {
             number,
-            record: self.fresh_decoy(number, next),
+            record: self.fresh_decoy(number, next, serial),
             listed: false,
             generation: Some(next),
         })
@@ -126,9 +124,9 @@ impl Book {
         Ok(rows.first().map_or(0, |row| row.generation))
     }
 
-    pub(super) fn fresh_decoy(&mut self, number: Number, generation: u32) -> Record {
+    pub(super) fn fresh_decoy(&mut self, number: Number, generation: u32, serial: u32) -> Record {
         self.decoys
-            .listing(number, generation, LISTING_VALID_UNTIL, &mut self.rng)
+            .listing(number, generation, serial, &mut self.rng)
             .encode()
     }
 }

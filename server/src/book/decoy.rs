@@ -9,7 +9,6 @@
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_core::CryptoRng;
-use ringfence_book::day::Day;
 use ringfence_book::keys::{IdentityKey, RingKey};
 use ringfence_book::listing::Listing;
 use ringfence_book::number::Number;
@@ -30,16 +29,16 @@ impl Decoys {
         Self(Secrets::new(key))
     }
 
-    /// The listing of an unassigned number, with a new ring key.
+    /// The listing of an unassigned number, with a new ring key and this serial.
     pub(crate) fn listing(
         &self,
         number: Number,
         generation: u32,
-        valid_until: Day,
+        serial: u32,
         rng: &mut impl CryptoRng,
     ) -> Listing {
         let ring_key = RingKey::from(&StaticSecret::random_from_rng(rng));
-        Listing::sign(&self.signing(number, generation), ring_key, valid_until)
+        Listing::sign(&self.signing(number, generation), ring_key, serial)
     }
 
     /// Whose listing that is.
@@ -101,7 +100,7 @@ mod tests {
     #[test]
     fn a_decoy_is_a_genuine_listing_of_its_generation() {
         let (decoys, mut rng) = (Decoys::new(&[1; 32]), ChaCha20Rng::from_seed([1; 32]));
-        let decoy = decoys.listing(NUMBER, 3, Day::LAST, &mut rng);
+        let decoy = decoys.listing(NUMBER, 3, 1, &mut rng);
         assert_eq!(Listing::decode(&decoy.encode()), Ok(decoy));
         assert!(*decoy.identity() == decoys.identity(NUMBER, 3));
     }
@@ -121,7 +120,7 @@ mod tests {
         let decoys = Decoys::new(&[1; 32]);
         let ring_key = |seed: u8| {
             let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-            *decoys.listing(NUMBER, 3, Day::LAST, &mut rng).ring_key()
+            *decoys.listing(NUMBER, 3, 1, &mut rng).ring_key()
         };
         assert!(ring_key(1) != ring_key(2));
     }

@@ -24,8 +24,6 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_book::binding::Binding;
-use ringfence_book::day::Day;
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_book::keys::{BookKey, RingKey};
 use ringfence_book::membership::Membership;
@@ -38,7 +36,7 @@ use zeroize::Zeroizing;
 
 use crate::book::activation::{Activation, ActivationRefusal};
 use crate::book::admin_token::{AdminToken, TokenDigest};
-use crate::book::challenge_store::{BINDING_DAYS, ChallengeStore};
+use crate::book::challenge_store::ChallengeStore;
 use crate::book::decoy::{Decoys, UnlistedKeys};
 use crate::book::published::Published;
 use crate::store::{Archive, BookSeed, NumberCounts, NumberState, Store, StoreError};
@@ -48,9 +46,6 @@ use self::changes::Turns;
 pub use self::epoch::KEPT_DELTAS;
 pub use self::errors::{ActivateError, BookOpenError, IssueError, OwnerError};
 pub use self::issuing::{CODE_LIFE, Issue};
-
-/// The last day that every listing states. All say the same, so that the field tells no assigned number from a decoy.
-pub const LISTING_VALID_UNTIL: Day = Day::LAST;
 
 /// Changes of an epoch in a small book.
 const LEAST_CHANGES: u16 = 16;
@@ -161,7 +156,7 @@ impl Book {
         self.rng = ChaCha20Rng::from_seed(*draw_key(&mut self.rng));
     }
 
-    /// The key that signs bindings.
+    /// The key that signs roots.
     #[must_use]
     pub fn key(&self) -> BookKey {
         BookKey::from(&self.signing)
@@ -193,7 +188,7 @@ impl Book {
 
     /// The challenges of this book.
     pub fn challenges(&mut self) -> ChallengeStore {
-        ChallengeStore::new(self.signing.clone(), *draw_key(&mut self.rng))
+        ChallengeStore::new(self.key(), *draw_key(&mut self.rng))
     }
 
     /// What the members' token is made with.
@@ -235,27 +230,15 @@ impl Book {
     ///
     /// # Errors
     /// [`ActivateError`].
-    pub fn activate(&mut self, form: &Activation, now: u64) -> Result<Binding, ActivateError> {
-        if form.listing.valid_until() != LISTING_VALID_UNTIL {
-            return Err(ActivationRefusal::ValidUntil.into());
-        }
+    pub fn activate(&mut self, form: &Activation, now: u64) -> Result<Number, ActivateError> {
         if !form
             .proof
             .holds(&form.listing, &form.code, &self.key(), &self.proof_secret)
         {
             return Err(ActivationRefusal::Possession.into());
         }
-        let number = self
-            .store
-            .redeem(&form.code, &form.listing.encode(), now)?
-            .ok_or(ActivationRefusal::UnknownCode)?;
-        let expires = Day::of_unix(now).plus(BINDING_DAYS);
-        Ok(Binding::sign(
-            &self.signing,
-            number,
-            *form.listing.identity(),
-            expires,
-        ))
+        let number = self.store.redeem(&form.code, &form.listing.encode(), now)?;
+        Ok(number.ok_or(ActivationRefusal::UnknownCode)?)
     }
 }
 

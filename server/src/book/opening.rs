@@ -7,11 +7,12 @@ use std::thread;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ringfence_book::listing::first_serial;
 use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::tile::TILE_RECORDS;
 use tracing::info;
 
-use super::{BookOpenError, LISTING_VALID_UNTIL, draw_key};
+use super::{BookOpenError, draw_key};
 use crate::book::decoy::Decoys;
 use crate::book::published::Published;
 use crate::store::{Record, Row, Store, StoreError};
@@ -121,7 +122,8 @@ fn draw(decoys: &Decoys, numbers: &[Number], rng: &mut ChaCha20Rng) -> Vec<(Numb
             let part = part.to_vec();
             scope.spawn(move || {
                 let decoy = |number: Number| {
-                    let listing = decoys.listing(number, 0, LISTING_VALID_UNTIL, &mut rng);
+                    let serial = first_serial(&mut rng);
+                    let listing = decoys.listing(number, 0, serial, &mut rng);
                     (number, listing.encode())
                 };
                 Vec::from_iter(part.into_iter().map(decoy))

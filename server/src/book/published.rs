@@ -234,7 +234,6 @@ mod tests {
 
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use ringfence_book::day::Day;
 
     use super::*;
     use crate::book::decoy::Decoys;
@@ -242,7 +241,7 @@ mod tests {
     fn decoy(number: Number, seed: u8) -> Record {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
         Decoys::new(&[1; 32])
-            .listing(number, 0, Day::LAST, &mut rng)
+            .listing(number, 0, 1, &mut rng)
             .encode()
     }
 

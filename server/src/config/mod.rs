@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 pub use self::errors::ConfigError;
 pub use self::settings::Settings;
-use crate::book::{LISTING_VALID_UNTIL, Schedule};
+use crate::book::Schedule;
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;
@@ -157,7 +157,6 @@ impl Config {
             book_key,
             proof_key,
             plan: self.plan,
-            listing_valid_until: LISTING_VALID_UNTIL,
             relays: self.relays.clone(),
             turn: self.turn.clone(),
             work_bits: self.work_bits,

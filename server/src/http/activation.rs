@@ -1,4 +1,4 @@
-//! Activation over HTTP: a code and two public keys in, a number and its binding out. All refusals are one.
+//! Activation over HTTP: a code and two public keys in, a number and the members' token out. All refusals are one.
 
 use std::sync::Arc;
 
@@ -28,10 +28,9 @@ pub(super) async fn activate(
     let form = Activation::try_from(&form).map_err(ApiError::InvalidCode)?;
     let now = unix_now();
     let members = shared.membership.token(now);
-    let binding = shared.write(move |book| book.activate(&form, now)).await?;
+    let number = shared.write(move |book| book.activate(&form, now)).await?;
     let told = wire::Activated {
-        number: binding.number().to_string(),
-        binding: wire::Base64(binding.encode()),
+        number: number.to_string(),
         members: members.text().to_owned(),
     };
     Ok(unstored(Json(told)))

@@ -165,7 +165,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/api/v1/roots/{block}", get(reader::roots)),
         ("/api/v1/deltas/{epoch}", get(reader::delta)),
         ("/api/v1/tiles/{index}", get(reader::tile)),
-        ("/api/v1/bindings", post(owner::renew)),
+        ("/api/v1/members", post(owner::members)),
         ("/api/v1/keys/rotate", post(owner::rotate)),
         ("/api/v1/numbers/deactivate", post(owner::deactivate)),
         ("/api/v1/turn-credentials", post(turn::credentials)),

@@ -1,4 +1,4 @@
-//! What the owner of a number asks: a challenge, and with its answer a proof, a fresh binding, another ring key, or an end. Every
+//! What the owner of a number asks: a challenge, and with its answer a proof, the members' token, another ring key, or an end. Every
 //! failure of an answer is one, whatever the number; its challenge is used up.
 
 use std::sync::Arc;
@@ -8,9 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
-use ringfence_book::binding::Binding;
 use ringfence_book::challenge::Challenge;
-use ringfence_book::day::Day;
 use ringfence_book::listing::Listing;
 use ringfence_book::number::Number;
 use ringfence_book::wire;
@@ -45,37 +43,34 @@ pub(super) async fn verify(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let binding = prove(&shared, &read(&body?)?)?;
+    let number = prove(&shared, &read(&body?)?)?;
     let told = wire::Verified {
         verified: true,
-        number: binding.number().to_string(),
-        binding: wire::Base64(binding.encode()),
+        number: number.to_string(),
     };
     Ok(unstored(Json(told)))
 }
 
-/// `POST /api/v1/bindings`
-pub(super) async fn renew(
+/// `POST /api/v1/members`
+pub(super) async fn members(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let binding = prove(&shared, &read(&body?)?)?;
-    let told = wire::Renewed {
-        binding: wire::Base64(binding.encode()),
+    prove(&shared, &read(&body?)?)?;
+    let told = wire::Members {
         members: shared.membership.token(unix_now()).text().to_owned(),
     };
     Ok(unstored(Json(told)))
 }
 
-fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, ApiError> {
+fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Number, ApiError> {
     let dialled = DialledNumber::read(&answer.number).ok_or(ApiError::Invalid)?;
-    let (published, today) = (shared.published(), Day::of_unix(unix_now()));
+    let published = shared.published();
     let verified = shared.challenges().verify(
         ChallengeId(answer.challenge_id.0),
         &dialled,
         &answer.signature.0,
         &published,
-        today,
         now(),
     );
     verified.ok_or(ApiError::Invalid)

@@ -61,6 +61,10 @@ impl MemoryStore {
         Some(NumberState::Waiting { until: *until })
     }
 
+    fn owner(&self, number: Number) -> Option<[u8; KEY_BYTES]> {
+        self.active.get(&number).map(|owner| owner.identity)
+    }
+
     /// The record that an owner last gave, published or not.
     fn record(&self, number: Number) -> Option<&Record> {
         let queued = self.queue.iter().find(|queued| queued.number == number);
@@ -180,12 +184,13 @@ impl Store for MemoryStore {
         Ok(Some(number))
     }
 
-    fn owner(&mut self, number: Number) -> Result<Option<[u8; KEY_BYTES]>, StoreError> {
-        Ok(self.active.get(&number).map(|owner| owner.identity))
+    fn listing(&mut self, number: Number) -> Result<Option<Record>, StoreError> {
+        let is_owned = self.active.contains_key(&number);
+        Ok(self.record(number).filter(|_| is_owned).copied())
     }
 
     fn rotate(&mut self, number: Number, record: &Record) -> Result<Option<u64>, StoreError> {
-        if self.owner(number)? != Some(identity(record)) {
+        if self.owner(number) != Some(identity(record)) {
             return Ok(None);
         }
         Ok(Some(self.enqueue(Revision {
@@ -203,7 +208,7 @@ impl Store for MemoryStore {
         now: u64,
     ) -> Result<bool, StoreError> {
         let number = decoy.number;
-        let has = self.owner(number)?;
+        let has = self.owner(number);
         let may = match owner {
             Some(owner) => has.as_ref() == Some(owner),
             None => has.is_some(),

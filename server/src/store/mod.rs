@@ -187,8 +187,8 @@ pub trait Store: Send {
         now: u64,
     ) -> Result<Option<Number>, StoreError>;
 
-    /// The identity key of the owner.
-    fn owner(&mut self, number: Number) -> Result<Option<[u8; KEY_BYTES]>, StoreError>;
+    /// The record that the number's owner gave last, published or not; `None`: it has no owner.
+    fn listing(&mut self, number: Number) -> Result<Option<Record>, StoreError>;
 
     /// Queues another record of the same owner: what already waits for the number is replaced and keeps its place. Answers how
     /// many changes wait up to this one; `None`: the record's owner does not have the number.

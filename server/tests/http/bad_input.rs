@@ -18,7 +18,7 @@ fn forms() -> Vec<(&'static str, Value)> {
         (
             "/api/activate",
             json!({
-                "code": "", "signingKey": key("Ed25519"), "encryptionKey": key("X25519"), "validUntil": 1,
+                "code": "", "signingKey": key("Ed25519"), "encryptionKey": key("X25519"), "serial": 1,
                 "listingSignature": b64, "signature": b64, "ringKeyProof": b32,
             }),
         ),
@@ -28,7 +28,7 @@ fn forms() -> Vec<(&'static str, Value)> {
             json!({ "challengeId": id, "number": "1", "signature": hex64 }),
         ),
         (
-            "/api/v1/bindings",
+            "/api/v1/members",
             json!({ "challengeId": id, "number": "1", "signature": hex64 }),
         ),
         (

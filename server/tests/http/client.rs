@@ -141,6 +141,9 @@ pub(crate) fn operator(book: &PhoneBook) -> String {
     format!("authorization: Bearer {token}\r\n")
 }
 
+/// The serial of every first listing here.
+pub(crate) const SERIAL: u32 = 5;
+
 pub(crate) fn keys_of(seed: u8) -> (SigningKey, StaticSecret) {
     (
         SigningKey::from_bytes(&[seed; 32]),
@@ -150,7 +153,14 @@ pub(crate) fn keys_of(seed: u8) -> (SigningKey, StaticSecret) {
 
 pub(crate) fn form(book: &PhoneBook, code: &ActivationCode, seed: u8) -> Value {
     let (identity, ring) = keys_of(seed);
-    serde_json::to_value(Activate::sign(code, &identity, &ring, book.network())).unwrap()
+    serde_json::to_value(Activate::sign(
+        code,
+        &identity,
+        &ring,
+        SERIAL,
+        book.network(),
+    ))
+    .unwrap()
 }
 
 /// Activates a number for the keys of this seed, and publishes it.

@@ -6,16 +6,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ringfence_book::challenge::sign_deactivation;
 use ringfence_book::turn_credentials::{TurnSecret, expiry, password_for};
-use ringfence_book::wire::{Curve, NumberKeys, Renewed, Rotated, TurnCredentials};
-use ringfence_book::{Binding, IdentityKey, Listing, Number, Possession, RingKey};
+use ringfence_book::wire::{Curve, Members, NumberKeys, Rotated, TurnCredentials};
+use ringfence_book::{Listing, Number, Possession, RingKey};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Config;
 use serde_json::{Value, json};
 use x25519_dalek::StaticSecret;
 
 use crate::client::{
-    Answer, activate, book, challenge, config, form, get, get_with, hex, keys_of, operator, post,
-    post_with,
+    Answer, SERIAL, activate, book, challenge, config, form, get, get_with, hex, keys_of, operator,
+    post, post_with,
 };
 
 const INVALID: &str = "invalid";
@@ -29,7 +29,7 @@ async fn rotation(book: &PhoneBook, number: &str, seed: u8, ring: u8) -> Value {
     let ((identity, _), ring) = (keys_of(seed), StaticSecret::from([ring; 32]));
     let (id, challenge) = challenge(book).await;
     let network = book.network();
-    let listing = Listing::sign(&identity, RingKey::from(&ring), network.listing_valid_until);
+    let listing = Listing::sign(&identity, RingKey::from(&ring), SERIAL + 1);
     let proof = Possession::prove_rotation(
         &identity,
         &ring,
@@ -91,7 +91,7 @@ async fn a_number_is_given_up_by_its_owner() {
     book.close_epoch_now().await.unwrap();
     assert_ne!(ring_key(&book, &number).await, before);
     let proof = answer(&book, &number, 5).await;
-    assert_eq!(post(&book, "/api/v1/bindings", &proof).await.status, 400);
+    assert_eq!(post(&book, "/api/v1/members", &proof).await.status, 400);
     let seen = get_with(&book, "/api/admin/numbers", &operator(&book)).await;
     assert_eq!(seen.json()["numbers"][0]["state"], "retired");
 }
@@ -124,7 +124,7 @@ async fn a_client_that_is_not_the_owner_gets_the_same_answer_for_every_number() 
         answers.push(post(&book, "/api/v1/keys/rotate", &form).await);
         let form = deactivation(&book, claimed, 7).await;
         answers.push(post(&book, "/api/v1/numbers/deactivate", &form).await);
-        for path in ["/api/auth/verify", "/api/v1/bindings"] {
+        for path in ["/api/auth/verify", "/api/v1/members"] {
             let form = answer(&book, claimed, 7).await;
             answers.push(post(&book, path, &form).await);
         }
@@ -167,11 +167,9 @@ async fn a_member_gets_turn_credentials_for_a_token_that_all_have() {
     for seed in [5, 6] {
         let number = activate(&book, seed).await;
         let proof = answer(&book, &number, seed).await;
-        let renewed: Renewed =
-            serde_json::from_slice(&post(&book, "/api/v1/bindings", &proof).await.body).unwrap();
-        let binding = Binding::decode(&renewed.binding.0).unwrap();
-        assert_eq!(binding.identity(), &IdentityKey::from(&keys_of(seed).0));
-        tokens.push(renewed.members);
+        let given: Members =
+            serde_json::from_slice(&post(&book, "/api/v1/members", &proof).await.body).unwrap();
+        tokens.push(given.members);
     }
     assert_eq!(tokens[0], tokens[1]);
     let ask = |members: &str| json!({ "members": members });

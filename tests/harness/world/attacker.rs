@@ -9,11 +9,13 @@ use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
-use ringfence_engine::sealed::first_message::{OpeningKeys, SealingKeys};
+use ringfence_engine::sealed::first_message::SealingKeys;
 use ringfence_engine::sealed::replay::ReplayMemory;
 use ringfence_engine::sealed::ring::incoming::{OpenedMessage, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::{Moment, UnixTime};
+use ringfence_engine::trust::callers::Callers;
+use ringfence_engine::trust::contacts::Contacts;
 
 use rand_core::Rng as _;
 
@@ -61,7 +63,7 @@ impl World {
     ) {
         let work = prove_work(self.event_key(), self.wall());
         let line = &self.hosts[engine].lines[0];
-        let keys = self.phone_book.directory().look_up(callee, self.wall());
+        let keys = self.phone_book.directory().look_up(callee);
         let keys = keys.expect("every number of the plan is listed");
         let bucket = bucket(&keys.identity, 0);
         let outside = EventContext {
@@ -71,7 +73,7 @@ impl World {
         let identity = line.identity();
         let caller = SealingKeys {
             identity: &identity,
-            binding: &line.binding,
+            number: line.number,
             book: BookView::NONE,
         };
         let ring = OutgoingRing::seal(
@@ -97,19 +99,14 @@ impl World {
         let mut seen = ReplayMemory::new(self.moment(Duration::ZERO));
         let lines = self.hosts.iter().flat_map(|host| &host.lines);
         let identities: Vec<_> = lines.map(|line| line.identity()).collect();
-        let book_key = self.phone_book.key();
-        let listeners: Vec<_> = identities
-            .iter()
-            .map(|identity| OpeningKeys {
-                identity,
-                book_key: &book_key,
-            })
-            .collect();
+        let listeners: Vec<_> = identities.iter().collect();
+        let (directory, contacts) = (self.phone_book.directory(), Contacts::default());
+        let callers = Callers::new(&directory, &contacts);
         let mut rings = Vec::new();
         for (at, sealed) in self.relay.passed() {
             let moment = self.moment(*at);
             if let Some(OpenedMessage::Ring { ring, .. }) =
-                opened(&listeners, sealed, &mut seen, moment)
+                opened(&listeners, callers, sealed, &mut seen, moment)
             {
                 rings.push(*ring);
             }
@@ -120,13 +117,10 @@ impl World {
     /// How many of these envelopes can be opened with these keys.
     pub fn opened_by(&self, identity: &Identity, passed: &[(Duration, ReceivedEvent)]) -> usize {
         let mut seen = ReplayMemory::new(self.moment(Duration::ZERO));
-        let book_key = self.phone_book.key();
-        let listeners = [OpeningKeys {
-            identity,
-            book_key: &book_key,
-        }];
+        let (directory, contacts) = (self.phone_book.directory(), Contacts::default());
+        let callers = Callers::new(&directory, &contacts);
         let opens = passed.iter().filter(|(at, sealed)| {
-            opened(&listeners, sealed, &mut seen, self.moment(*at)).is_some()
+            opened(&[identity], callers, sealed, &mut seen, self.moment(*at)).is_some()
         });
         opens.count()
     }
@@ -146,7 +140,8 @@ impl World {
 }
 
 fn opened(
-    listeners: &[OpeningKeys<'_>],
+    listeners: &[&Identity],
+    callers: Callers<'_>,
     sealed: &ReceivedEvent,
     seen: &mut ReplayMemory,
     moment: Moment,
@@ -156,5 +151,5 @@ fn opened(
         bucket: sealed.bucket,
         event_key: sealed.event_key,
     };
-    open(listeners, &envelope, &outside, seen, moment).ok()
+    open(listeners, callers, &envelope, &outside, seen, moment).ok()
 }

@@ -6,12 +6,13 @@ use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use ringfence_book::{
-    ActivationCode, Binding, BookKey, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook, Want,
+    ActivationCode, BookKey, Challenge, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook,
+    Want,
 };
 use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::admin_token::AdminToken;
+use ringfence_phonebook::book::owner_forms::Rotation;
 use ringfence_phonebook::store::BookSeed;
 use ringfence_phonebook::{Book, MemoryStore, Schedule, Store as _};
 use sha2::Sha256;
@@ -87,7 +88,7 @@ impl SimulatedBook {
         self.bytes
     }
 
-    /// The key that signs bindings.
+    /// The key that signs roots.
     pub fn key(&self) -> BookKey {
         self.book.key()
     }
@@ -111,7 +112,7 @@ impl SimulatedBook {
     ///
     /// # Panics
     /// When no number is left.
-    pub fn activate(&mut self, identity: &Identity, unix: u64) -> (Number, Binding) {
+    pub fn activate(&mut self, identity: &Identity, unix: u64) -> Number {
         self.requests += 2;
         let issue = self
             .book
@@ -129,12 +130,38 @@ impl SimulatedBook {
             listing,
             proof,
         };
-        let binding = self
-            .book
-            .activate(&form, unix)
-            .expect("the code is fresh and the keys are ours");
-        assert_eq!(binding.number(), issue.number);
-        (issue.number, binding)
+        let number = self.book.activate(&form, unix);
+        let number = number.expect("the code is fresh and the keys are ours");
+        assert_eq!(number, issue.number);
+        number
+    }
+
+    /// The owner of a number gives it the next ring key of its identity. Published at the end of the epoch.
+    ///
+    /// # Panics
+    /// When no next ring key waits, or the number is another's.
+    pub fn rotate(&mut self, number: Number, owner: &Identity) {
+        self.requests += 2;
+        let challenge = Challenge::new(self.book.key(), [0; 32]);
+        let proof_key = self.book.proof_key();
+        let proved = owner.prove_rotation(number, &challenge, &proof_key);
+        let (listing, proof) = proved.expect("a next ring key waits");
+        let form = Rotation {
+            number,
+            listing,
+            challenge,
+            proof,
+        };
+        self.book.rotate(&form).expect("the number is its own");
+    }
+
+    /// The operator takes a number from its owner. Published at the end of the epoch.
+    ///
+    /// # Panics
+    /// When it has no owner.
+    pub fn revoke(&mut self, number: Number, unix: u64) {
+        let done = self.book.revoke(number, unix);
+        assert!(done.expect("memory does not fail"), "it has an owner");
     }
 
     /// The number plan.
@@ -151,7 +178,9 @@ impl SimulatedBook {
 
     /// The published book, without a request being counted.
     pub(crate) fn directory(&self) -> Directory {
-        let mut directory = Directory::new(self.plan());
+        let root = self.book.published().root().copied();
+        let roots = root.into_iter().collect();
+        let mut directory = Directory::new(self.plan()).with_roots(roots);
         for (index, tile) in (0..).zip(self.tiles()) {
             directory.insert(index, tile);
         }
@@ -199,9 +228,4 @@ fn book_seed(seed: [u8; 32]) -> (BookSeed, SigningKey) {
         .expect("HKDF-SHA256 gives up to 8 160 bytes");
     let seed = Zeroizing::new(seed);
     (BookSeed { seed, admin }, SigningKey::from_bytes(&key))
-}
-
-/// A new line's keys, as the shell generates them for this book.
-pub(crate) fn new_identity(rng: &mut impl rand_core::CryptoRng) -> Identity {
-    Identity::generate(LISTING_VALID_UNTIL, rng)
 }

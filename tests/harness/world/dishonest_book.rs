@@ -4,24 +4,40 @@
 use std::time::Duration;
 
 use ringfence_book::root::{RootHash, Statement, TilesHash};
-use ringfence_book::{Binding, Listing, Number, Root, Tile};
+use ringfence_book::{Listing, Number, Root, Tile};
 use ringfence_engine::ReceivedEvent;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::sealed::envelope::{EventContext, EventKey};
 use ringfence_engine::sealed::first_message::SealingKeys;
+use ringfence_engine::sealed::note::TextDraft;
+use ringfence_engine::sealed::presence::{self, PresenceStatus};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::trust::directory::Directory;
 
 use rand_core::Rng as _;
+use zeroize::Zeroizing;
 
-use super::{World, book::new_identity, engine_host::prove_work};
+use super::{World, engine_host::prove_work};
+
+/// What an attacker sends in another's name.
+#[derive(Clone, Copy, Debug)]
+pub enum Forgery {
+    /// A ring.
+    Ring,
+    /// A text.
+    Text,
+    /// Word of a missed call.
+    Missed,
+    /// A presence report: do not disturb.
+    Presence,
+}
 
 impl World {
     /// Keys that no line has yet.
     pub fn new_keys(&mut self) -> Identity {
-        new_identity(&mut self.rng)
+        Identity::generate(&mut self.rng)
     }
 
     /// Shows an engine a book of a later epoch in which these numbers have these listings. `mark` distinguishes its root from
@@ -58,50 +74,75 @@ impl World {
         self.drain();
     }
 
-    /// Rings a number with keys that the book has bound to another party's number.
+    /// Rings a number with these keys, and says that they are those of another number.
     pub fn ring_as(&mut self, thief: &Identity, claimed: Number, callee: Number) {
-        let today = self.wall().day();
-        let key = self.phone_book.signing_key();
-        let binding = Binding::sign(key, claimed, thief.key(), today.plus(30));
-        let keys = self.phone_book.directory().look_up(callee, self.wall());
-        let keys = keys.expect("every number of the plan is listed");
+        self.send_as(thief, claimed, callee, Forgery::Ring);
+    }
+
+    /// Sends a number something with these keys, and says that they are those of another number.
+    pub fn send_as(&mut self, keys: &Identity, claimed: Number, callee: Number, what: Forgery) {
+        let found = self.phone_book.directory().look_up(callee);
+        let found = found.expect("every number of the plan is listed");
         let mut event_key = [0; 32];
         self.rng.fill_bytes(&mut event_key);
-        let work = prove_work(EventKey(event_key), self.wall());
+        let wall = self.wall();
+        let work = prove_work(EventKey(event_key), wall);
         let outside = EventContext {
-            bucket: bucket(&keys.identity, 0),
+            bucket: bucket(&found.identity, 0),
             event_key: work.event_key,
         };
-        let caller = SealingKeys {
-            identity: thief,
-            binding: &binding,
+        let sender = SealingKeys {
+            identity: keys,
+            number: claimed,
             book: BookView::NONE,
         };
-        let media = self.a_description();
-        let wall = self.wall();
-        let ring = OutgoingRing::seal(
-            caller,
-            &keys,
-            (&media, Duration::from_secs(30)),
-            &outside,
-            wall,
-            &mut self.rng,
-        );
-        let (_, envelope) = ring.expect("the description fits and the key is usable");
+        let media = match what {
+            Forgery::Ring => self.a_description(),
+            _ => Vec::new(),
+        };
+        let rng = &mut self.rng;
+        let ring = |rng: &mut _| {
+            let ring = OutgoingRing::seal(
+                sender,
+                &found,
+                (&media, Duration::from_secs(30)),
+                &outside,
+                wall,
+                rng,
+            );
+            ring.expect("the description fits and the key is usable")
+        };
+        let envelope = match what {
+            Forgery::Ring => ring(rng).1,
+            Forgery::Missed => {
+                let missed = ring(rng).0.seal_missed(&sender, &outside, wall, rng);
+                missed.expect("the ring was sealed")
+            }
+            Forgery::Text => {
+                let draft = TextDraft::new(Zeroizing::new(b"hello".to_vec()), rng);
+                let text = draft.seal(0, &sender, &found, &outside, wall, rng);
+                text.expect("the key is usable")
+            }
+            Forgery::Presence => {
+                let says = PresenceStatus::DoNotDisturb;
+                let report = presence::seal(&sender, &found, says, &outside, wall, rng);
+                report.expect("the key is usable")
+            }
+        };
+        let is_note = matches!(what, Forgery::Text | Forgery::Missed);
         self.repost(ReceivedEvent {
             bucket: outside.bucket,
             event_key: work.event_key,
             nonce: work.nonce,
             bytes: envelope.as_bytes().to_vec(),
-            note_made: None,
+            note_made: is_note.then_some(wall),
         });
         self.run_for(Duration::from_secs(2));
     }
 
     /// A media description that an honest engine sent.
     fn a_description(&self) -> Vec<u8> {
-        let rings = self.opened_rings();
-        let ring = rings.first().expect("a ring was sent before");
-        ring.media().to_vec()
+        let mut heard = self.hosts.iter().flat_map(|host| host.heard_of());
+        heard.next().expect("a call was answered before").encode()
     }
 }

@@ -9,7 +9,7 @@ mod attacker;
 pub mod audio;
 pub mod book;
 mod delivery;
-mod dishonest_book;
+pub mod dishonest_book;
 pub mod engine_host;
 pub mod handset;
 pub mod links;

@@ -10,12 +10,10 @@ use ringfence_engine::{
     trust::directory::Directory,
 };
 use ringfence_media::Srtp;
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_sip::{Account, CallLimits, Password, User};
 
 use super::{
     World,
-    book::new_identity,
     engine_host::{EngineHost, LineSecrets, WORK_BITS},
     handset::{Handset, HandsetBehaviour, HandsetConfig, HandsetEvent},
     links::lan_address,
@@ -74,14 +72,13 @@ impl World {
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
         let (mut own, mut cards) = (Vec::new(), Vec::new());
         for line in 0..lines {
-            let identity = new_identity(&mut rng);
-            let (number, binding) = self.phone_book.activate(&identity, self.wall().seconds());
+            let identity = Identity::generate(&mut rng);
+            let number = self.phone_book.activate(&identity, self.wall().seconds());
             let user = format!("nightingale-{index}-{line}");
             let password = Password::new(format!("hush-{index}-{line}"));
             self.relay.subscribe(index, bucket(&identity.key(), 0));
             cards.push(LineSecrets {
                 number,
-                binding,
                 user: user.clone(),
                 password: password.clone(),
                 identity: identity.to_bytes(),
@@ -89,7 +86,6 @@ impl World {
             own.push(Line {
                 number,
                 identity,
-                binding,
                 account: Account {
                     user: User::new(user),
                     password,
@@ -136,7 +132,7 @@ impl World {
     }
 
     /// Gives an engine TURN credentials of now, as its shell fetches them ahead of calls.
-    fn renew_credentials(&mut self, engine: usize) {
+    pub fn renew_credentials(&mut self, engine: usize) {
         let unix = self.wall().seconds();
         let pairs = (0..CREDENTIALS).map(|_| self.turn.credentials(unix, &mut self.rng));
         self.hosts[engine].credentials = pairs.collect();
@@ -144,14 +140,37 @@ impl World {
 
     /// Every engine updates its copy of the book.
     pub fn renew_books(&mut self) {
-        for host in &mut self.hosts {
-            let Some(fetched) = self.phone_book.download(Some(host.book.clone())) else {
-                continue;
-            };
+        for engine in 0..self.hosts.len() {
+            self.renew_book_of(engine);
+        }
+    }
+
+    /// One engine updates its copy of the book.
+    pub fn renew_book_of(&mut self, engine: usize) {
+        let host = &mut self.hosts[engine];
+        if let Some(fetched) = self.phone_book.download(Some(host.book.clone())) {
             let directory = Directory::of(&fetched.copy, fetched.roots);
             host.book = fetched.copy;
             host.engine.handle_directory(directory);
         }
+    }
+
+    /// Gives a line a new ring key, and the book ends an epoch with it.
+    ///
+    /// # Panics
+    /// When the engine has no such line.
+    pub fn publish_ring_key(&mut self, engine: usize, line: usize) {
+        let (today, unix) = (self.wall().day(), self.wall().seconds());
+        let secrets = &mut self.hosts[engine].lines[line];
+        let mut identity = secrets.identity();
+        identity.prepare(None, &mut self.rng);
+        self.phone_book.rotate(secrets.number, &identity);
+        identity.promote(today);
+        secrets.identity = identity.to_bytes();
+        let number = secrets.number;
+        let taken = self.hosts[engine].engine.handle_identity(number, identity);
+        taken.expect("it is the line's own identity");
+        self.phone_book.close_epoch(unix);
     }
 
     /// Gives a line a new ring key. Returns the line's keys afterwards.
@@ -162,7 +181,7 @@ impl World {
         let host = &mut self.hosts[engine];
         let secrets = &mut host.lines[line];
         let mut identity = secrets.identity();
-        identity.renew(LISTING_VALID_UNTIL, today, &mut self.rng);
+        identity.renew(today, &mut self.rng);
         secrets.identity = identity.to_bytes();
         let taken = host
             .engine
@@ -228,7 +247,6 @@ impl World {
         let lines = host.lines.iter().map(|secrets| Line {
             number: secrets.number,
             identity: secrets.identity(),
-            binding: secrets.binding,
             account: Account {
                 user: User::new(secrets.user.clone()),
                 password: secrets.password.clone(),

@@ -245,7 +245,7 @@ impl CallContext<'_> {
         let line = env.lines.get(call.line)?;
         let keys = SealingKeys {
             identity: &line.identity,
-            binding: &line.binding,
+            number: line.number,
             book: env.trust.book_view(),
         };
         let (rest, envelope) = seal(keys, &event, &mut env.rng).ok()?;

@@ -60,7 +60,7 @@ impl Calls {
         let Some(digits) = feature_codes::dial((line, leg), dialled.digits, env, now) else {
             return;
         };
-        let (number, callee) = (digits.parse().ok(), env.callee(&digits, now));
+        let (number, callee) = (digits.parse().ok(), env.callee(&digits));
         let (status, end) = match (callee, read_offer(&sdp, env)) {
             _ if env.closing => (503, EndReason::ShutDown),
             _ if self.busy() >= env.config.max_calls => (503, EndReason::TooMany),
@@ -116,7 +116,7 @@ impl Calls {
             offer,
             number,
         } = again;
-        match env.callee(&number.to_string(), now) {
+        match env.callee(&number.to_string()) {
             Ok(callee) if !env.closing => self.place((line, leg), offer, callee, env, now),
             _ => env.agent.refuse(leg, 480, now),
         }

@@ -53,7 +53,7 @@ impl Calls {
         if emergency_numbers::is_emergency(dialled, &env.config.emergency_numbers) {
             return Err(emergency_numbers::STATUS);
         }
-        let callee = match env.callee(dialled, now) {
+        let callee = match env.callee(dialled) {
             Ok(callee) => callee,
             Err(LookupError::NoTile) => return Err(503),
             Err(_) => return Err(404),

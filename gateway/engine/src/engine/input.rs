@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_book::{Binding, Number};
+use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use super::Engine;
@@ -126,21 +126,6 @@ impl Engine {
         }
         self.unsent.take(state.endings, &mut self.env, now);
         self.drain(now);
-    }
-
-    /// The phone book renewed the binding of a line. Calls that begin from now on are rung with it.
-    ///
-    /// # Errors
-    /// [`LineUpdateError`]; the line keeps the binding that it has.
-    pub fn handle_binding(
-        &mut self,
-        binding: Binding,
-        now: Instant,
-    ) -> Result<(), LineUpdateError> {
-        let env = &mut self.env;
-        let today = env.wall(now).day();
-        env.lines
-            .renew_binding(binding, env.trust.book_key(), today)
     }
 
     /// A line has a new ring key, or has destroyed an old one. Running calls keep theirs.

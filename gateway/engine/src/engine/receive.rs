@@ -3,13 +3,11 @@
 
 use std::time::Instant;
 
-use ringfence_book::BookKey;
-
 use super::Engine;
 use crate::input::ReceivedEvent;
 use crate::line::Lines;
+use crate::line::identity::Identity;
 use crate::sealed::envelope::{Envelope, EventContext};
-use crate::sealed::first_message::OpeningKeys;
 use crate::sealed::note::opening::{self, OpenedNote};
 use crate::sealed::proof_of_work;
 use crate::sealed::rejected::EnvelopeError;
@@ -54,9 +52,10 @@ impl Engine {
                 .handle_envelope(call, (&envelope, event), env, now);
             return Ok(());
         }
-        let listeners = listeners(&env.lines, env.trust.book_key());
+        let (listeners, callers) = (listeners(&env.lines), env.trust.callers());
         let arrival = Moment { wall, now };
-        match open(&listeners, &envelope, &event, &mut self.replay, arrival)? {
+        let replay = &mut self.replay;
+        match open(&listeners, callers, &envelope, &event, replay, arrival)? {
             OpenedMessage::Ring { line, ring } => self.calls.handle_ring(line, ring, env, now),
             OpenedMessage::Cancel { id, .. } => self.calls.handle_cancel(id, env, now),
             OpenedMessage::Presence { line, word } => {
@@ -76,8 +75,8 @@ impl Engine {
     ) -> Result<(), EnvelopeError> {
         let env = &mut self.env;
         let wall = env.wall(now);
-        let listeners = listeners(&env.lines, env.trust.book_key());
-        match opening::open(&listeners, envelope, event, (made, wall))? {
+        let (listeners, callers) = (listeners(&env.lines), env.trust.callers());
+        match opening::open(&listeners, callers, envelope, event, (made, wall))? {
             OpenedNote::Text {
                 line,
                 id,
@@ -100,12 +99,6 @@ impl Engine {
 }
 
 /// All lines, as envelopes are tried on them.
-fn listeners<'a>(lines: &'a Lines, book_key: &'a BookKey) -> Vec<OpeningKeys<'a>> {
-    let lines = lines.iter();
-    lines
-        .map(|line| OpeningKeys {
-            identity: &line.identity,
-            book_key,
-        })
-        .collect()
+fn listeners(lines: &Lines) -> Vec<&Identity> {
+    lines.iter().map(|line| &line.identity).collect()
 }

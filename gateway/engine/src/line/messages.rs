@@ -132,7 +132,7 @@ impl MessageQueue {
         if env.closing || self.outgoing.len() >= MAX_OUTGOING {
             return Err(503);
         }
-        let callee = env.callee(to, now).map_err(|error| match error {
+        let callee = env.callee(to).map_err(|error| match error {
             LookupError::NoTile => 503_u16,
             _ => 404,
         })?;
@@ -355,7 +355,7 @@ impl OutgoingText {
         };
         let keys = SealingKeys {
             identity: &line.identity,
-            binding: &line.binding,
+            number: line.number,
             book: BookView::NONE,
         };
         let bucket = bucket(&self.callee.identity, env.config.bucket_bits);

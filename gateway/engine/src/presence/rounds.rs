@@ -93,14 +93,14 @@ fn seal_report(
 ) -> Option<Envelope> {
     let wall = env.wall(now);
     let (line, contact) = env.trust.contacts().shared().nth(place)?;
-    let callee = env.trust.directory().look_up(contact.number, wall).ok()?;
+    let callee = env.trust.directory().look_up(contact.number).ok()?;
     let is_same = callee.identity == contact.identity && contact.other.is_none();
     let index = env.lines.of_number(line)?;
     let presence = own_presence(index, calls, env).filter(|_| is_same)?;
     let line = env.lines.get(index)?;
     let keys = SealingKeys {
         identity: &line.identity,
-        binding: &line.binding,
+        number: line.number,
         book: BookView::NONE,
     };
     seal(&keys, &callee, presence, event, wall, &mut env.rng).ok()

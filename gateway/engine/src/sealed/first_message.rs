@@ -1,9 +1,9 @@
 //! Message 1 of the Noise handshake: how rings, cancels, notes and presence are sealed, and with which keys they are opened.
 //!
-//! Not here: what a payload says (`ring`, `note`, `presence`), and who may send it (`sender_proof`).
+//! Not here: what a payload says (`ring`, `note`, `presence`), and who may send it ([`crate::trust::callers`]).
 
 use rand_core::CryptoRng;
-use ringfence_book::{Binding, BookKey, Day, IdentityKey};
+use ringfence_book::{Day, IdentityKey, Number};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -15,24 +15,15 @@ use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::routing_tag::RoutingTag;
 
-/// What a line seals a message 1 with: its keys, and the binding of its number.
+/// What a line seals a message 1 with: its keys and its number.
 #[derive(Clone, Copy, Debug)]
 pub struct SealingKeys<'a> {
     /// Own keys.
     pub identity: &'a Identity,
-    /// The phone book's signature over number and identity; stapled, so that the callee needs no look-up.
-    pub binding: &'a Binding,
+    /// Own number.
+    pub number: Number,
     /// The phone book as this engine sees it.
     pub book: BookView,
-}
-
-/// What a message 1 for one line is opened with: the line's keys, and the phone book that it belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct OpeningKeys<'a> {
-    /// Own keys.
-    pub identity: &'a Identity,
-    /// The phone book whose bindings count on this line.
-    pub book_key: &'a BookKey,
 }
 
 /// Why a message cannot be sealed: always the fault of this engine's own input.
@@ -98,14 +89,14 @@ pub(crate) fn seal_first(
 
 /// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
 pub(crate) fn try_keys<'a>(
-    listeners: &[OpeningKeys<'a>],
+    listeners: &[&'a Identity],
     envelope: &Envelope,
     event: &EventContext,
     today: Day,
 ) -> Result<(usize, &'a StaticSecret, OpenedFirstMessage), EnvelopeError> {
     for (line, listener) in listeners.iter().enumerate() {
-        let prologue = event.prologue(envelope.routing_tag(), listener.identity.key().as_bytes());
-        for key in listener.identity.opening_secrets(today) {
+        let prologue = event.prologue(envelope.routing_tag(), listener.key().as_bytes());
+        for key in listener.opening_secrets(today) {
             match noise::read_first(key, &prologue, envelope.sealed()) {
                 Ok(opened) => return Ok((line, key, opened)),
                 Err(HandshakeFailure::WeakKey) => return Err(EnvelopeError::WeakKey),

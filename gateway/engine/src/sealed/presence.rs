@@ -1,4 +1,4 @@
-//! A presence report as bytes: 185 of them. Table with who sees what: PROTOCOL.md section 4.9.
+//! A presence report as bytes: 81 of them. Table with who sees what: PROTOCOL.md section 4.9.
 
 use std::fmt;
 
@@ -45,10 +45,10 @@ impl PresenceReport {
         }
     }
 
-    pub(crate) fn of(body: &PresenceBody) -> Self {
+    pub(crate) fn of(sender: PeerIdentity, body: &PresenceBody) -> Self {
         Self {
-            number: body.from.number,
-            identity: body.from.identity,
+            number: sender.number,
+            identity: sender.identity,
             dated: body.from.dated,
             presence: body.presence,
         }

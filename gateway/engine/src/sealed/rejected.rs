@@ -34,18 +34,15 @@ pub enum EnvelopeError {
     /// The body has the wrong length or a field outside its range.
     #[error("malformed body")]
     Body,
-    /// The Noise static key is not the one that the caller's identity signed, or that signature is false.
-    #[error("ring key not signed by the caller")]
-    CallerSignature,
-    /// The caller's ring key is past its last day.
-    #[error("caller's ring key expired")]
-    CallerExpired,
-    /// The phone book did not sign that this number belongs to this caller.
-    #[error("binding not signed by the phone book")]
-    Binding,
-    /// The phone book's signature is past its last day.
-    #[error("binding expired")]
-    BindingExpired,
+    /// The identity that the copy of the phone book lists for the sender's number did not sign the Noise static key.
+    #[error("ring key not signed by the number's owner")]
+    NotListed,
+    /// The copy of the phone book lists a later ring key of the sender.
+    #[error("sender's ring key was replaced")]
+    ReplacedKey,
+    /// The copy of the phone book is too old to say who a sender is, and this is no contact.
+    #[error("copy of the phone book too old")]
+    OldBook,
     /// More than 60 s away from our clock.
     #[error("too old, or from the future")]
     Stale,

@@ -67,7 +67,7 @@ pub struct OtherKey {
 pub enum ShownBy {
     /// The downloaded book lists it for the number.
     Book,
-    /// A ring came with it and with the book's binding of the number to it.
+    /// A ring came from it, and the downloaded book lists it.
     Ring,
 }
 

@@ -9,9 +9,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringfence_book::listing::LISTING_BYTES;
-use ringfence_book::{IdentityKey, Number, NumberPlan, RingKey, Root, Tile, VerifiedBook};
+use ringfence_book::{
+    IdentityKey, Listing, Number, NumberPlan, ReplacedListings, RingKey, Root, Tile, VerifiedBook,
+};
 
 use super::contacts::PeerIdentity;
 use crate::time::UnixTime;
@@ -49,9 +52,6 @@ pub enum LookupError {
     /// The record is malformed, or its own signature is false: the book published rubbish.
     #[error("the phone book's record is not genuine")]
     Listing,
-    /// The record's ring key is past its last day.
-    #[error("the phone book's record has expired")]
-    Expired,
 }
 
 /// All tiles of one phone book that were downloaded.
@@ -59,6 +59,8 @@ pub struct Directory {
     plan: NumberPlan,
     tiles: BTreeMap<u16, Arc<Tile>>,
     roots: Vec<Root>,
+    closed: Option<UnixTime>,
+    replaced: Arc<ReplacedListings>,
 }
 
 impl Directory {
@@ -69,6 +71,8 @@ impl Directory {
             plan,
             tiles: BTreeMap::new(),
             roots: Vec::new(),
+            closed: None,
+            replaced: Arc::default(),
         }
     }
 
@@ -76,6 +80,7 @@ impl Directory {
     /// newer directory need not bring those again that an earlier one brought.
     #[must_use]
     pub fn with_roots(mut self, roots: Vec<Root>) -> Self {
+        self.closed = roots.last().map(closed);
         self.roots = roots;
         self
     }
@@ -88,6 +93,8 @@ impl Directory {
     #[must_use]
     pub fn of(copy: &VerifiedBook, roots: Vec<Root>) -> Self {
         let mut directory = Self::new(copy.root().states().plan).with_roots(roots);
+        directory.closed = Some(closed(copy.root()));
+        directory.replaced = Arc::clone(copy.replaced());
         for (index, tile) in (0..).zip(copy.tiles()) {
             directory.insert(index, Arc::clone(tile));
         }
@@ -132,23 +139,39 @@ impl Directory {
         self.tiles.values().map(|tile| tile.hash()).collect()
     }
 
+    /// The listing of a number, verified.
+    pub(crate) fn listing(&self, number: Number) -> Result<Listing, LookupError> {
+        let (tile, slot) = self.plan.place(number).ok_or(LookupError::NotInPlan)?;
+        let tile = self.tiles.get(&tile).ok_or(LookupError::NoTile)?;
+        tile.listing(slot).map_err(|_| LookupError::Listing)
+    }
+
+    /// Listings of a number that were replaced in the last days and were current at `time`, Unix seconds; the newest first.
+    pub(crate) fn replaced(&self, number: Number, time: u64) -> impl Iterator<Item = Listing> {
+        self.replaced.current_at(number, time)
+    }
+
+    /// Whether the newest epoch was closed longer ago than that, or never.
+    pub(crate) fn is_older_than(&self, age: Duration, now: UnixTime) -> bool {
+        self.closed.is_none_or(|closed| now.since(closed) > age)
+    }
+
     /// The keys of a number: local, and the same work for a number that is not assigned.
     ///
     /// # Errors
     /// [`LookupError`].
-    pub fn look_up(&self, number: Number, now: UnixTime) -> Result<CalleeKeys, LookupError> {
-        let (tile, slot) = self.plan.place(number).ok_or(LookupError::NotInPlan)?;
-        let tile = self.tiles.get(&tile).ok_or(LookupError::NoTile)?;
-        let listing = tile.listing(slot).map_err(|_| LookupError::Listing)?;
-        if !listing.is_current(now.day()) {
-            return Err(LookupError::Expired);
-        }
+    pub fn look_up(&self, number: Number) -> Result<CalleeKeys, LookupError> {
+        let listing = self.listing(number)?;
         Ok(CalleeKeys {
             number,
             identity: *listing.identity(),
             ring_key: *listing.ring_key(),
         })
     }
+}
+
+fn closed(root: &Root) -> UnixTime {
+    UnixTime::from_seconds(root.states().closed)
 }
 
 impl fmt::Debug for Directory {
@@ -164,19 +187,15 @@ impl fmt::Debug for Directory {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_book::{Day, Listing};
-
     use super::*;
     use crate::line::identity::Identity;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
-    const TODAY: UnixTime = UnixTime::from_seconds(20_000 * 86_400);
-
     fn directory() -> (Directory, Vec<Listing>) {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let mut listings = [Identity::generate(Day::new(20_010), &mut rng).listing(); 256];
-        listings[5] = Identity::generate(Day::new(19_999), &mut rng).listing();
+        let mut listings = [Identity::generate(&mut rng).listing(); 256];
+        listings[3] = Identity::generate(&mut rng).listing();
         let plan = NumberPlan::new(20_000, 2).expect("a small plan");
         let mut directory = Directory::new(plan);
         assert!(directory.insert(0, Tile::of(&listings)));
@@ -186,9 +205,7 @@ mod tests {
     #[test]
     fn a_number_is_found_with_the_keys_of_its_record() {
         let (directory, listings) = directory();
-        let keys = directory
-            .look_up(Number::new(20_003), TODAY)
-            .expect("listed");
+        let keys = directory.look_up(Number::new(20_003)).expect("listed");
         assert_eq!(&keys.ring_key, listings[3].ring_key());
         assert_eq!(&keys.identity, listings[3].identity());
     }
@@ -196,11 +213,10 @@ mod tests {
     #[test]
     fn what_cannot_be_rung_says_why() {
         let (mut directory, listings) = directory();
-        let look_up = |directory: &Directory, n| directory.look_up(Number::new(n), TODAY);
+        let look_up = |directory: &Directory, n| directory.look_up(Number::new(n));
         assert_eq!(look_up(&directory, 19_999), Err(LookupError::NotInPlan));
         assert_eq!(look_up(&directory, 20_512), Err(LookupError::NotInPlan));
         assert_eq!(look_up(&directory, 20_256), Err(LookupError::NoTile));
-        assert_eq!(look_up(&directory, 20_005), Err(LookupError::Expired));
         let mut spoilt: Vec<u8> = listings.iter().flat_map(Listing::encode).collect();
         spoilt[192 * 7 + 130] ^= 1;
         assert!(directory.insert(0, Tile::decode(&spoilt).expect("right length")));

@@ -3,6 +3,7 @@
 //!
 //! Not here: downloading the book, and saving contacts and evidence; both are the shell's.
 
+pub mod callers;
 pub mod contacts;
 pub mod directory;
 pub(crate) mod own_record;
@@ -16,6 +17,7 @@ use crate::output::{Outbox, Output};
 use crate::sealed::book_view::BookView;
 
 use crate::time::UnixTime;
+use callers::Callers;
 use contacts::{
     AddressBook, ContactUpdate, Contacts, KeyStanding, OtherKey, PeerIdentity, ShownBy,
 };
@@ -56,16 +58,17 @@ impl Trust {
         }
     }
 
-    pub(crate) fn book_key(&self) -> &BookKey {
-        &self.book_key
-    }
-
     pub(crate) fn directory(&self) -> &Directory {
         &self.directory
     }
 
     pub(crate) fn contacts(&self) -> &Contacts {
         self.contacts.contacts()
+    }
+
+    /// Who may send this engine something, by the copy in use.
+    pub(crate) fn callers(&self) -> Callers<'_> {
+        Callers::new(&self.directory, self.contacts.contacts())
     }
 
     /// Takes the contacts as they were saved, with everything learnt up to the count `saved`.

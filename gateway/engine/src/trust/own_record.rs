@@ -134,7 +134,7 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let mut rng = ChaCha20Rng::from_seed([1; 32]);
-            let identity = Identity::generate(Day::LAST, &mut rng);
+            let identity = Identity::generate(&mut rng);
             Self {
                 rng,
                 identity,
@@ -166,7 +166,7 @@ mod tests {
         }
 
         fn decoy(&mut self) -> Listing {
-            Identity::generate(Day::LAST, &mut self.rng).listing()
+            Identity::generate(&mut self.rng).listing()
         }
     }
 
@@ -197,7 +197,7 @@ mod tests {
         let first = scene.identity.listing();
         assert!(!scene.epoch(first));
         let (today, mut rng) = (Day::new(1), scene.rng.clone());
-        scene.identity.renew(Day::LAST, today, &mut rng);
+        scene.identity.renew(today, &mut rng);
         assert!(!scene.epoch(first));
         assert!(!scene.epoch(scene.identity.listing()));
         assert!(scene.identity.forget_old_keys(today.plus(8)));
@@ -210,7 +210,7 @@ mod tests {
         let mut copy = Identity::from_bytes(&scene.identity.to_bytes()).unwrap();
         let own = scene.identity.listing();
         assert!(!scene.epoch(own) && !scene.watch.is_elsewhere());
-        copy.renew(Day::LAST, Day::new(1), &mut scene.rng.clone());
+        copy.renew(Day::new(1), &mut scene.rng.clone());
         assert!(!scene.epoch(copy.listing()), "no evidence against the book");
         assert!(scene.watch.is_elsewhere());
         let foreign = scene.decoy();

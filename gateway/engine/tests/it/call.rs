@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use ringfence_book::{Binding, BookKey, Number};
+use ringfence_book::{BookKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
-use ringfence_engine::sealed::first_message::OpeningKeys;
 use ringfence_engine::sealed::first_message::SealError;
 use ringfence_engine::sealed::first_message::SealingKeys;
 use ringfence_engine::sealed::rejected::EnvelopeError;
@@ -14,10 +13,11 @@ use ringfence_engine::sealed::ring::CancelReason;
 use ringfence_engine::sealed::ring::incoming::{OpenedMessage, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::SessionMessage;
-use ringfence_engine::time::UnixTime;
+use ringfence_engine::time::{Moment, UnixTime};
+use ringfence_engine::trust::callers::Callers;
+use ringfence_engine::trust::contacts::ContactUpdate;
 
-use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
-use ed25519_dalek::SigningKey;
+use crate::scene::{CALLEE_MEDIA, CALLER, CALLER_MEDIA, Scene, root, view};
 
 #[test]
 fn a_call_is_rung_answered_confirmed_and_hung_up() {
@@ -108,8 +108,7 @@ fn a_cancel_grows_stale_like_a_ring() {
 fn a_ring_for_another_engine_does_not_open() {
     let mut scene = Scene::new();
     let (_, envelope, event) = scene.ring();
-    let until = scene.today().plus(1);
-    scene.callee = Identity::generate(until, &mut scene.rng);
+    scene.callee = Identity::generate(&mut scene.rng);
     assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotOurs);
 }
 
@@ -117,29 +116,27 @@ fn a_ring_for_another_engine_does_not_open() {
 fn of_several_lines_the_one_that_is_rung_is_named() {
     let mut scene = Scene::new();
     let (_, envelope, event) = scene.ring();
-    let other = Identity::generate(scene.today(), &mut scene.rng);
-    let book_key = BookKey::from(&scene.book);
-    let listeners = [&other, &scene.callee].map(|identity| OpeningKeys {
-        identity,
-        book_key: &book_key,
-    });
-    let opened = open(&listeners, &envelope, &event, &mut scene.seen, scene.at);
+    let other = Identity::generate(&mut scene.rng);
+    let listeners = [&other, &scene.callee];
+    let callers = Callers::new(&scene.directory, &scene.contacts);
+    let seen = &mut scene.seen;
+    let opened = open(&listeners, callers, &envelope, &event, seen, scene.at);
     assert!(matches!(opened, Ok(OpenedMessage::Ring { line: 1, .. })));
 }
 
 #[test]
 fn a_ring_to_the_key_of_before_opens_for_seven_days() {
     let mut scene = Scene::new();
-    let (until, today) = (scene.today().plus(30), scene.today());
+    let today = scene.today();
     let (_, early, early_outside) = scene.ring();
     let yesterday = scene.callee_keys();
-    scene.callee.renew(until, today, &mut scene.rng);
+    scene.callee.renew(today, &mut scene.rng);
     scene.open_ring(&early, &early_outside);
     scene.pass(Duration::from_secs(8 * 86_400));
     let event = scene.event();
     let caller = SealingKeys {
         identity: &scene.caller,
-        binding: &scene.binding,
+        number: scene.number,
         book: BookView::NONE,
     };
     let (_, late) = OutgoingRing::seal(
@@ -210,61 +207,73 @@ fn a_ring_is_good_for_a_minute_either_way() {
 }
 
 #[test]
-fn a_number_that_the_book_did_not_bind_to_the_caller_is_refused() {
+fn a_number_that_the_copy_of_the_book_lists_for_another_is_refused() {
     let mut scene = Scene::new();
-    let (key, until) = (scene.caller.key(), scene.today().plus(1));
-    let number = Number::new(20_001);
-    let other_book = Binding::sign(&SigningKey::from_bytes(&[2; 32]), number, key, until);
-    let stolen = {
-        let victim = Identity::generate(until, &mut scene.rng);
-        Binding::sign(&scene.book, number, victim.key(), until)
-    };
-    let genuine = scene.binding;
-    let other_number = Binding::from_parts(
-        Number::new(20_009),
-        key,
-        genuine.expires(),
-        *genuine.signature(),
-    );
-    let longer = Binding::from_parts(number, key, genuine.expires().plus(1), *genuine.signature());
-    for binding in [other_book, stolen, other_number, longer] {
-        let (_, envelope, event) = scene.ring_bound_by(&binding);
-        assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Binding);
+    // Another's number, one that nobody has, and ones that no plan has.
+    for number in [20_009, 20_255, 20_256, 19_999, u32::MAX] {
+        scene.number = Number::new(number);
+        let (_, envelope, event) = scene.ring();
+        assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotListed);
     }
 }
 
 #[test]
-fn an_expired_binding_or_ring_key_is_refused() {
+fn a_ring_key_that_was_replaced_rings_until_the_next_download_and_a_newer_one_before_it() {
     let mut scene = Scene::new();
-    let (key, until) = (scene.caller.key(), scene.today().plus(1));
-    let short = Binding::sign(&scene.book, Number::new(20_001), key, until);
-    scene.pass(Duration::from_secs(2 * 86_400));
-    let (_, envelope, event) = scene.ring_bound_by(&short);
-    assert_eq!(
-        scene.why_not(&envelope, &event),
-        EnvelopeError::BindingExpired
-    );
-    scene.binding = Binding::sign(
-        &scene.book,
-        Number::new(20_001),
-        key,
-        scene.today().plus(1000),
-    );
-    scene.pass(Duration::from_secs(30 * 86_400));
+    let (today, stolen) = (scene.today(), scene.caller.to_bytes());
+    scene.caller.renew(today, &mut scene.rng);
+    let renewed = scene.caller.listing();
+    // The copy has not been renewed for six days: both ring.
+    scene.pass(Duration::from_secs(6 * 86_400));
     let (_, envelope, event) = scene.ring();
-    assert_eq!(
-        scene.why_not(&envelope, &event),
-        EnvelopeError::CallerExpired
-    );
+    scene.open_ring(&envelope, &event);
+    let owner = std::mem::replace(&mut scene.caller, Identity::from_bytes(&stolen).unwrap());
+    let (_, envelope, event) = scene.ring();
+    scene.open_ring(&envelope, &event);
+    scene.download(&[(CALLER, renewed)]);
+    let (_, envelope, event) = scene.ring();
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::ReplacedKey);
+    scene.caller = owner;
+    let (_, envelope, event) = scene.ring();
+    scene.open_ring(&envelope, &event);
+}
+
+#[test]
+fn a_copy_older_than_seven_days_rings_contacts_alone() {
+    let mut scene = Scene::new();
+    scene.pass(Duration::from_secs(7 * 86_400));
+    let (_, envelope, event) = scene.ring();
+    scene.open_ring(&envelope, &event);
+    scene.pass(Duration::from_millis(1));
+    let (_, envelope, event) = scene.ring();
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::OldBook);
+    let pinned = ContactUpdate::Pin {
+        number: CALLER,
+        identity: scene.caller.key(),
+        day: scene.today(),
+    };
+    assert!(scene.contacts.learn(&pinned));
+    scene.open_ring(&envelope, &event);
+    // The same number with another identity is no contact.
+    let other = Identity::generate(&mut scene.rng);
+    let at = scene.at;
+    scene.at = Moment {
+        wall: UnixTime::from_seconds(at.wall.seconds() - 8 * 86_400),
+        ..at
+    };
+    scene.download(&[(CALLER, other.listing())]);
+    (scene.at, scene.caller) = (at, other);
+    let (_, envelope, event) = scene.ring();
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::OldBook);
 }
 
 #[test]
 fn a_refused_ring_leaves_no_trace_that_would_stop_the_real_one() {
     let mut scene = Scene::new();
     let (_, envelope, event) = scene.ring();
-    scene.book = SigningKey::from_bytes(&[2; 32]);
-    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Binding);
-    scene.book = SigningKey::from_bytes(&[1; 32]);
+    scene.download(&[]);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotListed);
+    scene.download(&[(CALLER, scene.caller.listing())]);
     scene.open_ring(&envelope, &event);
 }
 
@@ -321,7 +330,7 @@ fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
     let callee = scene.callee_keys();
     let caller = SealingKeys {
         identity: &scene.caller,
-        binding: &scene.binding,
+        number: scene.number,
         book: BookView::NONE,
     };
     let wall = scene.at.wall;

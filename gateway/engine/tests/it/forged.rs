@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{Context, SHA256};
-use ringfence_book::{Listing, RingKey};
+use ringfence_book::Listing;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext};
 use ringfence_engine::sealed::rejected::EnvelopeError;
@@ -269,13 +269,9 @@ fn ring_body(scene: &Scene, listing: &Listing) -> Vec<u8> {
     [
         [0x11; 16].as_slice(),
         &scene.at.wall.millis().to_be_bytes(),
-        &scene.binding.number().value().to_be_bytes(),
-        listing.identity().as_bytes(),
-        &listing.ring_key_id(),
-        &listing.valid_until().count().to_be_bytes(),
+        &scene.number.value().to_be_bytes(),
+        &listing.serial().to_be_bytes(),
         listing.signature(),
-        &scene.binding.expires().count().to_be_bytes(),
-        scene.binding.signature(),
         &[0; 217],
         &[0; 2],
         CALLER_MEDIA,
@@ -291,7 +287,7 @@ fn an_honest_ring_written_by_hand_opens() {
 #[test]
 fn flags_that_this_version_does_not_know_do_not_matter() {
     let mut forger = Forger::honest();
-    forger.body[417..419].copy_from_slice(&[0xff, 0xff]);
+    forger.body[313..315].copy_from_slice(&[0xff, 0xff]);
     forger.opens();
 }
 
@@ -317,7 +313,7 @@ fn kinds_that_are_no_first_message_are_refused() {
 
 #[test]
 fn bodies_that_are_too_short_or_too_long_are_refused() {
-    for len in [0, 1, 418, 419 + 401] {
+    for len in [0, 1, 314, 315 + 401] {
         let mut forger = Forger::honest();
         forger.body.resize(len, 0);
         assert_eq!(forger.why_not(), EnvelopeError::Body, "{len} bytes");
@@ -360,22 +356,15 @@ fn a_static_key_that_the_identity_did_not_sign_is_refused() {
         s: Claimed::honest([0x33; 32]),
         ..Forger::honest()
     };
-    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
-    let mut forger = Forger {
-        s: Claimed::honest([0x33; 32]),
-        ..Forger::honest()
-    };
-    let own = RingKey::from(&StaticSecret::from([0x33; 32]));
-    forger.body[60..64].copy_from_slice(&own.id());
-    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
+    assert_eq!(forger.why_not(), EnvelopeError::NotListed);
 }
 
 #[test]
-fn a_listing_made_to_last_longer_is_refused() {
+fn a_serial_made_to_be_higher_is_refused() {
     let mut forger = Forger::honest();
-    let longer = forger.listing.valid_until().plus(1).count().to_be_bytes();
-    forger.body[64..68].copy_from_slice(&longer);
-    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
+    let higher = forger.listing.serial() + 1;
+    forger.body[28..32].copy_from_slice(&higher.to_be_bytes());
+    assert_eq!(forger.why_not(), EnvelopeError::NotListed);
 }
 
 /// The known limit of a first Noise message, and what closes it.

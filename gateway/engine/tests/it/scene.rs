@@ -6,18 +6,19 @@ use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::root::{RootHash, Statement, TilesHash};
-use ringfence_book::{Binding, BookKey, Day, Number, NumberPlan, Root};
+use ringfence_book::{Day, Listing, Number, NumberPlan, Root, Tile};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
-use ringfence_engine::sealed::first_message::OpeningKeys;
 use ringfence_engine::sealed::first_message::SealingKeys;
 use ringfence_engine::sealed::rejected::EnvelopeError;
 use ringfence_engine::sealed::replay::ReplayMemory;
 use ringfence_engine::sealed::ring::incoming::{OpenedMessage, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::{Moment, UnixTime};
-use ringfence_engine::trust::directory::CalleeKeys;
+use ringfence_engine::trust::callers::Callers;
+use ringfence_engine::trust::contacts::Contacts;
+use ringfence_engine::trust::directory::{CalleeKeys, Directory};
 
 pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
 pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its media";
@@ -25,7 +26,11 @@ pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its
 pub(crate) struct Scene {
     pub(crate) book: SigningKey,
     pub(crate) caller: Identity,
-    pub(crate) binding: Binding,
+    /// The number that the caller says is its own.
+    pub(crate) number: Number,
+    /// The callee's copy of the book: the caller has 20001.
+    pub(crate) directory: Directory,
+    pub(crate) contacts: Contacts,
     pub(crate) callee: Identity,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) at: Moment,
@@ -44,15 +49,16 @@ impl Scene {
             now: Instant::now(),
         };
         let book = SigningKey::from_bytes(&[1; 32]);
-        let good_until = at.wall.day().plus(20);
-        let caller = Identity::generate(good_until, &mut rng);
-        let callee = Identity::generate(good_until, &mut rng);
-        let binding = Binding::sign(&book, Number::new(20_001), caller.key(), good_until);
+        let caller = Identity::generate(&mut rng);
+        let callee = Identity::generate(&mut rng);
+        let directory = directory(&book, at.wall, &[(CALLER, caller.listing())]);
         let seen = ReplayMemory::new(at);
         Self {
             book,
             caller,
-            binding,
+            number: CALLER,
+            directory,
+            contacts: Contacts::default(),
             callee,
             rng,
             at,
@@ -86,19 +92,11 @@ impl Scene {
     }
 
     pub(crate) fn ring(&mut self) -> (OutgoingRing, Envelope, EventContext) {
-        let binding = self.binding;
-        self.ring_bound_by(&binding)
-    }
-
-    pub(crate) fn ring_bound_by(
-        &mut self,
-        binding: &Binding,
-    ) -> (OutgoingRing, Envelope, EventContext) {
         let (event, callee) = (self.event(), self.callee_keys());
         let book = view(&self.book, 9);
         let caller = SealingKeys {
             identity: &self.caller,
-            binding,
+            number: self.number,
             book,
         };
         let wall = self.at.wall;
@@ -119,12 +117,14 @@ impl Scene {
         envelope: &Envelope,
         event: &EventContext,
     ) -> Result<OpenedMessage, EnvelopeError> {
-        let book_key = BookKey::from(&self.book);
-        let listener = OpeningKeys {
-            identity: &self.callee,
-            book_key: &book_key,
-        };
-        open(&[listener], envelope, event, &mut self.seen, self.at)
+        let callers = Callers::new(&self.directory, &self.contacts);
+        let seen = &mut self.seen;
+        open(&[&self.callee], callers, envelope, event, seen, self.at)
+    }
+
+    /// The callee has downloaded the book: these numbers have these listings.
+    pub(crate) fn download(&mut self, listings: &[(Number, Listing)]) {
+        self.directory = directory(&self.book, self.at.wall, listings);
     }
 
     pub(crate) fn open_ring(&mut self, envelope: &Envelope, event: &EventContext) -> VerifiedRing {
@@ -137,6 +137,31 @@ impl Scene {
     pub(crate) fn why_not(&mut self, envelope: &Envelope, event: &EventContext) -> EnvelopeError {
         self.open(envelope, event).expect_err("must be refused")
     }
+}
+
+/// The number that the callee's copy of the book lists for the caller at first.
+pub(crate) const CALLER: Number = Number::new(20_001);
+
+/// A copy of a book of 256 numbers. Those that are not named have keys of a stranger.
+pub(crate) fn directory(
+    book: &SigningKey,
+    closed: UnixTime,
+    listings: &[(Number, Listing)],
+) -> Directory {
+    let plan = NumberPlan::new(20_000, 1).unwrap();
+    let stranger = Identity::generate(&mut ChaCha20Rng::from_seed([9; 32]));
+    let mut tile = Tile::of(&[stranger.listing(); 256]);
+    for (number, listing) in listings {
+        tile.set(plan.place(*number).unwrap().1, &listing.encode());
+    }
+    let states = Statement {
+        closed: closed.seconds(),
+        plan,
+        ..*root(book, 8).states()
+    };
+    let mut directory = Directory::new(plan).with_roots(vec![Root::sign(book, states)]);
+    directory.insert(0, tile);
+    directory
 }
 
 /// What an engine shows that is at this epoch of the book.

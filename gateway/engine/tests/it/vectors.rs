@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use ed25519_dalek::SigningKey;
 use rand_core::{TryCryptoRng, TryRng};
-use ringfence_book::{Binding, BookKey, Day, Number};
+use ringfence_book::{BookKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
@@ -22,7 +22,7 @@ use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, keys_of, view};
+use crate::scene::{CALLER, Scene, keys_of, view};
 
 /// Gives out what was put in, in order, and nothing more.
 struct Script(Vec<u8>);
@@ -57,16 +57,9 @@ fn run<const N: usize>(from: u8) -> [u8; N] {
     std::array::from_fn(|at| from.wrapping_add(at as u8))
 }
 
-fn identity(seed: [u8; 32], ring_secret: [u8; 32], until: Day) -> Identity {
-    let none = [0; 36];
-    let parts: [&[u8]; 6] = [
-        &[1],
-        &seed,
-        &ring_secret,
-        &until.count().to_be_bytes(),
-        &[0],
-        &none,
-    ];
+fn identity(seed: [u8; 32], ring_secret: [u8; 32]) -> Identity {
+    let none = [0; 5 * 37];
+    let parts: [&[u8]; 5] = [&[4], &seed, &ring_secret, &SERIAL.to_be_bytes(), &none];
     let stored = parts.concat();
     Identity::from_bytes(&stored).unwrap()
 }
@@ -87,22 +80,22 @@ fn described(event: &EventContext, envelope: &Envelope) -> Value {
     })
 }
 
+/// The serial of every listing here.
+const SERIAL: u32 = 0x5eed_0001;
 const NOW: UnixTime = UnixTime::from_millis(1_795_000_000_123);
 const MEDIA: [&[u8]; 2] = [b"media of the caller", b"media of the callee"];
 
 /// Plays one call with fixed draws and describes it. Every envelope is opened by the other side on the way.
 fn vectors() -> Value {
-    let until = NOW.day().plus(20);
     let book = SigningKey::from_bytes(&run(0x10));
-    let caller = identity(run(0x20), run(0x30), until);
-    let callee = identity(run(0x40), run(0x50), until);
-    let binding = Binding::sign(&book, Number::new(20_001), caller.key(), until);
+    let caller = identity(run(0x20), run(0x30));
+    let callee = identity(run(0x40), run(0x50));
     let views = [1, 2].map(|epoch| view(&book, epoch));
 
     let at_ring = event(0, 0x60);
     let who = SealingKeys {
         identity: &caller,
-        binding: &binding,
+        number: CALLER,
         book: views[0],
     };
     let mut draws = script(&[&run::<16>(0x70), &run::<32>(0x80), &run::<16>(0xa0)]);
@@ -124,8 +117,9 @@ fn vectors() -> Value {
         .unwrap();
 
     let mut scene = Scene::new();
-    (scene.book, scene.callee) = (book.clone(), identity(run(0x40), run(0x50), until));
+    (scene.book, scene.callee) = (book.clone(), identity(run(0x40), run(0x50)));
     scene.at.wall = NOW;
+    scene.download(&[(CALLER, caller.listing())]);
     let verified = scene.open_ring(&ring_envelope, &at_ring);
     assert!(matches!(
         scene.open(&cancel, &at_cancel),
@@ -160,8 +154,8 @@ fn vectors() -> Value {
         Ok(SessionMessage::HangUp)
     );
 
-    let notes = notes((&caller, &binding), &callee, &ring);
-    let word = word((&caller, &binding), &callee, &mut scene);
+    let notes = notes(&caller, &callee, &ring);
+    let word = word(&caller, &callee, &mut scene);
 
     json!({
         "protocol": "ringfence/1",
@@ -169,7 +163,7 @@ fn vectors() -> Value {
         "book": { "ed25519_secret": hex::encode(book.to_bytes()), "ed25519_public": hex::encode(BookKey::from(&book).as_bytes()) },
         "caller": person(run(0x20), run(0x30), &caller),
         "callee": person(run(0x40), run(0x50), &callee),
-        "caller_binding": hex::encode(binding.encode()),
+        "caller_number": CALLER.value(),
         "ring": {
             "unix_ms": NOW.millis(), "draws": { "hint": hex::encode(run::<16>(0x70)), "ephemeral_secret": hex::encode(run::<32>(0x80)), "call_id": hex::encode(run::<16>(0xa0)) },
             "book_root": hex::encode(views[0].as_bytes()), "media": hex::encode(MEDIA[0]), "sealed": described(&at_ring, &ring_envelope),
@@ -198,14 +192,10 @@ fn vectors() -> Value {
 }
 
 /// A text of two pieces, and the missed-call note of an unanswered ring.
-fn notes(
-    (caller, binding): (&Identity, &Binding),
-    callee: &Identity,
-    ring: &OutgoingRing,
-) -> Value {
+fn notes(caller: &Identity, callee: &Identity, ring: &OutgoingRing) -> Value {
     let who = SealingKeys {
         identity: caller,
-        binding,
+        number: CALLER,
         book: BookView::NONE,
     };
     let text = zeroize::Zeroizing::new(run::<256>(0x20).map(|byte| b' ' + byte % 95).repeat(3));
@@ -240,10 +230,10 @@ fn notes(
 }
 
 /// A word of presence, which the other side opens.
-fn word((caller, binding): (&Identity, &Binding), callee: &Identity, scene: &mut Scene) -> Value {
+fn word(caller: &Identity, callee: &Identity, scene: &mut Scene) -> Value {
     let who = SealingKeys {
         identity: caller,
-        binding,
+        number: CALLER,
         book: BookView::NONE,
     };
     let at = event(0, 0x68);
@@ -272,10 +262,9 @@ fn person(seed: [u8; 32], ring_secret: [u8; 32], identity: &Identity) -> Value {
 
 /// The safety numbers of the caller and the callee, and of the caller and a third.
 fn safety() -> Value {
-    let until = NOW.day();
     let people = [(20_001, 0x20), (20_002, 0x40), (4_000_000_000, 0x60)];
     let people = people.map(|(number, seed)| {
-        let key = identity(run(seed), run(0x30), until).key();
+        let key = identity(run(seed), run(0x30)).key();
         (Number::new(number), key)
     });
     let party = |at: usize| SafetyNumberParty {

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_changed_key_is_shown_with_what_to_do() {
-        let key = || Identity::generate(Day::LAST, &mut rand::rng()).key();
+        let key = || Identity::generate(&mut rand::rng()).key();
         let (number, identity) = (Number::new(20_002), key());
         let mut contacts = Contacts::default();
         assert!(table(&contacts).contains("no contact"));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn sixty_digits_stand_in_three_rows() {
-        let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
+        let key = Identity::generate(&mut rand::rng()).key();
         let party = |number| SafetyNumberParty {
             number: Number::new(number),
             identity: &key,
@@ -183,7 +183,7 @@ mod tests {
         let mut contacts = Contacts::default();
         contacts.learn(&ContactUpdate::Pin {
             number,
-            identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
+            identity: Identity::generate(&mut rand::rng()).key(),
             day: Day::new(20_416),
         });
         assert!(!table(&contacts).contains("24440"));

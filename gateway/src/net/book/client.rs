@@ -14,7 +14,7 @@ use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use ringfence_book::fetch::FetchError;
 use ringfence_book::wire::{
-    Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
+    Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Members, Rotate,
     Rotated, TurnCredentials, Verify,
 };
 use ringfence_book::{NetworkSettings, Root, Want};
@@ -147,12 +147,12 @@ impl BookClient {
             .await
     }
 
-    /// Answers a challenge; returns a renewed binding and the members' token.
+    /// Answers a challenge; returns the members' token.
     ///
     /// # Errors
     /// [`BookError`].
-    pub async fn renew(&self, request: &Verify) -> Result<Renewed, BookError> {
-        self.post("/api/v1/bindings", request).await
+    pub async fn members(&self, request: &Verify) -> Result<Members, BookError> {
+        self.post("/api/v1/members", request).await
     }
 
     /// Replaces the ring key of a number.

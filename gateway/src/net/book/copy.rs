@@ -6,6 +6,7 @@
 //!   roots             the roots of the last days, 217 bytes each, the newest last
 //!   deltas            what changed since the tiles were written
 //!   tile-0000 ...     48 kB each, as they were some epochs ago
+//!   replaced          listings that were replaced in the last week
 //! ```
 //! A download in each epoch adds one root and one delta; the tiles are rewritten every 64 epochs. When the copy is read, tiles and
 //! deltas are verified against the last root as after a download; what does not match is downloaded again.
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use ringfence_book::bounds::{DownloadBudget, DownloadCost};
 use ringfence_book::root::ROOT_BYTES;
 use ringfence_book::{
-    BookKey, Delta, Fetch, Fetched, NetworkSettings, Root, Tile, VerifiedBook, Want,
+    BookKey, Delta, Fetch, Fetched, NetworkSettings, ReplacedListings, Root, Tile, VerifiedBook,
+    Want,
 };
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
@@ -171,6 +173,10 @@ impl BookCopy {
         if self.roots.len() > MOST_ROOTS {
             self.roots.drain(..self.roots.len() - MOST_ROOTS);
         }
+        let known = self.book.as_ref().map(VerifiedBook::replaced);
+        if known != Some(copy.replaced()) {
+            self.write("replaced", &copy.replaced().encode())?;
+        }
         self.book = Some(copy);
         Ok(())
     }
@@ -206,7 +212,9 @@ impl BookCopy {
         let (Some(tiles), Some(deltas)) = (tiles, self.load_deltas()) else {
             return;
         };
-        self.book = settle(tiles, &self.roots, &deltas);
+        let replaced = self.read("replaced").unwrap_or_default();
+        let book = settle(tiles, &self.roots, &deltas);
+        self.book = book.map(|book| book.with_replaced(ReplacedListings::decode(&replaced)));
         self.deltas = deltas.len();
     }
 

@@ -96,9 +96,9 @@ pub enum BookError {
     /// The members' token of this engine differs from the one that the book signed for all members: it would identify this engine.
     #[error("the phone book's token for its members is not the one that it signed for all of them")]
     OwnToken,
-    /// The signed binding is not for the keys or the number of the request.
-    #[error("the phone book signed a binding that does not fit this line")]
-    WrongBinding,
+    /// The answer is not for the line of the request.
+    #[error("the phone book's answer does not fit this line")]
+    WrongLine,
     /// The copy on this machine cannot be written or read.
     #[error(transparent)]
     Disk(#[from] KeystoreError),
@@ -144,7 +144,7 @@ impl BookError {
             | Self::Lie(_)
             | Self::OwnToken
             | Self::Unfit(_)
-            | Self::WrongBinding => self.to_string(),
+            | Self::WrongLine => self.to_string(),
         }
     }
 
@@ -193,7 +193,7 @@ impl BookError {
             Self::Lie(_) => "do not trust this phone book before its operator has explained it to all users; the proof is saved (ringfence evidence)".to_owned(),
             Self::OwnToken => "wait: the token changes once a month; if it does not pass, do not trust this phone book".to_owned(),
             Self::Unfit(_) => "wait: it is tried again; if it does not pass, tell the phone book's operator".to_owned(),
-            Self::WrongBinding => "do not trust this phone book before its operator has explained it".to_owned(),
+            Self::WrongLine => "do not trust this phone book before its operator has explained it".to_owned(),
             Self::Disk(error) => error.remedy(),
         }
     }

@@ -163,7 +163,7 @@ impl Authority {
 impl ResolvesServerCert for Authority {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let now = clock::since_epoch();
-        // Replaced in one assignment, so that it is complete even after a panic.
+        // ReplacedListings in one assignment, so that it is complete even after a panic.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.renew <= now {
             match issue(&self.folder, &self.names, now) {

@@ -257,7 +257,7 @@ mod tests {
     fn key_of(seed: u8) -> IdentityKey {
         use rand_chacha::rand_core::SeedableRng;
         let mut rng = rand_chacha::ChaCha20Rng::from_seed([seed; 32]);
-        Identity::generate(Day::LAST, &mut rng).key()
+        Identity::generate(&mut rng).key()
     }
 
     fn contacts(folder: &Path, passphrase: Option<&str>) -> ContactsFile {

@@ -23,8 +23,6 @@ pub struct LineFile {
     pub number: u32,
     /// The engine's identity for this line, as `ringfence_engine::line::identity::Identity::to_bytes` wrote it. Secret.
     pub identity: Zeroizing<Vec<u8>>,
-    /// The book's binding: its signature that the number belongs to the identity, as `ringfence_book::Binding::encode` wrote it.
-    pub binding: Vec<u8>,
     /// Where the phone book is.
     pub book_url: String,
     /// The key with which the book signs, learnt at activation and never changed silently.
@@ -58,7 +56,6 @@ impl PartialEq for LineFile {
 struct Stored {
     number: u32,
     identity: String,
-    binding: String,
     book_url: String,
     book_key: String,
     sip_user: String,
@@ -70,6 +67,9 @@ struct Stored {
     /// Written by earlier versions, which renewed by the age of the key.
     #[serde(default, rename = "ring_key_since", skip_serializing)]
     _ring_key_since: Option<u32>,
+    /// Written by earlier versions: the phone book's word that the number is this identity's.
+    #[serde(default, rename = "binding", skip_serializing)]
+    _binding: Option<String>,
     #[serde(default)]
     members: Option<String>,
 }
@@ -79,7 +79,6 @@ impl LineFile {
         let stored = Stored {
             number: self.number,
             identity: STANDARD.encode(&*self.identity),
-            binding: STANDARD.encode(&self.binding),
             book_url: self.book_url.clone(),
             book_key: STANDARD.encode(self.book_key),
             sip_user: self.account.user.clone(),
@@ -87,6 +86,7 @@ impl LineFile {
             name: self.name.clone(),
             ring_key_due: self.ring_key_due,
             _ring_key_since: None,
+            _binding: None,
             members: self.members.as_ref().map(|token| token.expose().to_owned()),
         };
         // Large enough that it never grows and leaves copies behind.
@@ -105,7 +105,6 @@ impl LineFile {
         Some(Self {
             number: stored.number,
             identity: Zeroizing::new(bytes(&stored.identity)?),
-            binding: bytes(&stored.binding)?,
             book_url: std::mem::take(&mut stored.book_url),
             book_key,
             account: SipAccount {
@@ -128,7 +127,7 @@ mod tests {
     #[test]
     fn a_line_prints_nothing_of_itself() {
         let line = LineFile::from_json(
-            br#"{"number":20001,"identity":"AAAA","binding":"AAAA","book_url":"u","book_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sip_user":"20001","sip_password":"swordfish"}"#,
+            br#"{"number":20001,"identity":"AAAA","book_url":"u","book_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sip_user":"20001","sip_password":"swordfish"}"#,
         )
         .unwrap();
         assert_eq!(format!("{line:?}"), "LineFile(..)");
@@ -138,7 +137,7 @@ mod tests {
     #[test]
     fn a_line_of_an_earlier_version_is_read_and_draws_its_renewal_anew() {
         let line = LineFile::from_json(
-            br#"{"number":20001,"identity":"AAAA","binding":"AAAA","book_url":"u","book_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sip_user":"20001","sip_password":"swordfish","ring_key_since":20700}"#,
+            br#"{"number":20001,"identity":"AAAA","book_url":"u","book_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sip_user":"20001","sip_password":"swordfish","ring_key_since":20700}"#,
         );
         assert_eq!(line.unwrap().ring_key_due, None);
     }

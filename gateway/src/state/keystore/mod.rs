@@ -1,4 +1,4 @@
-//! The lines of this engine at rest: keys, bindings and SIP accounts, one file per line.
+//! The lines of this engine at rest: keys and SIP accounts, one file per line.
 //!
 //! ```text
 //! STATE/                  mode 0700
@@ -341,7 +341,6 @@ mod tests {
         LineFile {
             number,
             identity: Zeroizing::new(vec![7; 80]),
-            binding: vec![8; 104],
             book_url: "https://book.example.org".to_owned(),
             book_key: [9; 32],
             account: SipAccount {

@@ -203,8 +203,8 @@ pub enum Condition {
 /// How long an engine works without its phone book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookLasts {
-    /// Until the first binding of a line ends: other engines do not believe its rings afterwards.
-    pub binding: Duration,
+    /// Until the copy is so old that contacts alone ring.
+    pub callers: Duration,
     /// What is left of the book's TURN logins, if those are in use.
     pub logins: Option<LoginStock>,
 }

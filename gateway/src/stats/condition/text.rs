@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringfence_book::Number;
 use ringfence_engine::EndReason;
+use ringfence_engine::trust::callers::TRUSTED_FOR;
 use ringfence_engine::trust::contacts::ShownBy;
 
 use super::{BookLasts, Condition, USELESS_CLOCK};
@@ -101,8 +102,13 @@ impl Condition {
                 lasting(lasts)
             ),
             Self::BookOld(age) => format!(
-                "The newest epoch of the phone book is {} old. Calls still work; new numbers are missing.",
-                span(age.as_secs())
+                "The newest epoch of the phone book is {} old. {}",
+                span(age.as_secs()),
+                if *age > TRUSTED_FOR {
+                    ALONE
+                } else {
+                    "Calls still work; new numbers are missing."
+                }
             ),
             Self::SecondTurn(choice) => format!(
                 "TURN server 1 of {} cannot be reached: {}. Calls use server {}.",
@@ -266,21 +272,24 @@ fn no_audio(calls: u32, reason: EndReason) -> String {
     format!("{which} ended for want of an audio path ({why}).")
 }
 
+/// What a copy means that is older than [`TRUSTED_FOR`].
+const ALONE: &str = "Contacts alone ring: the copy is too old to say who others are.";
+
 fn lasting(lasts: &BookLasts) -> String {
-    let binding = span(lasts.binding.as_secs());
     match lasts.logins {
         Some(stock) if stock.left == 0 => {
             "No TURN login is left, so no call can be made until it is back.".to_owned()
         }
-        Some(stock) if Duration::from_secs(stock.seconds) < lasts.binding => format!(
+        Some(stock) if Duration::from_secs(stock.seconds) < lasts.callers => format!(
             "Calls go on for at most {}, until the last of the {} TURN logins ends.",
             span(stock.seconds),
             stock.left
         ),
-        _ if lasts.binding.is_zero() => {
-            "The binding of a line has ended, so other engines do not believe its calls.".to_owned()
-        }
-        _ => format!("Calls go on for {binding}, until the first binding of a line ends."),
+        _ if lasts.callers.is_zero() => ALONE.to_owned(),
+        _ => format!(
+            "Calls go on. In {} contacts alone will ring, because the copy will be too old to say who others are.",
+            span(lasts.callers.as_secs())
+        ),
     }
 }
 
@@ -367,7 +376,7 @@ mod tests {
                     why: "no answer".to_owned(),
                     remedy: "check the network".to_owned(),
                     lasts: BookLasts {
-                        binding: Duration::from_secs(86_400 * 20),
+                        callers: Duration::from_secs(86_400 * 20),
                         logins: Some(LoginStock::default()),
                     },
                 },

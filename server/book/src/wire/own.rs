@@ -4,15 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Base64, Hex, without_content};
-use crate::binding::BINDING_BYTES;
 use crate::challenge::Possession;
 use crate::listing::LISTING_BYTES;
 
-/// `POST /api/v1/bindings` answers this; it asks what `POST /api/auth/verify` asks.
+/// `POST /api/v1/members` answers this; it asks what `POST /api/auth/verify` asks.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Renewed {
-    /// A fresh binding; see [`crate::Binding::decode`].
-    pub binding: Base64<BINDING_BYTES>,
+pub struct Members {
     /// The members' token; see [`crate::membership`].
     pub members: String,
 }
@@ -176,7 +173,7 @@ pub enum AssignedState {
 }
 
 without_content!(
-    Renewed,
+    Members,
     Rotate,
     Deactivate,
     AskTurn,

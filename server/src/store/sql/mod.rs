@@ -190,8 +190,8 @@ impl Store for SqlStore {
             .write(async |db| numbers::redeem(db, code, record, now).await)
     }
 
-    fn owner(&mut self, number: Number) -> Result<Option<[u8; KEY_BYTES]>, StoreError> {
-        self.0.read(async |db| reading::owner(db, number).await)
+    fn listing(&mut self, number: Number) -> Result<Option<Record>, StoreError> {
+        self.0.read(async |db| reading::listing(db, number).await)
     }
 
     fn rotate(&mut self, number: Number, record: &Record) -> Result<Option<u64>, StoreError> {

@@ -1,11 +1,10 @@
 //! Questions about numbers that change nothing.
 
-use ringfence_book::keys::KEY_BYTES;
 use ringfence_book::number::Number;
 use sqlx::AnyConnection;
 
 use super::{read_bytes, read_count, read_generation, read_number, stored, stored_number};
-use crate::store::{NumberCounts, NumberState, REST, Row, StoreError};
+use crate::store::{NumberCounts, NumberState, REST, Record, Row, StoreError};
 
 /// A row of `numbers` as the database gives it: number, record, epoch, listed, generation.
 pub(super) type RawRow = (i64, Vec<u8>, i64, i64, i64);
@@ -69,19 +68,19 @@ pub(super) async fn free(db: &mut AnyConnection, now: u64) -> Result<Vec<Number>
     numbers.map(|(number,)| read_number(number)).collect()
 }
 
-pub(super) async fn owner(
+pub(super) async fn listing(
     db: &mut AnyConnection,
     number: Number,
-) -> Result<Option<[u8; KEY_BYTES]>, StoreError> {
-    let owner: Option<(Option<Vec<u8>>,)> =
-        sqlx::query_as("SELECT owner FROM numbers WHERE number = $1")
-            .bind(stored_number(number))
-            .fetch_optional(db)
-            .await?;
-    let owner = owner.and_then(|(owner,)| owner);
-    owner
-        .map(|owner| read_bytes(&owner, "identity key"))
-        .transpose()
+) -> Result<Option<Record>, StoreError> {
+    let record: Option<(Vec<u8>,)> = sqlx::query_as(
+        "SELECT COALESCE(queue.record, numbers.record) FROM numbers LEFT JOIN queue ON queue.number = numbers.number
+         WHERE numbers.number = $1 AND owner IS NOT NULL",
+    )
+    .bind(stored_number(number))
+    .fetch_optional(db)
+    .await?;
+    let record = record.map(|(record,)| read_bytes(&record, "listing"));
+    record.transpose()
 }
 
 pub(super) async fn number_counts(

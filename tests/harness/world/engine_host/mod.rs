@@ -11,7 +11,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
-use ringfence_book::{Binding, Number, VerifiedBook};
+use ringfence_book::{Number, VerifiedBook};
 use ringfence_engine::{
     CallLabel, CallStep, Engine, FalseRecord, Output, ReceivedEvent, SealedEvent,
     line::identity::Identity,
@@ -41,8 +41,6 @@ const SIP_PORT: u16 = 5060;
 pub struct LineSecrets {
     /// The line's number.
     pub number: Number,
-    /// The book's binding of number and key.
-    pub binding: Binding,
     /// SIP user name.
     pub user: String,
     /// SIP password.

@@ -14,6 +14,7 @@ use std::fmt;
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
 use ringfence_book::challenge::sign_deactivation;
+use ringfence_book::listing::first_serial;
 use ringfence_book::{
     BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
@@ -28,29 +29,36 @@ pub struct Identity {
     signing: SigningKey,
     current: OwnRingKey,
     /// The newest first, at most [`MAX_PREVIOUS`].
-    previous: Vec<OwnRingKey>,
+    previous: Vec<RetiredKey>,
     /// Drawn and kept, and perhaps already known to the phone book: its answer has not come.
     next: Option<OwnRingKey>,
 }
 
-/// A ring key and its day: for the current one the last day in the listing, for the previous one the last
-/// day on which it still opens rings.
+/// A ring key and the serial of its listing.
 struct OwnRingKey {
+    secret: StaticSecret,
+    serial: u32,
+}
+
+/// A ring key that was replaced, and the last day on which it still opens rings.
+struct RetiredKey {
     secret: StaticSecret,
     until: Day,
 }
 
 impl Identity {
-    /// Draws a new identity with one ring key, good through `valid_until` (the book says which day all its
-    /// listings state).
+    /// Draws a new identity with one ring key.
     #[must_use]
-    pub fn generate(valid_until: Day, rng: &mut impl CryptoRng) -> Self {
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut seed[..]);
         let signing = SigningKey::from_bytes(&seed);
         Self {
             signing,
-            current: OwnRingKey::draw(valid_until, rng),
+            current: OwnRingKey {
+                secret: StaticSecret::random_from_rng(rng),
+                serial: first_serial(rng),
+            },
             previous: Vec::new(),
             next: None,
         }
@@ -65,11 +73,7 @@ impl Identity {
     /// The self-signed record for the phone book, with the current ring key.
     #[must_use]
     pub fn listing(&self) -> Listing {
-        Listing::sign(
-            &self.signing,
-            RingKey::from(&self.current.secret),
-            self.current.until,
-        )
+        self.current.listing(&self.signing)
     }
 
     /// Proves to a phone book that this engine holds both keys of [`Self::listing`]. Also for a renewal.
@@ -101,7 +105,7 @@ impl Identity {
         proof_key: &RingKey,
     ) -> Option<(Listing, Possession)> {
         let next = self.next.as_ref()?;
-        let listing = Listing::sign(&self.signing, RingKey::from(&next.secret), next.until);
+        let listing = next.listing(&self.signing);
         let proof = Possession::prove_rotation(
             &self.signing,
             &next.secret,
@@ -125,27 +129,32 @@ impl Identity {
         challenge.answer(&self.signing)
     }
 
-    /// The day until which the current ring key is good. The shell renews some days before.
-    #[must_use]
-    pub fn valid_until(&self) -> Day {
-        self.current.until
-    }
-
     /// Whether this is the current ring key, one before it that still opens rings, or the next.
     #[must_use]
     pub fn has_ring_key(&self, key: &RingKey) -> bool {
-        let own = std::iter::once(&self.current)
-            .chain(&self.previous)
-            .chain(&self.next);
-        own.map(|own| RingKey::from(&own.secret))
-            .any(|own| own == *key)
+        let previous = self.previous.iter().map(|own| &own.secret);
+        let own = [&self.current].into_iter().chain(&self.next);
+        let mut own = own.map(|own| &own.secret).chain(previous);
+        own.any(|own| RingKey::from(own) == *key)
     }
 
     /// Draws the next ring key, unless one waits already. It opens rings from now on, because the phone book may publish it before its
-    /// answer comes; to be stored before the book is asked.
-    pub fn prepare(&mut self, valid_until: Day, rng: &mut impl CryptoRng) {
-        self.next
-            .get_or_insert_with(|| OwnRingKey::draw(valid_until, rng));
+    /// answer comes; to be stored before the book is asked. Its serial is one more than that of the current one, or than that of
+    /// `listed`, the number's listing in the book: with the keys of a backup, the book's is the later one.
+    pub fn prepare(&mut self, listed: Option<&Listing>, rng: &mut impl CryptoRng) {
+        let next = self.next.get_or_insert_with(|| OwnRingKey {
+            secret: StaticSecret::random_from_rng(rng),
+            serial: self.current.serial.saturating_add(1),
+        });
+        let own = (
+            IdentityKey::from(&self.signing),
+            RingKey::from(&next.secret),
+        );
+        let is_ours = |listed: &&Listing| (*listed.identity(), *listed.ring_key()) == own;
+        let other = listed.filter(|listed| *listed.identity() == own.0 && !is_ours(listed));
+        if let Some(other) = other {
+            next.serial = next.serial.max(other.serial().saturating_add(1));
+        }
     }
 
     /// Whether a next ring key waits for the phone book's answer.
@@ -165,7 +174,7 @@ impl Identity {
         let until = today.plus(KEEP_DAYS);
         self.previous.insert(
             0,
-            OwnRingKey {
+            RetiredKey {
                 secret: replaced.secret,
                 until,
             },
@@ -174,8 +183,8 @@ impl Identity {
     }
 
     /// Draws a new ring key and goes on with it at once.
-    pub fn renew(&mut self, valid_until: Day, today: Day, rng: &mut impl CryptoRng) {
-        self.prepare(valid_until, rng);
+    pub fn renew(&mut self, today: Day, rng: &mut impl CryptoRng) {
+        self.prepare(None, rng);
         self.promote(today);
     }
 
@@ -205,10 +214,9 @@ impl Identity {
     /// The secrets that may open a ring today, the likelier first.
     pub(crate) fn opening_secrets(&self, today: Day) -> impl Iterator<Item = &StaticSecret> {
         let previous = self.previous.iter().filter(move |key| today <= key.until);
-        std::iter::once(&self.current)
-            .chain(previous)
-            .chain(&self.next)
-            .map(|key| &key.secret)
+        std::iter::once(&self.current.secret)
+            .chain(previous.map(|key| &key.secret))
+            .chain(self.next.as_ref().map(|key| &key.secret))
     }
 }
 
@@ -219,11 +227,8 @@ impl fmt::Debug for Identity {
 }
 
 impl OwnRingKey {
-    fn draw(until: Day, rng: &mut impl CryptoRng) -> Self {
-        Self {
-            secret: StaticSecret::random_from_rng(rng),
-            until,
-        }
+    fn listing(&self, identity: &SigningKey) -> Listing {
+        Listing::sign(identity, RingKey::from(&self.secret), self.serial)
     }
 }
 
@@ -231,14 +236,14 @@ impl OwnRingKey {
 /// the phone book of before.
 pub const KEEP_DAYS: u32 = 7;
 
-/// Replaced ring keys that are kept. Renewals have no memory: more than so many in [`KEEP_DAYS`] come once in some thousand years.
+/// ReplacedListings ring keys that are kept. Renewals have no memory: more than so many in [`KEEP_DAYS`] come once in some thousand years.
 const MAX_PREVIOUS: usize = 4;
 
 const COVER_DOMAIN: &[u8] = b"ringfence/1 cover bucket\0";
 
 #[cfg(test)]
 mod tests {
-    use super::stored::{FIRST_VERSION, RING_KEY_LEN, SECOND_VERSION, STORED_LEN, STORED_VERSION};
+    use super::stored::{STORED_LEN, STORED_VERSION};
     use super::*;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
@@ -250,13 +255,13 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back_with_and_without_a_previous_key() {
-        let mut identity = Identity::generate(Day::new(100), &mut rng());
+        let mut identity = Identity::generate(&mut rng());
         let stored = identity.to_bytes();
         assert_eq!(stored.len(), STORED_LEN);
         let again = Identity::from_bytes(&stored).expect("own bytes");
         assert_eq!(again.listing(), identity.listing());
         assert!(again.previous.is_empty());
-        identity.renew(Day::new(130), Day::new(99), &mut rng());
+        identity.renew(Day::new(99), &mut rng());
         let again = Identity::from_bytes(&identity.to_bytes()).expect("own bytes");
         assert_eq!(again.to_bytes(), identity.to_bytes());
         assert_eq!(again.opening_secrets(Day::new(99)).count(), 2);
@@ -264,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_replaced_ring_key_opens_for_seven_days_and_is_then_forgotten() {
-        let mut identity = Identity::generate(Day::new(100), &mut rng());
+        let mut identity = Identity::generate(&mut rng());
         let old = identity.listing();
-        identity.renew(Day::new(130), Day::new(99), &mut rng());
+        identity.renew(Day::new(99), &mut rng());
         assert_ne!(identity.listing().ring_key(), old.ring_key());
         assert_eq!(identity.listing().identity(), old.identity());
         assert_eq!(identity.opening_secrets(Day::new(106)).count(), 2);
@@ -279,11 +284,11 @@ mod tests {
     #[test]
     fn several_replaced_ring_keys_open_rings_each_for_its_own_seven_days() {
         let mut rng = rng();
-        let mut identity = Identity::generate(Day::LAST, &mut rng);
+        let mut identity = Identity::generate(&mut rng);
         let mut replaced = Vec::new();
         for day in 10..16 {
             replaced.push(*identity.listing().ring_key());
-            identity.renew(Day::LAST, Day::new(day), &mut rng);
+            identity.renew(Day::new(day), &mut rng);
         }
         let mut identity = Identity::from_bytes(&identity.to_bytes()).expect("own bytes");
         let open = |identity: &Identity| {
@@ -297,32 +302,45 @@ mod tests {
     }
 
     #[test]
-    fn identities_of_the_versions_before_are_read() {
-        let mut identity = Identity::generate(Day::new(100), &mut rng());
-        identity.renew(Day::LAST, Day::new(50), &mut rng());
-        let stored = identity.to_bytes().to_vec();
-        let key = 1 + RING_KEY_LEN;
-        let first = stored.len() - MAX_PREVIOUS * key;
-        for (version, length) in [(FIRST_VERSION, first), (SECOND_VERSION, first + key)] {
-            let mut stored = stored.clone();
-            stored.truncate(length);
-            stored[0] = version;
-            let again = Identity::from_bytes(&stored).expect("as it was written then");
-            assert_eq!(*again.to_bytes(), *identity.to_bytes());
-            stored.push(0);
-            assert!(Identity::from_bytes(&stored).is_err());
+    fn each_renewal_has_the_next_serial_and_one_after_a_backup_the_one_after_the_books() {
+        let (today, mut rng) = (Day::new(50), rng());
+        let mut identity = Identity::generate(&mut rng);
+        let backup = identity.to_bytes();
+        let serial = identity.listing().serial();
+        for renewal in 1..4 {
+            identity.renew(today, &mut rng);
+            assert_eq!(identity.listing().serial(), serial + renewal);
         }
+        let listed = identity.listing();
+        let mut restored = Identity::from_bytes(&backup).expect("own bytes");
+        let stranger = Identity::generate(&mut rng).listing();
+        restored.prepare(Some(&stranger), &mut rng);
+        restored.prepare(Some(&listed), &mut rng);
+        assert!(restored.promote(today));
+        assert_eq!(restored.listing().serial(), listed.serial() + 1);
+    }
+
+    #[test]
+    fn a_next_key_that_the_book_lists_already_keeps_its_serial() {
+        let (today, mut rng) = (Day::new(50), rng());
+        let mut identity = Identity::generate(&mut rng);
+        identity.prepare(None, &mut rng);
+        let mut answered = Identity::from_bytes(&identity.to_bytes()).expect("own bytes");
+        answered.promote(today);
+        identity.prepare(Some(&answered.listing()), &mut rng);
+        identity.promote(today);
+        assert_eq!(identity.listing(), answered.listing());
     }
 
     #[test]
     fn the_next_key_is_kept_and_opens_rings_before_the_book_has_answered() {
         let (today, mut rng) = (Day::new(50), rng());
-        let mut identity = Identity::generate(Day::LAST, &mut rng);
+        let mut identity = Identity::generate(&mut rng);
         assert!(!identity.promote(today), "there is none");
         let first = identity.listing();
-        identity.prepare(Day::LAST, &mut rng);
+        identity.prepare(None, &mut rng);
         let stored = identity.to_bytes();
-        identity.prepare(Day::LAST, &mut rng);
+        identity.prepare(None, &mut rng);
         assert_eq!(identity.to_bytes(), stored, "one waits already");
         let mut identity = Identity::from_bytes(&stored).expect("own bytes");
         assert_eq!(identity.opening_secrets(today).count(), 2);
@@ -337,8 +355,8 @@ mod tests {
 
     #[test]
     fn foreign_versions_and_flags_are_refused() {
-        let mut bytes = Identity::generate(Day::new(1), &mut rng()).to_bytes();
-        bytes[0] = 4;
+        let mut bytes = Identity::generate(&mut rng()).to_bytes();
+        bytes[0] = 3;
         assert_eq!(
             Identity::from_bytes(&bytes).err(),
             Some(IdentityError::Version)
@@ -353,7 +371,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        let identity = Identity::generate(Day::new(1), &mut rng());
+        let identity = Identity::generate(&mut rng());
         assert_eq!(format!("{identity:?}"), "Identity(..)");
     }
 

@@ -9,7 +9,7 @@ use crate::sealed::routing_tag::CallId;
 use crate::sealed::sender_proof::{SENDER_PROOF_LEN, SenderProof};
 use crate::time::UnixTime;
 
-/// One piece of a text: 202 bytes and up to [`PIECE`] of text. All pieces but the last are full.
+/// One piece of a text: 98 bytes and up to [`PIECE`] of text. All pieces but the last are full.
 pub(crate) struct TextBody {
     pub(crate) id: [u8; 16],
     pub(crate) from: SenderProof,
@@ -53,7 +53,7 @@ impl TextBody {
     }
 }
 
-/// The missed-call note of a ring that was not answered: 208 bytes.
+/// The missed-call note of a ring that was not answered: 104 bytes.
 pub(crate) struct MissedBody {
     /// The ring's own call id: the receiver may have heard the ring itself.
     pub(crate) call: CallId,
@@ -148,7 +148,7 @@ mod tests {
             rang: UnixTime::from_millis(9),
         };
         let mut bytes = body.encode().to_vec();
-        assert_eq!(bytes.len(), 208);
+        assert_eq!(bytes.len(), 104);
         assert!(MissedBody::decode(&bytes).is_ok_and(|read| read.rang == body.rang));
         bytes.push(0);
         assert_eq!(MissedBody::decode(&bytes).err(), Some(EnvelopeError::Body));

@@ -30,7 +30,7 @@ pub const LIFE: Duration = Duration::from_secs(7 * 86_400);
 pub const MOST_PIECES: usize = 8;
 
 /// Bytes of a text in one envelope.
-pub(crate) const PIECE: usize = 706;
+pub(crate) const PIECE: usize = 810;
 
 /// Bytes of the longest text, in UTF-8.
 pub const MOST_TEXT: usize = MOST_PIECES * PIECE;

@@ -1,4 +1,4 @@
-//! The receiver's half: open a note and verify its sender as a ring's, but as of the day on which it was made.
+//! The receiver's half: open a note and verify its sender as a ring's, but as of the time at which it was written.
 //!
 //! Not done here: whether it is known already, or wanted. What a note proves is what a ring proves (`ring::incoming`): with the
 //! receiver's own stolen ring key, any number can seem to have sent it.
@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use super::body::{MissedBody, TextBody};
 use super::{LIFE, NoteId, SKEW};
+use crate::line::identity::Identity;
 use crate::sealed::envelope::payload::{self, PayloadKind};
 use crate::sealed::envelope::{Envelope, EventContext};
-use crate::sealed::first_message::{OpeningKeys, try_keys};
+use crate::sealed::first_message::try_keys;
 use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
+use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
+use crate::trust::callers::Callers;
 use crate::trust::contacts::PeerIdentity;
 
 /// A ring lasts no longer than callers wait, and its note is made at the end.
@@ -46,23 +49,19 @@ pub(crate) fn is_alive(made: UnixTime, now: UnixTime) -> bool {
 /// # Errors
 /// [`EnvelopeError`]; [`EnvelopeError::NotOurs`] is the ordinary one.
 pub(crate) fn open(
-    listeners: &[OpeningKeys<'_>],
+    listeners: &[&Identity],
+    callers: Callers<'_>,
     envelope: &Envelope,
     event: &EventContext,
     (made, now): (UnixTime, UnixTime),
 ) -> Result<OpenedNote, EnvelopeError> {
     let (line, _, opened) = try_keys(listeners, envelope, event, now.day())?;
-    let listener = listeners.get(line).ok_or(EnvelopeError::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
-    let verify = |from: &crate::sealed::sender_proof::SenderProof| {
+    let verify = |from: &SenderProof| {
         if from.dated.distance(made) > SKEW {
             return Err(EnvelopeError::Stale);
         }
-        from.verify(&opened.caller, listener.book_key, from.dated.day())?;
-        Ok(PeerIdentity {
-            number: from.number,
-            identity: from.identity,
-        })
+        callers.identify_writer(from, &opened.caller, now)
     };
     match kind {
         PayloadKind::Text => {

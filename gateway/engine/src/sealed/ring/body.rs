@@ -13,7 +13,7 @@ use crate::sealed::routing_tag::CallId;
 use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
 
-/// Body of a ring, 419 bytes and the media description.
+/// Body of a ring, 315 bytes and the media description.
 pub(crate) struct RingBody {
     pub(crate) call: CallId,
     pub(crate) from: SenderProof,
@@ -138,7 +138,7 @@ fn read_description(rest: &mut &[u8]) -> Result<Described, EnvelopeError> {
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];
-const RING_FIXED: usize = 419;
+const RING_FIXED: usize = 315;
 const ANSWER_FIXED: usize = 251;
 const CANCEL_LEN: usize = 25;
 

@@ -13,23 +13,25 @@ use std::fmt;
 use std::time::Duration;
 
 use rand_core::CryptoRng;
-use ringfence_book::{BookKey, IdentityKey, Number};
+use ringfence_book::{IdentityKey, Number};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
 use super::{CancelReason, RingId};
+use crate::line::identity::Identity;
 use crate::sealed::book_view::BookView;
-use crate::sealed::envelope::noise::{self, OpenedFirstMessage};
+use crate::sealed::envelope::noise;
 use crate::sealed::envelope::payload::{self, LATER_PAYLOAD, PayloadKind};
 use crate::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
-use crate::sealed::first_message::{OpeningKeys, SealError, try_keys};
+use crate::sealed::first_message::{SealError, try_keys};
 use crate::sealed::presence::PresenceBody;
 use crate::sealed::presence::PresenceReport;
 use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::replay::{NewRing, ReplayMemory};
 use crate::sealed::session::CallSession;
 use crate::time::{Moment, UnixTime};
+use crate::trust::callers::Callers;
 use crate::trust::contacts::PeerIdentity;
 
 /// What an envelope turned out to be, and for which of the listeners (index into the slice).
@@ -68,7 +70,8 @@ pub enum OpenedMessage {
 /// # Errors
 /// [`EnvelopeError`]; [`EnvelopeError::NotOurs`] is the ordinary one.
 pub fn open(
-    listeners: &[OpeningKeys<'_>],
+    listeners: &[&Identity],
+    callers: Callers<'_>,
     envelope: &Envelope,
     event: &EventContext,
     seen: &mut ReplayMemory,
@@ -83,22 +86,24 @@ pub fn open(
     match kind {
         PayloadKind::Ring => {
             let body = RingBody::decode(body)?;
-            let id = verify(&body, &opened, listener.book_key, arrival)?;
+            check_time(body.from.dated, arrival.wall)?;
+            let sender = callers.identify(&body.from, &opened.caller, arrival.wall)?;
+            let id = RingId::new(&opened.caller, &body.call);
             let candidate = NewRing {
                 ephemeral: envelope.ephemeral(),
                 event_key: event.event_key,
                 id,
-                caller: body.from.identity,
+                caller: sender.identity,
                 dated: body.from.dated,
             };
             seen.admit(candidate, arrival)?;
-            let prologue =
-                event.prologue(envelope.routing_tag(), listener.identity.key().as_bytes());
+            let prologue = event.prologue(envelope.routing_tag(), listener.key().as_bytes());
             let ring = VerifiedRing {
                 own: key.clone(),
                 prologue,
                 envelope: envelope.clone(),
                 id,
+                sender,
                 body,
             };
             Ok(OpenedMessage::Ring {
@@ -120,11 +125,10 @@ pub fn open(
         PayloadKind::Presence => {
             let body = PresenceBody::decode(body)?;
             check_time(body.from.dated, arrival.wall)?;
-            let today = arrival.wall.day();
-            body.from.verify(&opened.caller, listener.book_key, today)?;
+            let sender = callers.identify(&body.from, &opened.caller, arrival.wall)?;
             Ok(OpenedMessage::Presence {
                 line,
-                word: PresenceReport::of(&body),
+                word: PresenceReport::of(sender, &body),
             })
         }
         PayloadKind::Answer
@@ -133,19 +137,6 @@ pub fn open(
         | PayloadKind::Text
         | PayloadKind::Missed => Err(EnvelopeError::Kind),
     }
-}
-
-/// Time, then the caller's listing around the key that Noise proved, then the phone book's word.
-fn verify(
-    body: &RingBody,
-    opened: &OpenedFirstMessage,
-    book_key: &BookKey,
-    arrival: Moment,
-) -> Result<RingId, EnvelopeError> {
-    check_time(body.from.dated, arrival.wall)?;
-    let today = arrival.wall.day();
-    body.from.verify(&opened.caller, book_key, today)?;
-    Ok(RingId::new(&opened.caller, &body.call))
 }
 
 fn check_time(dated: UnixTime, now: UnixTime) -> Result<(), EnvelopeError> {
@@ -162,6 +153,7 @@ pub struct VerifiedRing {
     prologue: Vec<u8>,
     envelope: Envelope,
     id: RingId,
+    sender: PeerIdentity,
     body: RingBody,
 }
 
@@ -174,22 +166,19 @@ impl VerifiedRing {
 
     /// The caller's number and identity.
     pub(crate) fn sender(&self) -> PeerIdentity {
-        PeerIdentity {
-            number: self.body.from.number,
-            identity: self.body.from.identity,
-        }
+        self.sender
     }
 
-    /// The caller's number, as the phone book signed it.
+    /// The caller's number.
     #[must_use]
     pub fn caller_number(&self) -> Number {
-        self.body.from.number
+        self.sender.number
     }
 
-    /// The caller's identity.
+    /// The identity that the copy of the phone book lists for it.
     #[must_use]
     pub fn caller(&self) -> IdentityKey {
-        self.body.from.identity
+        self.sender.identity
     }
 
     /// When the caller's engine says that it rang.
