@@ -41,6 +41,8 @@ fn dial_changed(world: &mut World, pair: CallPair) -> Identity {
 #[test]
 fn a_call_to_a_changed_key_is_refused_with_a_reason_on_the_display() {
     let (mut world, pair) = acquainted(1);
+    // The envelopes of the first call go on for a while.
+    world.run_for(Duration::from_secs(45));
     let before = world.trace().len();
     let thief = dial_changed(&mut world, pair);
     let display = world.handset(pair.alice).events();

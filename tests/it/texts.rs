@@ -256,7 +256,8 @@ fn a_text_is_nothing_in_an_event_that_is_not_kept_and_a_ring_is_nothing_in_one_t
         note_made: Some(made),
         ..ring
     });
-    world.run_for(SOON);
+    // Before the ring comes again.
+    world.run_for(Duration::from_secs(1));
     let time_of = world.handset(pair.bob).events().into_iter();
     let odd = time_of.filter(|notice| {
         matches!(
