@@ -159,3 +159,22 @@ fn a_text_that_lay_at_a_relay_is_still_its_writers_after_a_renewal_and_no_later_
     });
     assert_eq!(texts.collect::<Vec<_>>(), ["written before"]);
 }
+
+#[test]
+fn a_copy_older_than_seven_days_rings_contacts_alone() {
+    let rings = |(mut world, pair): (World, CallPair), days: u32| {
+        world.run_for(DAY * days);
+        world.renew_book_of(pair.caller);
+        for engine in [pair.caller, pair.callee] {
+            world.renew_credentials(engine);
+        }
+        let bob = world.number(pair.callee, 0);
+        world.dial(pair.alice, bob);
+        !world.never(Duration::from_secs(10), |world| {
+            world.handset(pair.bob).is_ringing()
+        })
+    };
+    assert!(rings(World::of_two(7), 6));
+    assert!(!rings(World::of_two(7), 8));
+    assert!(rings(acquainted(7), 8));
+}
