@@ -35,6 +35,7 @@ mod phone_matrix;
 mod pin_on_answer;
 #[cfg(test)]
 mod presence;
+mod protocol;
 mod reachable_within_ten_minutes;
 mod real_browser;
 mod real_phones;
