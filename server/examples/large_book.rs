@@ -36,7 +36,7 @@ fn main() {
     let runtime = Runtime::new().unwrap();
     let open = || {
         let store = SqlStore::sqlite(&file, runtime.handle().clone()).unwrap();
-        Book::open(Box::new(store), terms, [7; 32]).unwrap().0
+        Book::open(Box::new(store), terms, [7; 32], NOW).unwrap().0
     };
     let (mut book, made) = timed(open);
     println!(

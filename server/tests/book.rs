@@ -22,10 +22,11 @@ use ringfence_phonebook::book::activation::{Activation, ActivationRefusal};
 use ringfence_phonebook::book::challenge_store::{CHALLENGE_LIFE, MAX_OPEN};
 use ringfence_phonebook::book::published::DialledNumber;
 use ringfence_phonebook::book::{ActivateError, Book, BookOpenError, CODE_LIFE, Issue, IssueError};
+use ringfence_phonebook::store::Row;
 use ringfence_phonebook::{MemoryStore, Schedule, Store};
 use x25519_dalek::StaticSecret;
 
-use crate::each::with_each_store;
+use crate::each::{row, with_each_store};
 use crate::stores::{NOW, close, open, plan, terms};
 
 fn network(book: &Book) -> NetworkSettings {
@@ -163,6 +164,7 @@ fn a_code_of_another_book_or_an_unknown_code_is_refused() {
             Box::new(MemoryStore::new()) as Box<dyn Store>,
             terms(),
             [2; 32],
+            NOW,
         )
         .unwrap()
         .0;
@@ -244,7 +246,7 @@ fn another_process_sees_an_activation_after_a_refresh() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let Some(second) = store() else { return };
-        let (mut beside, token) = Book::open(second, terms(), [9; 32]).unwrap();
+        let (mut beside, token) = Book::open(second, terms(), [9; 32], NOW).unwrap();
         assert!(token.is_none());
         assert_eq!(beside.key(), book.key());
         let issue = beside.issue(NOW).unwrap();
@@ -275,7 +277,7 @@ fn a_book_reopens_with_the_same_keys_tiles_and_activations() {
         );
         drop(book);
         let Some(again) = store() else { return };
-        let book = Book::open(again, terms(), [7; 32]).unwrap().0;
+        let book = Book::open(again, terms(), [7; 32], NOW).unwrap().0;
         assert_eq!(
             (book.key(), book.published().tile(0).unwrap().etag()),
             (key, etag.as_str())
@@ -296,7 +298,7 @@ fn a_plan_grows_but_does_not_shrink() {
             plan: NumberPlan::new(100, 2).unwrap(),
             ..terms()
         };
-        let mut grown = Book::open(again, larger, [7; 32]).unwrap().0;
+        let mut grown = Book::open(again, larger, [7; 32], NOW).unwrap().0;
         assert_eq!(grown.published().tile(0).unwrap().etag(), etag);
         assert!(grown.published().tile(1).is_none() && grown.due(NOW));
         let before = *grown.published().root().unwrap();
@@ -313,7 +315,7 @@ fn a_plan_grows_but_does_not_shrink() {
         }));
         drop(grown);
         assert!(matches!(
-            Book::open(once_more, terms(), [7; 32]),
+            Book::open(once_more, terms(), [7; 32], NOW),
             Err(BookOpenError::PlanShrunk)
         ));
     });
@@ -322,11 +324,16 @@ fn a_plan_grows_but_does_not_shrink() {
 #[test]
 fn the_token_comes_with_a_new_book_only() {
     with_each_store(|store| {
-        let (book, token) = Book::open(store().unwrap(), terms(), [1; 32]).unwrap();
+        let (book, token) = Book::open(store().unwrap(), terms(), [1; 32], NOW).unwrap();
         assert_eq!(token.unwrap().digest(), book.admin());
         drop(book);
         let Some(again) = store() else { return };
-        assert!(Book::open(again, terms(), [2; 32]).unwrap().1.is_none());
+        assert!(
+            Book::open(again, terms(), [2; 32], NOW)
+                .unwrap()
+                .1
+                .is_none()
+        );
     });
 }
 
@@ -336,7 +343,7 @@ fn a_store_lets_only_free_numbers_wait_for_a_code() {
         let mut store = store().unwrap();
         let [a, b, unknown] = [1, 2, 3].map(Number::new);
         let codes: Vec<CodeDigest> = (0..4).map(code).collect();
-        store.fill(&[(a, [1; 192]), (b, [2; 192])]).unwrap();
+        store.fill(&[row(a, 1), row(b, 2)]).unwrap();
         assert_eq!(store.free(NOW).unwrap(), [a, b]);
         assert!(store.issue(a, &codes[0], NOW, NOW + 10).unwrap());
         assert!(!store.issue(a, &codes[1], NOW + 9, NOW + 20).unwrap());
@@ -358,10 +365,10 @@ fn a_store_fills_gaps_and_leaves_the_rest() {
     with_each_store(|store| {
         let mut store = store().unwrap();
         let [a, b] = [1, 2].map(Number::new);
-        store.fill(&[(a, [1; 192])]).unwrap();
+        store.fill(&[row(a, 1)]).unwrap();
         store.issue(a, &code(0), NOW, NOW + 1).unwrap();
         store.redeem(&code(0), &[3; 192], NOW).unwrap();
-        store.fill(&[(a, [4; 192]), (b, [5; 192])]).unwrap();
+        store.fill(&[row(a, 4), row(b, 5)]).unwrap();
         let queue = store.queue(9).unwrap();
         assert_eq!(queue.len(), 1);
         assert_eq!((queue[0].number, queue[0].record[0]), (a, 3));
@@ -377,12 +384,38 @@ fn a_store_fills_gaps_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_store_tells_which_decoys_are_due_the_longest_waiting_first() {
+    with_each_store(|store| {
+        let mut store = store().unwrap();
+        let due_at = |number: u32, due: u64| {
+            let mut decoy = row(Number::new(number), 1);
+            decoy.next.due = due;
+            decoy
+        };
+        let owned = Row {
+            listed: true,
+            ..due_at(3, NOW)
+        };
+        let decoys = [due_at(1, NOW + 2), due_at(2, NOW + 1), due_at(4, NOW + 3)];
+        store.fill(&decoys).unwrap();
+        store.fill(&[owned]).unwrap();
+        let mut numbers = |now, limit| -> Vec<u32> {
+            let due = store.due(now, limit).unwrap();
+            due.iter().map(|row| row.number.value()).collect()
+        };
+        assert_eq!(numbers(NOW, 9), [0; 0]);
+        assert_eq!(numbers(NOW + 2, 9), [2, 1]);
+        assert_eq!(numbers(NOW + 3, 2), [2, 1]);
+    });
+}
+
+#[test]
 fn of_two_processes_with_one_code_one_wins() {
     with_each_store(|store| {
         let mut first = store().unwrap();
         let Some(mut second) = store() else { return };
         let numbers: Vec<Number> = (0..50).map(Number::new).collect();
-        let records: Vec<_> = numbers.iter().map(|number| (*number, [0; 192])).collect();
+        let records: Vec<_> = numbers.iter().map(|number| row(*number, 0)).collect();
         first.fill(&records).unwrap();
         for (number, seed) in numbers.iter().zip(0..) {
             assert!(first.issue(*number, &code(seed), NOW, NOW + 1).unwrap());
@@ -527,6 +560,7 @@ fn the_book_key_differs_from_book_to_book() {
                 Box::new(MemoryStore::new()) as Box<dyn Store>,
                 terms(),
                 [seed; 32],
+                NOW,
             )
             .unwrap()
             .0

@@ -7,18 +7,17 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::listing::first_serial;
-use ringfence_book::rotation::{self, RING_KEY_LIFE};
+use ringfence_book::rotation::{self, LONGEST_LIFE, RING_KEY_LIFE};
 use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey};
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::admin_token::AdminToken;
 use ringfence_phonebook::book::owner_forms::Rotation;
-use ringfence_phonebook::store::BookSeed;
+use ringfence_phonebook::store::{BookSeed, NextKey, Row};
 use ringfence_phonebook::{Book, MemoryStore, Schedule, Store};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
@@ -33,19 +32,28 @@ const OWNERS: usize = 128;
 /// The chance with which a test of the watcher's finds a difference where there is none.
 const ALPHA: f64 = 0.001;
 
+/// Days on which the observer notes how long each ring key has stood, further apart than any key lasts.
+const AGES: [u64; 5] = [110, 180, 250, 320, 390];
+
 /// How owners renew their ring keys.
 #[derive(Clone, Copy, PartialEq)]
 enum Law {
     /// As engines do.
-    WithoutMemory,
-    /// As they did: on one day of the last week of 30.
+    OfEngines,
+    /// As they did: however long it takes.
+    WithoutEnd,
+    /// As they did before: on one day of the last week of 30.
     LastWeek,
 }
 
 impl Law {
     fn next(self, now: u64, rng: &mut ChaCha20Rng) -> u64 {
         now + match self {
-            Self::WithoutMemory => rotation::wait(RING_KEY_LIFE, rng).as_secs(),
+            Self::OfEngines => rotation::ring_key_life(rng).as_secs(),
+            Self::WithoutEnd => {
+                let share = (f64::from(rng.next_u32()) + 0.5) / (f64::from(u32::MAX) + 1.0);
+                RING_KEY_LIFE.mul_f64(-share.ln()).as_secs()
+            }
             Self::LastWeek => (24 + rng.next_u64() % 7) * DAY,
         }
     }
@@ -122,6 +130,8 @@ impl Owner {
 struct Notes {
     /// Days between one ring key and the next under the same identity.
     intervals: Vec<u64>,
+    /// Days for which ring keys have stood, on the days of [`AGES`].
+    ages: Vec<u64>,
     renewals: usize,
     resets: usize,
     repeats: usize,
@@ -131,7 +141,9 @@ struct Notes {
 fn open(store: MemoryStore, tiles: u16, seed: u8) -> Book {
     let day = u32::try_from(DAY).unwrap();
     let terms = Schedule::every(day, NumberPlan::new(20_000, tiles).unwrap());
-    let mut book = Book::open(Box::new(store), terms, [seed; 32]).unwrap().0;
+    let mut book = Book::open(Box::new(store), terms, [seed; 32], NOW)
+        .unwrap()
+        .0;
     book.close_epoch(NOW, b"{}").unwrap();
     book
 }
@@ -166,6 +178,7 @@ fn watch(law: Law) -> [Notes; 2] {
     let owned: BTreeSet<Number> = owners.iter().map(|owner| owner.number).collect();
     let mut known = records(&book);
     let mut renewed: BTreeMap<Number, u64> = BTreeMap::new();
+    let mut drawn: BTreeMap<Number, u64> = BTreeMap::new();
     let mut notes = [Notes::default(), Notes::default()];
     for day in 1..=DAYS {
         let now = NOW + day * DAY;
@@ -179,13 +192,23 @@ fn watch(law: Law) -> [Notes; 2] {
             let before = known.insert(change.number, listing).unwrap();
             if listing == before {
                 kind.repeats += 1;
-            } else if listing.identity() == before.identity() {
+                continue;
+            }
+            drawn.insert(change.number, day);
+            if listing.identity() == before.identity() {
                 kind.renewals += 1;
                 let last = renewed.insert(change.number, day);
                 kind.intervals.extend(last.map(|last| day - last));
             } else {
                 kind.resets += 1;
                 renewed.remove(&change.number);
+            }
+        }
+        if AGES.contains(&day) {
+            for number in book.plan().numbers() {
+                let kind = &mut notes[usize::from(!owned.contains(&number))];
+                let since = drawn.get(&number).copied().unwrap_or(0);
+                kind.ages.push(day - since);
             }
         }
     }
@@ -205,6 +228,13 @@ fn differ(some: &[u64], others: &[u64]) -> bool {
     distance > ((ALPHA / 2.0).ln() / -2.0 * (n + m) / (n * m)).sqrt()
 }
 
+/// The chance that a first decoy has another ring key after so many days: what of an exponential distribution ends within 60 days, or its
+/// number changed hands.
+fn first_renewed(days: u64) -> f64 {
+    let (ended, days) = (|days: f64| 1.0 - (-days / 28.0).exp(), days as f64);
+    1.0 - (1.0 - ended(days) / ended(60.0)) * (-days / 365.0).exp()
+}
+
 /// Whether so many of so many are what comes of this chance, within 3.3 standard deviations (0.001).
 fn fits(count: usize, of: f64, chance: f64) -> bool {
     let deviation = (of * chance * (1.0 - chance)).sqrt();
@@ -213,9 +243,20 @@ fn fits(count: usize, of: f64, chance: f64) -> bool {
 
 #[test]
 fn owners_and_decoys_renew_their_ring_keys_alike() {
-    let [owners, decoys] = watch(Law::WithoutMemory);
+    let [owners, decoys] = watch(Law::OfEngines);
     assert!(owners.intervals.len() > 1_000 && decoys.intervals.len() > 3_000);
     assert!(!differ(&owners.intervals, &decoys.intervals));
+    assert_eq!((owners.ages.len(), decoys.ages.len()), (640, 1_920));
+    assert!(!differ(&owners.ages, &decoys.ages));
+    // A key is renewed in the epoch of the day on which its life is over, so it stands for a day more at most.
+    let longest = LONGEST_LIFE.as_secs() / DAY + 1;
+    let stood = owners.intervals.iter().chain(&decoys.intervals);
+    assert!(
+        stood
+            .chain(&owners.ages)
+            .chain(&decoys.ages)
+            .all(|days| *days <= longest)
+    );
     // How often in all, not only how far apart.
     let changes = (owners.renewals + decoys.renewals) as f64;
     let share = OWNERS as f64 / 512.0;
@@ -240,6 +281,37 @@ fn owners_and_decoys_renew_their_ring_keys_alike() {
 fn the_watcher_would_find_owners_who_renew_in_the_last_week_of_a_month() {
     let [owners, decoys] = watch(Law::LastWeek);
     assert!(differ(&owners.intervals, &decoys.intervals));
+}
+
+#[test]
+fn the_watcher_would_find_owners_whose_ring_keys_last_for_more_than_sixty_days() {
+    let [owners, decoys] = watch(Law::WithoutEnd);
+    assert!(differ(&owners.intervals, &decoys.intervals));
+    assert!(differ(&owners.ages, &decoys.ages));
+}
+
+#[test]
+fn the_decoys_of_a_new_book_are_renewed_as_those_of_an_old_one() {
+    let mut book = open(MemoryStore::new(), 4, 1);
+    let first = records(&book);
+    let mut lasted: BTreeMap<Number, u64> = BTreeMap::new();
+    for day in 1..=61 {
+        book.close_epoch(NOW + day * DAY, b"{}").unwrap();
+        for change in delta(&book).changes() {
+            let listing = Listing::decode(&change.record).unwrap();
+            if listing.ring_key() != first[&change.number].ring_key() {
+                lasted.entry(change.number).or_insert(day);
+            }
+        }
+    }
+    assert_eq!(lasted.len(), 1_024, "each has its turn within 60 days");
+    for days in [14, 28, 56] {
+        let count = lasted.values().filter(|day| **day <= days).count();
+        assert!(
+            fits(count, 1_024.0, first_renewed(days)),
+            "{count} by {days}"
+        );
+    }
 }
 
 /// A store with this charter.
@@ -277,9 +349,7 @@ fn after_a_pause_all_that_was_due_has_its_turn() {
     let after = records(&book);
     let changed = |number: &&Number| before[*number].ring_key() != after[*number].ring_key();
     let changed = before.keys().filter(changed).count();
-    let days = Duration::from_secs(56 * DAY);
-    let chance = 1.0 - (-days.div_duration_f64(RING_KEY_LIFE) - 56.0 / 365.0).exp();
-    assert!(fits(changed, 256.0, chance), "{changed}");
+    assert!(fits(changed, 256.0, first_renewed(56)), "{changed}");
 }
 
 #[test]
@@ -291,7 +361,16 @@ fn decoys_that_an_earlier_version_drew_become_ones_that_keep_their_identity() {
         let identity = SigningKey::from_bytes(&draw(&mut rng));
         let ring_key = RingKey::from(&StaticSecret::from(draw(&mut rng)));
         let listing = Listing::sign(&identity, ring_key, 1);
-        (number, listing.encode())
+        Row {
+            number,
+            record: listing.encode(),
+            epoch: 0,
+            listed: false,
+            next: NextKey {
+                generation: 0,
+                due: NOW + u64::from(number.value() % 60) * DAY,
+            },
+        }
     });
     store.fill(&foreign.collect::<Vec<_>>()).unwrap();
     let mut book = open(store, 1, 1);

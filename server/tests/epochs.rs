@@ -29,7 +29,7 @@ use ringfence_phonebook::{Book, MemoryStore, Schedule};
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
-use crate::each::with_each_store;
+use crate::each::{row, with_each_store};
 use crate::stores::{NOW, close, open, plan, terms};
 
 /// The owner of a number.
@@ -204,7 +204,7 @@ fn without_decoys_to_hide_a_change_listings_are_repeated() {
         };
         let Some(again) = store() else { return };
         drop(book);
-        let mut book = Book::open(again, tight, [3; 32]).unwrap().0;
+        let mut book = Book::open(again, tight, [3; 32], NOW).unwrap().0;
         activate_all(&mut book);
         close(&mut book);
         let before = tile(&book.published());
@@ -447,7 +447,7 @@ fn a_change_made_while_an_epoch_ends_is_not_lost() {
     with_each_store(|store| {
         let mut store = store().unwrap();
         let number = Number::new(1);
-        store.fill(&[(number, [1; 192])]).unwrap();
+        store.fill(&[row(number, 1)]).unwrap();
         let code = ActivationCode::draw(&mut ChaCha20Rng::from_seed([1; 32]));
         store.issue(number, &code.digest(), NOW, NOW + 1).unwrap();
         store.redeem(&code.digest(), &[2; 192], NOW).unwrap();
@@ -471,7 +471,7 @@ fn a_change_made_while_an_epoch_ends_is_not_lost() {
             number,
             record: newer,
             listed: true,
-            generation: None,
+            next: None,
         };
         assert_eq!(store.queue(9).unwrap(), [left]);
     });

@@ -79,7 +79,9 @@ fn open(url: &str, seed: u8) -> Book {
             .unwrap(),
     ));
     let store = SqlStore::postgres(url, runtime.handle().clone()).unwrap();
-    Book::open(Box::new(store), terms(), [seed; 32]).unwrap().0
+    Book::open(Box::new(store), terms(), [seed; 32], NOW)
+        .unwrap()
+        .0
 }
 
 fn form(book: &Book, index: usize, writer: u8) -> Activation {

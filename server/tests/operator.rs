@@ -216,17 +216,22 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     activate(&mut book, &waiting.code, 6);
     book.revoke(active.number, NOW).unwrap();
     let (counts, expected) = (book.number_counts(NOW).unwrap(), whole(&book));
-    let generations = |store: &mut SqlStore| {
+    let nexts = |store: &mut SqlStore| {
         let all = store.rows(Number::new(0), Number::new(u32::MAX)).unwrap();
-        let of_row = all.iter().map(|row| (row.number, Some(row.generation)));
+        let of_row = all.iter().map(|row| (row.number, Some(row.next)));
         let queue = store.queue(9).unwrap();
-        let of_queue = queue.iter().map(|new| (new.number, new.generation));
+        let of_queue = queue.iter().map(|new| (new.number, new.next));
         of_row.chain(of_queue).collect::<Vec<_>>()
     };
-    let numbered = generations(&mut sqlite("first"));
+    let numbered = nexts(&mut sqlite("first"));
     let (of_rows, _) = numbered.split_at(256);
-    assert!(of_rows.iter().any(|(_, generation)| *generation == Some(1)));
-    assert_eq!(numbered.last(), Some(&(active.number, Some(1))));
+    assert!(
+        of_rows
+            .iter()
+            .any(|(_, next)| next.is_some_and(|next| next.generation == 1))
+    );
+    let (number, next) = numbered.last().unwrap();
+    assert_eq!((*number, next.unwrap().generation), (active.number, 1));
     let mut copies = vec![sqlite("second")];
     if let Some(cluster) = cluster::running() {
         let url = cluster.new_database(&runtime);
@@ -236,7 +241,7 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     for mut copy in copies {
         assert!(last.copy_into(&mut copy).unwrap());
         assert!(!last.copy_into(&mut copy).unwrap());
-        assert_eq!(generations(&mut copy), numbered);
+        assert_eq!(nexts(&mut copy), numbered);
         last = copy;
     }
     let mut copy = open(Box::new(last));
@@ -354,17 +359,18 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
         "UPDATE deltas SET delta = zeroblob(791)",
         "UPDATE deltas SET delta = zeroblob(0)",
         "DELETE FROM deltas",
-        "INSERT INTO queue SELECT number, 1, zeroblob(191), 1, NULL FROM numbers WHERE number = 100",
-        "INSERT INTO queue VALUES (-5, 1, zeroblob(192), 1, NULL)",
-        "INSERT INTO queue SELECT number, 1, zeroblob(192), 0, -1 FROM numbers WHERE number = 100",
+        "INSERT INTO queue SELECT number, 1, zeroblob(191), 1, NULL, NULL FROM numbers WHERE number = 100",
+        "INSERT INTO queue VALUES (-5, 1, zeroblob(192), 1, NULL, NULL)",
+        "INSERT INTO queue SELECT number, 1, zeroblob(192), 0, -1, 0 FROM numbers WHERE number = 100",
         "UPDATE numbers SET generation = -1 WHERE number = 100",
+        "UPDATE numbers SET due = -1 WHERE number = 100",
     ];
     for (round, damage) in damages.into_iter().enumerate() {
         let path = folder.path().join(format!("damaged{round}"));
         std::fs::copy(&whole, &path).unwrap();
         runtime.block_on(harm(&path, damage));
         let store = SqlStore::sqlite(&path, runtime.handle().clone()).unwrap();
-        let opened = Book::open(Box::new(store), stores::terms(), [2; 32]);
+        let opened = Book::open(Box::new(store), stores::terms(), [2; 32], NOW);
         let closed = opened
             .map_err(|error| error.to_string())
             .and_then(|(mut book, _)| {

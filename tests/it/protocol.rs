@@ -52,6 +52,7 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "envelope/mod.rs::SEALED_LEN",
             "envelope/primitives.rs::TAG",
             "rotation.rs::DAY",
+            "rotation.rs::MEAN_LIFE",
             "turn_credentials.rs::DAY",
         ],
     ),

@@ -8,7 +8,7 @@ mod rotate;
 pub mod stolen;
 pub(crate) mod turn_logins;
 
-use ringfence_book::rotation::{self, RING_KEY_LIFE};
+use ringfence_book::rotation;
 
 use crate::net::book::BookError;
 use crate::state::keystore::KeystoreError;
@@ -54,5 +54,5 @@ impl LineError {
 
 /// When a ring key that is drawn `now` is to be renewed. Both in Unix seconds.
 pub(crate) fn next_renewal(now: u64) -> u64 {
-    now.saturating_add(rotation::wait(RING_KEY_LIFE, &mut rand::rng()).as_secs())
+    now.saturating_add(rotation::ring_key_life(&mut rand::rng()).as_secs())
 }

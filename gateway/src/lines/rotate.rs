@@ -1,5 +1,5 @@
-//! Replaces ring keys after a memoryless wait of 28 days on average, the distribution by which the phone book renews its decoys:
-//! neither the age of a key nor the time of day tells whether a number is in use. The private half of the previous key opens rings for
+//! Replaces ring keys when their life is over. It comes from the distribution by which the phone book renews its decoys (60 days at
+//! most): neither the age of a key nor the time of day tells whether a number is in use. The private half of the previous key opens rings for
 //! 7 days more and is then destroyed, so that a thief of this machine cannot read older rings.
 //!
 //! A crash is safe at any point: the next key is on the disk, and opens rings, before it is sent to the phone book; it becomes the
@@ -53,7 +53,7 @@ async fn rotate_line(
 ) -> Result<bool, LineError> {
     let today = Day::of_unix(now);
     let forgotten = identity.forget_old_keys(today);
-    // A line file of an earlier version has no date yet. A memoryless wait may begin at any time.
+    // A line file of an earlier version has no date yet.
     let is_drawn = line.ring_key_due.is_some();
     let due = *line.ring_key_due.get_or_insert_with(|| next_renewal(now));
     let is_due = identity.is_preparing() || now >= due;

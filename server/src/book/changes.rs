@@ -1,5 +1,5 @@
-//! What changes in an epoch: what waits, then decoys whose turn it is by the law of [`ringfence_book::rotation`], then any records as they are, so
-//! that the length tells nothing and a repeat is as likely for an assigned number as for any other.
+//! What changes in an epoch: what waits, then decoys whose ring key's life is over ([`ringfence_book::rotation`]), then any records as
+//! they are, so that the length tells nothing and a repeat is as likely for an assigned number as for any other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,61 +8,35 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use ringfence_book::listing::{Listing, first_serial};
 use ringfence_book::number::{Number, NumberPlan};
-use ringfence_book::rotation::{IDENTITY_LIFE, RING_KEY_LIFE, comes_within};
+use ringfence_book::rotation;
 
 use super::Book;
 use crate::book::published::Published;
-use crate::store::{Record, Revision, StoreError};
-
-/// Decoys that are due and found no room yet: after a pause of the server there are more than one epoch takes. Forgotten with the
-/// process, which costs a little of the law and nothing else.
-#[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// Those that get another ring key, and whether another identity too.
-    due: Vec<(Number, bool)>,
-}
-
-impl Turns {
-    /// Draws who is due after so much more time, any number but these.
-    fn draw(
-        &mut self,
-        numbers: impl Iterator<Item = Number>,
-        elapsed: Duration,
-        rng: &mut ChaCha20Rng,
-    ) {
-        let mut known: BTreeSet<Number> = self.due.iter().map(|(number, _)| *number).collect();
-        for number in numbers {
-            let is_reset = comes_within(elapsed, IDENTITY_LIFE, rng);
-            let is_due = comes_within(elapsed, RING_KEY_LIFE, rng) || is_reset;
-            if is_due && known.insert(number) {
-                self.due.push((number, is_reset));
-            }
-        }
-    }
-}
+use crate::store::{NextKey, Revision, Row, StoreError};
 
 impl Book {
-    /// What changes in the epoch that ends now, so long after the one before.
+    /// What changes in the epoch that ends now.
     pub(super) fn revisions(
         &mut self,
         grown: &Published,
-        elapsed: Duration,
+        now: u64,
     ) -> Result<Vec<Revision>, StoreError> {
         let plan = grown.plan();
-        let wanted = usize::from(changes(self.terms.changes, plan));
-        let mut revisions = self.store.queue(changes(self.terms.changes, plan))?;
+        let wanted = changes(self.terms.changes, plan);
+        let mut revisions = self.store.queue(wanted)?;
         let mut taken: BTreeSet<Number> = revisions.iter().map(|new| new.number).collect();
-        let room = wanted.saturating_sub(revisions.len());
-        for (number, is_reset) in self.take_turns(plan, &taken, elapsed, room) {
-            revisions.push(self.renewed(number, grown, is_reset)?);
-            taken.insert(number);
+        for row in self.store.due(now, wanted)? {
+            let has_room = revisions.len() < usize::from(wanted);
+            if has_room && plan.contains(row.number) && taken.insert(row.number) {
+                revisions.push(self.renewed(&row, now));
+            }
         }
         self.forget_randomness();
         let mut others: Vec<Number> = plan
             .numbers()
             .filter(|number| !taken.contains(number))
             .collect();
-        let room = wanted.saturating_sub(revisions.len());
+        let room = usize::from(wanted).saturating_sub(revisions.len());
         shuffle_front(&mut others, room, &mut self.rng);
         others.truncate(room);
         revisions.extend(others.iter().filter_map(|number| {
@@ -70,64 +44,59 @@ impl Book {
                 number: *number,
                 record: grown.record(*number)?,
                 listed: self.listed.contains(number),
-                generation: None,
+                next: None,
             })
         }));
         Ok(revisions)
     }
 
-    /// Decoys that have their turn now; those for which there is no room have it later.
-    fn take_turns(
-        &mut self,
-        plan: NumberPlan,
-        taken: &BTreeSet<Number>,
-        elapsed: Duration,
-        room: usize,
-    ) -> Vec<(Number, bool)> {
-        let (listed, turns) = (&self.listed, &mut self.turns);
-        let is_decoy = |number: &Number| !listed.contains(number) && !taken.contains(number);
-        turns.due.retain(|(number, _)| is_decoy(number));
-        turns.draw(plan.numbers().filter(is_decoy), elapsed, &mut self.rng);
-        shuffle_front(&mut turns.due, room, &mut self.rng);
-        let room = room.min(turns.due.len());
-        turns.due.drain(..room).collect()
+    /// A decoy with its next ring key. A record that the identity did not sign is followed by another identity, be it that the decoy
+    /// changes hands or that an earlier version drew it.
+    fn renewed(&mut self, row: &Row, now: u64) -> Revision {
+        let generation = row.next.generation;
+        let identity = self.decoys.identity(row.number, generation);
+        let listed = Listing::decode(&row.record).ok();
+        let serial = listed
+            .filter(|listing| *listing.identity() == identity)
+            .map_or_else(
+                || first_serial(&mut self.rng),
+                |listing| listing.serial().saturating_add(1),
+            );
+        self.decoy(row.number, generation, serial, now)
     }
 
-    /// A decoy with another ring key, under the identity that it has or under the next. What an earlier version drew has an identity
-    /// that cannot sign again: it gets the next in any case.
-    fn renewed(
+    /// A decoy whose ring key is drawn now, Unix seconds.
+    pub(super) fn decoy(
         &mut self,
         number: Number,
-        grown: &Published,
-        is_reset: bool,
-    ) -> Result<Revision, StoreError> {
-        let generation = self.generation(number)?;
-        let identity = self.decoys.identity(number, generation);
-        let listed = grown.record(number);
-        let listed = listed.and_then(|record| Listing::decode(&record).ok());
-        let kept = listed.filter(|listing| *listing.identity() == identity && !is_reset);
-        let (next, serial) = match kept {
-            Some(listing) => (generation, listing.serial().saturating_add(1)),
-            None => (generation.saturating_add(1), first_serial(&mut self.rng)),
-        };
-        Ok(Revision {
+        generation: u32,
+        serial: u32,
+        now: u64,
+    ) -> Revision {
+        let listing = self
+            .decoys
+            .listing(number, generation, serial, &mut self.rng);
+        let life = rotation::ring_key_life(&mut self.rng);
+        Revision {
             number,
-            record: self.fresh_decoy(number, next, serial),
+            record: listing.encode(),
             listed: false,
-            generation: Some(next),
-        })
+            next: Some(next_key(generation, now, life, &mut self.rng)),
+        }
     }
+}
 
-    /// Which identity the number's decoy has, or had before the number had an owner.
-    pub(super) fn generation(&mut self, number: Number) -> Result<u32, StoreError> {
-        let rows = self.store.rows(number, number)?;
-        Ok(rows.first().map_or(0, |row| row.generation))
-    }
-
-    pub(super) fn fresh_decoy(&mut self, number: Number, generation: u32, serial: u32) -> Record {
-        self.decoys
-            .listing(number, generation, serial, &mut self.rng)
-            .encode()
+/// What a decoy of this identity comes to next, whose ring key still has so much of its life.
+pub(super) fn next_key(
+    generation: u32,
+    now: u64,
+    life: Duration,
+    rng: &mut ChaCha20Rng,
+) -> NextKey {
+    let hands = rotation::change_of_hands(rng);
+    NextKey {
+        generation: generation.saturating_add(u32::from(hands < life)),
+        due: now.saturating_add(life.min(hands).as_secs()),
     }
 }
 

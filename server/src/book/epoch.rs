@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ringfence_book::delta::{Change, Delta};
 use ringfence_book::number::{Number, NumberPlan};
@@ -48,10 +47,7 @@ impl Book {
         let mut listed = BTreeSet::new();
         let grown = self.grown(&mut listed)?;
         let revisions = match before {
-            Some(before) => {
-                let elapsed = now.saturating_sub(before.states().closed);
-                self.revisions(&grown, Duration::from_secs(elapsed))?
-            }
+            Some(_) => self.revisions(&grown, now)?,
             None => Vec::new(),
         };
         let next = grown.with(revisions.iter().map(|new| (new.number, &new.record)));

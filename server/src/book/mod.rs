@@ -41,8 +41,6 @@ use crate::book::decoy::{Decoys, UnlistedKeys};
 use crate::book::published::Published;
 use crate::store::{Archive, BookSeed, NumberCounts, NumberState, Store, StoreError};
 
-use self::changes::Turns;
-
 pub use self::epoch::KEPT_DELTAS;
 pub use self::errors::{ActivateError, BookOpenError, IssueError, OwnerError};
 pub use self::issuing::{CODE_LIFE, Issue};
@@ -94,13 +92,13 @@ pub struct Book {
     /// The numbers whose published record is an owner's listing.
     listed: BTreeSet<Number>,
     decoys: Decoys,
-    turns: Turns,
     rng: ChaCha20Rng,
 }
 
 impl Book {
     /// Opens the book that the store holds, or starts one; in that case the operator's token comes with it, once.
     /// A plan with more tiles than before gets decoys for the new numbers; they are published with the next epoch.
+    /// `now` in Unix seconds.
     ///
     /// # Errors
     /// [`BookOpenError`].
@@ -108,6 +106,7 @@ impl Book {
         mut store: Box<dyn Store>,
         terms: Schedule,
         seed: [u8; 32],
+        now: u64,
     ) -> Result<(Self, Option<AdminToken>), BookOpenError> {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let token = AdminToken::draw(&mut rng);
@@ -125,7 +124,7 @@ impl Book {
         let mut published = Published::blank(plan, outside);
         let decoys = Decoys::new(&derive(&seed_of_book.seed, b"ringfence/1 book decoys\0"));
         let mut listed = BTreeSet::new();
-        opening::fill(&mut *store, terms.plan, &decoys, &mut rng, |rows| {
+        opening::fill(&mut *store, terms.plan, (&decoys, now), &mut rng, |rows| {
             published = opening::take_over(&published, rows, &mut listed);
         })?;
         let mut book = Self {
@@ -141,7 +140,6 @@ impl Book {
             published: Arc::new(published),
             listed,
             decoys,
-            turns: Turns::default(),
             rng,
         };
         book.forget_randomness();

@@ -9,13 +9,15 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::listing::first_serial;
 use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::rotation;
 use ringfence_book::tile::TILE_RECORDS;
 use tracing::info;
 
+use super::changes::next_key;
 use super::{BookOpenError, draw_key};
 use crate::book::decoy::Decoys;
 use crate::book::published::Published;
-use crate::store::{Record, Row, Store, StoreError};
+use crate::store::{Row, Store, StoreError};
 
 /// Numbers in a stretch: one transaction, about a megabyte of records.
 const STRETCH: usize = 16 * TILE_RECORDS as usize;
@@ -38,7 +40,7 @@ pub(super) fn check_span(store: &mut dyn Store, plan: NumberPlan) -> Result<(), 
 pub(super) fn fill(
     store: &mut dyn Store,
     plan: NumberPlan,
-    decoys: &Decoys,
+    (decoys, now): (&Decoys, u64),
     rng: &mut ChaCha20Rng,
     mut each: impl FnMut(&[Row]),
 ) -> Result<(), StoreError> {
@@ -50,7 +52,7 @@ pub(super) fn fill(
             let known: BTreeSet<Number> = rows.iter().map(|row| row.number).collect();
             let missing = stretch.iter().filter(|number| !known.contains(number));
             let missing: Vec<Number> = missing.copied().collect();
-            store.fill(&draw(decoys, &missing, rng))?;
+            store.fill(&draw((decoys, now), &missing, rng))?;
             rows = read(store, stretch)?;
             drawn += missing.len();
         }
@@ -113,7 +115,7 @@ fn read(store: &mut dyn Store, stretch: &[Number]) -> Result<Vec<Row>, StoreErro
 }
 
 /// Draws the first decoys of these numbers on all processors: it is the most of the work of a new book.
-fn draw(decoys: &Decoys, numbers: &[Number], rng: &mut ChaCha20Rng) -> Vec<(Number, Record)> {
+fn draw((decoys, now): (&Decoys, u64), numbers: &[Number], rng: &mut ChaCha20Rng) -> Vec<Row> {
     let hands = thread::available_parallelism().map_or(1, NonZero::get);
     let share = numbers.len().div_ceil(hands).max(1);
     thread::scope(|scope| {
@@ -124,7 +126,14 @@ fn draw(decoys: &Decoys, numbers: &[Number], rng: &mut ChaCha20Rng) -> Vec<(Numb
                 let decoy = |number: Number| {
                     let serial = first_serial(&mut rng);
                     let listing = decoys.listing(number, 0, serial, &mut rng);
-                    (number, listing.encode())
+                    let rest = rotation::rest_of_life(&mut rng);
+                    Row {
+                        number,
+                        record: listing.encode(),
+                        epoch: 0,
+                        listed: false,
+                        next: next_key(0, now, rest, &mut rng),
+                    }
                 };
                 Vec::from_iter(part.into_iter().map(decoy))
             })

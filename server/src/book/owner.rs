@@ -54,7 +54,7 @@ impl Book {
             .map_err(|_| StoreError::Corrupt("owner's identity key"))?;
         let proved = is_deactivation(&identity, form.number, &form.challenge, &form.signature)
             && form.challenge.book() == &self.key();
-        let decoy = self.next_decoy(form.number)?;
+        let decoy = self.next_decoy(form.number, now)?;
         if proved && self.store.retire(Some(&owner), &decoy, now)? {
             Ok(())
         } else {
@@ -68,21 +68,17 @@ impl Book {
     /// # Errors
     /// [`StoreError`].
     pub fn revoke(&mut self, number: Number, now: u64) -> Result<bool, StoreError> {
-        let decoy = self.next_decoy(number)?;
+        let decoy = self.next_decoy(number, now)?;
         self.store.retire(None, &decoy, now)
     }
 
     /// What the book says of the number when it has no owner any more: another identity than the decoy had before its owner came.
-    fn next_decoy(&mut self, number: Number) -> Result<Revision, StoreError> {
-        let generation = self.generation(number)?.saturating_add(1);
+    fn next_decoy(&mut self, number: Number, now: u64) -> Result<Revision, StoreError> {
+        let rows = self.store.rows(number, number)?;
+        let before = rows.first().map_or(0, |row| row.next.generation);
         let serial = first_serial(&mut self.rng);
-        let record = self.fresh_decoy(number, generation, serial);
+        let decoy = self.decoy(number, before.saturating_add(1), serial, now);
         self.forget_randomness();
-        Ok(Revision {
-            number,
-            record,
-            listed: false,
-            generation: Some(generation),
-        })
+        Ok(decoy)
     }
 }

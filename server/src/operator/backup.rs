@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ringfence_daemon::clock::unix_now;
 use tokio::runtime::Handle;
 
 use super::{OperatorError, at_desk, plan_of};
@@ -86,7 +87,8 @@ fn checked(
         plan,
         ..config.terms()
     };
-    let (book, _) = Book::open(Box::new(backup), terms, draw_seed()?).map_err(refused)?;
+    let (book, _) =
+        Book::open(Box::new(backup), terms, draw_seed()?, unix_now()).map_err(refused)?;
     let epoch = book
         .published()
         .root()

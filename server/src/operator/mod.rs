@@ -195,7 +195,7 @@ fn open(
         plan: plan_of(&mut *store)?.unwrap_or(config.plan),
         ..config.terms()
     };
-    Ok(Book::open(store, terms, draw_seed()?).map_err(StartError::Book)?)
+    Ok(Book::open(store, terms, draw_seed()?, unix_now()).map_err(StartError::Book)?)
 }
 
 /// The plan that a store's numbers fill.

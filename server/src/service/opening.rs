@@ -2,6 +2,7 @@
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use ringfence_daemon::clock::unix_now;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -17,7 +18,14 @@ use crate::store::{MemoryStore, Store};
 pub(super) async fn open_book(config: &Config) -> Result<(Book, Option<AdminToken>), StartError> {
     let (database, terms, runtime) = (config.database.clone(), config.terms(), Handle::current());
     let seed = draw_seed()?;
-    let open = move || Ok(Book::open(open_store(database, runtime)?, terms, seed)?);
+    let open = move || {
+        Ok(Book::open(
+            open_store(database, runtime)?,
+            terms,
+            seed,
+            unix_now(),
+        )?)
+    };
     spawn_blocking(open)
         .await
         .map_err(|_| StartError::Interrupted)?

@@ -118,17 +118,19 @@ impl Store for MemoryStore {
         Ok(rows.map(|(_, row)| row.clone()).collect())
     }
 
-    fn fill(&mut self, records: &[(Number, Record)]) -> Result<(), StoreError> {
-        for (number, record) in records {
-            self.rows.entry(*number).or_insert(Row {
-                number: *number,
-                record: *record,
-                epoch: 0,
-                listed: false,
-                generation: 0,
-            });
+    fn fill(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        for row in rows {
+            self.rows.entry(row.number).or_insert_with(|| row.clone());
         }
         Ok(())
+    }
+
+    fn due(&mut self, now: u64, limit: u16) -> Result<Vec<Row>, StoreError> {
+        let is_due = |row: &&Row| !row.listed && row.next.due <= now;
+        let mut due: Vec<Row> = self.rows.values().filter(is_due).cloned().collect();
+        due.sort_by_key(|row| row.next.due);
+        due.truncate(usize::from(limit));
+        Ok(due)
     }
 
     fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError> {
@@ -179,7 +181,7 @@ impl Store for MemoryStore {
             number,
             record: *record,
             listed: true,
-            generation: None,
+            next: None,
         });
         Ok(Some(number))
     }
@@ -197,7 +199,7 @@ impl Store for MemoryStore {
             number,
             record: *record,
             listed: true,
-            generation: None,
+            next: None,
         })))
     }
 
@@ -257,7 +259,7 @@ impl Store for MemoryStore {
                 row.record = revision.record;
                 row.listed = revision.listed;
                 row.epoch = closing.epoch;
-                row.generation = revision.generation.unwrap_or(row.generation);
+                row.next = revision.next.unwrap_or(row.next);
             }
         }
         Ok(true)

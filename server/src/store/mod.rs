@@ -56,8 +56,17 @@ pub struct Row {
     pub epoch: u32,
     /// Whether it is an owner's listing and no decoy.
     pub listed: bool,
-    /// Which identity of its own the number has while it is a decoy, counted from 0. An owner leaves it as it is.
+    /// What a decoy comes to next. An owner leaves it as it is.
+    pub next: NextKey,
+}
+
+/// The next ring key of a decoy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NextKey {
+    /// Under which identity of the number's own, counted from 0: the one that it has, or the next.
     pub generation: u32,
+    /// When, in Unix seconds.
+    pub due: u64,
 }
 
 /// A record that waits for the end of an epoch, or that an epoch ends with.
@@ -69,8 +78,8 @@ pub struct Revision {
     pub record: Record,
     /// Whether that is an owner's listing and no decoy.
     pub listed: bool,
-    /// Which identity the decoy has from then on; `None`: as it was.
-    pub generation: Option<u32>,
+    /// What the decoy comes to next; `None`: as it was.
+    pub next: Option<NextKey>,
 }
 
 /// The end of an epoch, as it is stored.
@@ -161,8 +170,11 @@ pub trait Store: Send {
     /// The rows from the first number to the last, ascending.
     fn rows(&mut self, first: Number, last: Number) -> Result<Vec<Row>, StoreError>;
 
-    /// Gives each of these numbers its record, unless it has one already.
-    fn fill(&mut self, records: &[(Number, Record)]) -> Result<(), StoreError>;
+    /// Adds these rows; a number that has one already keeps it.
+    fn fill(&mut self, rows: &[Row]) -> Result<(), StoreError>;
+
+    /// Decoys whose next ring key is due, those that have waited longest first.
+    fn due(&mut self, now: u64, limit: u16) -> Result<Vec<Row>, StoreError>;
 
     /// The numbers that can be issued, ascending.
     fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError>;

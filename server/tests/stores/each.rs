@@ -1,6 +1,24 @@
 //! Every kind of store, for tests that hold for all of them; a PostgreSQL server of our own among them, where it is installed.
 
+use ringfence_book::Number;
+use ringfence_phonebook::store::{NextKey, Row};
 use ringfence_phonebook::{MemoryStore, Store};
+
+use crate::stores::NOW;
+
+/// A decoy of which every byte is this one, and whose next ring key is due in a minute.
+pub(crate) fn row(number: Number, byte: u8) -> Row {
+    Row {
+        number,
+        record: [byte; 192],
+        epoch: 0,
+        listed: false,
+        next: NextKey {
+            generation: 0,
+            due: NOW + 60,
+        },
+    }
+}
 
 /// Runs the test once for each kind of store. The closure gives a store that sees what earlier ones of the same test kept, or
 /// `None` where nothing outlives the first.

@@ -22,7 +22,7 @@ pub(crate) fn terms() -> Schedule {
 }
 
 pub(crate) fn open(store: Box<dyn Store>) -> Book {
-    let mut book = Book::open(store, terms(), [1; 32]).unwrap().0;
+    let mut book = Book::open(store, terms(), [1; 32], NOW).unwrap().0;
     if book.due(NOW) {
         close(&mut book);
     }

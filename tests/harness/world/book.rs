@@ -43,7 +43,8 @@ impl SimulatedBook {
         let (drawn, signing) = book_seed(seed);
         let mut store = Box::new(MemoryStore::new());
         store.seed_of_book(&drawn).expect("memory does not fail");
-        let (book, _) = Book::open(store, Schedule::of(plan), seed).expect("memory does not fail");
+        let (book, _) =
+            Book::open(store, Schedule::of(plan), seed, unix).expect("memory does not fail");
         assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
         let mut book = Self {
             book,

@@ -51,6 +51,7 @@ const TABLES: [Table; 7] = [
             Bytes("owner"),
             Integer("retired"),
             Integer("generation"),
+            Integer("due"),
         ],
     },
     Table {
@@ -65,6 +66,7 @@ const TABLES: [Table; 7] = [
             Bytes("record"),
             Integer("listed"),
             Integer("generation"),
+            Integer("due"),
         ],
     },
     Table {

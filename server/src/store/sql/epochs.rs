@@ -5,25 +5,25 @@ use sha2::{Digest, Sha256};
 use sqlx::AnyConnection;
 
 use super::reading::{RawRow, read_row};
-use super::{read_bytes, read_generation, read_number, stored_number};
+use super::{read_bytes, read_next, read_number, stored, stored_number};
 use crate::store::{Closing, Edition, Revision, RootBytes, StoreError};
 
-/// A row of `queue`: number, record, listed, generation.
-type RawRevision = (i64, Vec<u8>, i64, Option<i64>);
+/// A row of `queue`: number, record, listed, generation, due.
+type RawRevision = (i64, Vec<u8>, i64, Option<i64>, Option<i64>);
 
 pub(super) async fn queue(db: &mut AnyConnection, limit: u16) -> Result<Vec<Revision>, StoreError> {
     let waiting: Vec<RawRevision> = sqlx::query_as(
-        "SELECT number, record, listed, generation FROM queue ORDER BY place LIMIT $1",
+        "SELECT number, record, listed, generation, due FROM queue ORDER BY place LIMIT $1",
     )
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
-    let revision = |(number, record, listed, generation): RawRevision| {
+    let revision = |(number, record, listed, generation, due): RawRevision| {
         Ok(Revision {
             number: read_number(number)?,
             record: read_bytes(&record, "listing")?,
             listed: listed != 0,
-            generation: generation.map(read_generation).transpose()?,
+            next: generation.zip(due).map(read_next).transpose()?,
         })
     };
     waiting.into_iter().map(revision).collect()
@@ -39,13 +39,14 @@ pub(super) async fn close(
     }
     for new in closing.revisions {
         sqlx::query(
-            "UPDATE numbers SET record = $1, listed = $2, epoch = $3, generation = COALESCE($4, generation)
-             WHERE number = $5",
+            "UPDATE numbers SET record = $1, listed = $2, epoch = $3, generation = COALESCE($4, generation),
+             due = COALESCE($5, due) WHERE number = $6",
         )
         .bind(new.record.as_slice())
         .bind(i64::from(new.listed))
         .bind(epoch)
-        .bind(new.generation.map(i64::from))
+        .bind(new.next.map(|next| i64::from(next.generation)))
+        .bind(new.next.map(|next| stored(next.due)))
         .bind(stored_number(new.number))
         .execute(&mut *db)
         .await?;
@@ -117,7 +118,7 @@ pub(super) async fn edition(
     };
     let epoch = u32::try_from(epoch).map_err(|_| StoreError::Corrupt("epoch"))?;
     let rows: Vec<RawRow> = sqlx::query_as(
-        "SELECT number, record, epoch, listed, generation FROM numbers WHERE epoch > $1",
+        "SELECT number, record, epoch, listed, generation, due FROM numbers WHERE epoch > $1",
     )
     .bind(i64::from(after))
     .fetch_all(&mut *db)

@@ -19,8 +19,8 @@ use sqlx::{AnyConnection, ConnectOptions, Connection};
 use tokio::runtime::Handle;
 
 use super::{
-    Archive, BookSeed, Closing, Edition, NumberCounts, NumberState, Record, Revision, RootBytes,
-    Row, Store, StoreError,
+    Archive, BookSeed, Closing, Edition, NextKey, NumberCounts, NumberState, Record, Revision,
+    RootBytes, Row, Store, StoreError,
 };
 
 /// Which database it is: what they do not have in common.
@@ -161,8 +161,12 @@ impl Store for SqlStore {
         self.0.read(async |db| reading::rows(db, first, last).await)
     }
 
-    fn fill(&mut self, records: &[(Number, Record)]) -> Result<(), StoreError> {
-        self.0.write(async |db| numbers::fill(db, records).await)
+    fn fill(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        self.0.write(async |db| numbers::fill(db, rows).await)
+    }
+
+    fn due(&mut self, now: u64, limit: u16) -> Result<Vec<Row>, StoreError> {
+        self.0.read(async |db| reading::due(db, now, limit).await)
     }
 
     fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError> {
@@ -294,6 +298,10 @@ fn read_bytes<const N: usize>(stored: &[u8], what: &'static str) -> Result<[u8; 
     stored.try_into().map_err(|_| StoreError::Corrupt(what))
 }
 
-fn read_generation(stored: i64) -> Result<u32, StoreError> {
-    u32::try_from(stored).map_err(|_| StoreError::Corrupt("generation of a decoy"))
+fn read_next((generation, due): (i64, i64)) -> Result<NextKey, StoreError> {
+    let corrupt = |_| StoreError::Corrupt("next ring key of a decoy");
+    Ok(NextKey {
+        generation: u32::try_from(generation).map_err(corrupt)?,
+        due: u64::try_from(due).map_err(corrupt)?,
+    })
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::reading::rest_since;
 use super::{read_bytes, read_count, read_number, stored, stored_number};
 use crate::book::admin_token::TokenDigest;
-use crate::store::{BookSeed, Record, Revision, StoreError};
+use crate::store::{BookSeed, Record, Revision, Row, StoreError};
 
 /// Records in one statement. Both databases take a multiple of its parameters.
 const BATCH: usize = 256;
@@ -36,21 +36,27 @@ pub(super) async fn seed_of_book(
     })
 }
 
-pub(super) async fn fill(
-    db: &mut AnyConnection,
-    records: &[(Number, Record)],
-) -> Result<(), StoreError> {
-    for batch in records.chunks(BATCH) {
-        let mut statement = String::from("INSERT INTO numbers (number, record) VALUES ");
+pub(super) async fn fill(db: &mut AnyConnection, rows: &[Row]) -> Result<(), StoreError> {
+    for batch in rows.chunks(BATCH) {
+        let mut statement = String::from(
+            "INSERT INTO numbers (number, record, epoch, listed, generation, due) VALUES ",
+        );
         for row in 0..batch.len() {
-            let comma = if row == 0 { "" } else { ", " };
-            write!(statement, "{comma}(${}, ${})", 2 * row + 1, 2 * row + 2)
+            let (comma, place) = (if row == 0 { "" } else { ", " }, 6 * row);
+            let [a, b, c, d, e, f] = [1, 2, 3, 4, 5, 6].map(|column| place + column);
+            write!(statement, "{comma}(${a}, ${b}, ${c}, ${d}, ${e}, ${f})")
                 .expect("a string takes all that is written to it");
         }
         statement.push_str(" ON CONFLICT DO NOTHING");
         let mut query = sqlx::query(AssertSqlSafe(statement));
-        for (number, record) in batch {
-            query = query.bind(stored_number(*number)).bind(record.as_slice());
+        for row in batch {
+            query = query
+                .bind(stored_number(row.number))
+                .bind(row.record.as_slice())
+                .bind(i64::from(row.epoch))
+                .bind(i64::from(row.listed))
+                .bind(i64::from(row.next.generation))
+                .bind(stored(row.next.due));
         }
         query.execute(&mut *db).await?;
     }
@@ -191,22 +197,23 @@ fn listing(number: Number, record: &Record) -> Revision {
         number,
         record: *record,
         listed: true,
-        generation: None,
+        next: None,
     }
 }
 
 /// Queues a record, in the place of what already waits for the number.
 async fn enqueue(db: &mut AnyConnection, new: &Revision) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO queue (number, place, record, listed, generation)
-         VALUES ($1, (SELECT COALESCE(MAX(place), 0) + 1 FROM queue), $2, $3, $4)
+        "INSERT INTO queue (number, place, record, listed, generation, due)
+         VALUES ($1, (SELECT COALESCE(MAX(place), 0) + 1 FROM queue), $2, $3, $4, $5)
          ON CONFLICT (number) DO UPDATE
-         SET record = excluded.record, listed = excluded.listed, generation = excluded.generation",
+         SET record = excluded.record, listed = excluded.listed, generation = excluded.generation, due = excluded.due",
     )
     .bind(stored_number(new.number))
     .bind(new.record.as_slice())
     .bind(i64::from(new.listed))
-    .bind(new.generation.map(i64::from))
+    .bind(new.next.map(|next| i64::from(next.generation)))
+    .bind(new.next.map(|next| stored(next.due)))
     .execute(db)
     .await?;
     Ok(())

@@ -3,24 +3,24 @@
 use ringfence_book::number::Number;
 use sqlx::AnyConnection;
 
-use super::{read_bytes, read_count, read_generation, read_number, stored, stored_number};
+use super::{read_bytes, read_count, read_next, read_number, stored, stored_number};
 use crate::store::{NumberCounts, NumberState, REST, Record, Row, StoreError};
 
-/// A row of `numbers` as the database gives it: number, record, epoch, listed, generation.
-pub(super) type RawRow = (i64, Vec<u8>, i64, i64, i64);
+/// A row of `numbers` as the database gives it: number, record, epoch, listed, generation, due.
+pub(super) type RawRow = (i64, Vec<u8>, i64, i64, i64, i64);
 
 /// What says in which state a number is: number, owner, retired, expires.
 type RawState = (i64, Option<Vec<u8>>, Option<i64>, Option<i64>);
 
 pub(super) fn read_row(
-    (number, record, epoch, listed, generation): RawRow,
+    (number, record, epoch, listed, generation, due): RawRow,
 ) -> Result<Row, StoreError> {
     Ok(Row {
         number: read_number(number)?,
         record: read_bytes(&record, "listing")?,
         epoch: u32::try_from(epoch).map_err(|_| StoreError::Corrupt("epoch"))?,
         listed: listed != 0,
-        generation: read_generation(generation)?,
+        next: read_next((generation, due))?,
     })
 }
 
@@ -46,10 +46,26 @@ pub(super) async fn rows(
     last: Number,
 ) -> Result<Vec<Row>, StoreError> {
     let rows: Vec<RawRow> = sqlx::query_as(
-        "SELECT number, record, epoch, listed, generation FROM numbers WHERE number BETWEEN $1 AND $2 ORDER BY number",
+        "SELECT number, record, epoch, listed, generation, due FROM numbers WHERE number BETWEEN $1 AND $2 ORDER BY number",
     )
     .bind(stored_number(first))
     .bind(stored_number(last))
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(read_row).collect()
+}
+
+pub(super) async fn due(
+    db: &mut AnyConnection,
+    now: u64,
+    limit: u16,
+) -> Result<Vec<Row>, StoreError> {
+    let rows: Vec<RawRow> = sqlx::query_as(
+        "SELECT number, record, epoch, listed, generation, due FROM numbers WHERE listed = 0 AND due <= $1
+         ORDER BY due LIMIT $2",
+    )
+    .bind(stored(now))
+    .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
     rows.into_iter().map(read_row).collect()
