@@ -45,6 +45,7 @@ mod real_sip;
 mod real_video;
 mod reinvite;
 mod relay_down;
+mod relay_log;
 mod relay_only;
 mod replay_from_seed;
 mod restarts;
