@@ -93,6 +93,8 @@ async fn real(habits: &Habits) {
         "{} of {planned} calls were answered",
         hour.answered
     );
+    let bytes: Vec<_> = hour.posts.iter().map(|(_, post)| post.bytes).collect();
+    print_day(&bytes);
     let callees: Vec<_> = calls.iter().map(|call| call.callee).collect();
     for (name, log) in [("bits 0", log.without_buckets()), ("bits 3", log)] {
         let model = log_of(&calls, log.subscribed.clone(), 0.0, &mut dice);
@@ -113,6 +115,19 @@ async fn real(habits: &Habits) {
                 "{engines:?} {model:?}"
             );
         }
+    }
+}
+
+/// Prints what an engine without calls receives from a relay in a day in which each engine of the network places ten.
+fn print_day(bytes: &[usize]) {
+    let mean = bytes.iter().sum::<usize>() as f64 / bytes.len() as f64;
+    println!("an envelope is {mean:.0} bytes of a message; eight a call");
+    for engines in [1.0, 300.0, 10_000.0] {
+        let envelopes = engines * 10.0 * 8.0;
+        let (all, bucket) = (envelopes * mean / 1e6, envelopes * mean / 8e6);
+        println!(
+            "{engines} engines, ten calls each: {envelopes} envelopes, {all:.1} MB a day, with bits 3 {bucket:.1} MB"
+        );
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Post {
     pub(super) is_kept: bool,
     /// The bucket that its tag names.
     pub(super) bucket: usize,
+    /// Bytes of the message (NIP-01), without those of WebSocket, TLS and TCP.
+    pub(super) bytes: usize,
 }
 
 /// The log.
@@ -89,6 +91,7 @@ impl Recorder {
                             from,
                             is_kept,
                             bucket,
+                            bytes: message.to_string().len(),
                         });
                     }
                     (Some("REQ"), _, filter) => {
