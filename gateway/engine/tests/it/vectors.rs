@@ -3,6 +3,7 @@
 //! `cargo test -p ringfence-engine -- --ignored write_the_vectors`.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use rand_core::{TryCryptoRng, TryRng};
@@ -20,6 +21,7 @@ use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::SessionMessage;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
+use ringfence_media::{Codec, Description, VideoDescription, VideoFormat};
 use serde_json::{Value, json};
 
 use crate::scene::{CALLER, Scene, keys_of, view};
@@ -83,7 +85,36 @@ fn described(event: &EventContext, envelope: &Envelope) -> Value {
 /// The serial of every listing here.
 const SERIAL: u32 = 0x5eed_0001;
 const NOW: UnixTime = UnixTime::from_millis(1_795_000_000_123);
-const MEDIA: [&[u8]; 2] = [b"media of the caller", b"media of the callee"];
+/// How long a caller waits for an answer.
+const WAITS: Duration = Duration::from_secs(30);
+/// Work of a stamp, unless a network's settings say otherwise.
+const WORK_BITS: u8 = 16;
+
+/// The media descriptions of a caller whose phone has video, and of a callee whose phone has none.
+fn media() -> [Vec<u8>; 2] {
+    let of = |from: u8, relayed: &str, codecs: &[Codec]| Description {
+        ufrag: format!("ufrag{from:03}"),
+        pwd: format!("password-of-24-chars{from:04}").replace('-', "+"),
+        fingerprint: run(from),
+        ssrc: 0x0102_0300 + u32::from(from),
+        relayed_addresses: vec![relayed.parse().unwrap()],
+        codecs: codecs.to_vec(),
+        video: None,
+    };
+    let [opus, g722, pcma] = [Codec::Opus, Codec::G722, Codec::Pcma];
+    let video = VideoDescription {
+        ssrc: 0x0a0b_0c0d,
+        formats: vec![VideoFormat::Vp8],
+    };
+    let mut caller = of(0x11, "198.51.100.7:49170", &[opus, g722, pcma]);
+    caller.video = Some(video);
+    let callee = of(0x12, "[2001:db8::7]:50002", &[g722, pcma]);
+    [caller, callee].map(|description| {
+        let bytes = description.encode();
+        assert_eq!(Description::decode(&bytes), Ok(description));
+        bytes
+    })
+}
 
 /// Plays one call with fixed draws and describes it. Every envelope is opened by the other side on the way.
 fn vectors() -> Value {
@@ -91,6 +122,7 @@ fn vectors() -> Value {
     let caller = identity(run(0x20), run(0x30));
     let callee = identity(run(0x40), run(0x50));
     let views = [1, 2].map(|epoch| view(&book, epoch));
+    let media = media();
 
     let at_ring = event(0, 0x60);
     let who = SealingKeys {
@@ -102,7 +134,7 @@ fn vectors() -> Value {
     let (ring, ring_envelope) = OutgoingRing::seal(
         who,
         &keys_of(&callee),
-        (MEDIA[0], std::time::Duration::ZERO),
+        (&media[0], WAITS),
         &at_ring,
         NOW,
         &mut draws,
@@ -126,31 +158,30 @@ fn vectors() -> Value {
         Ok(OpenedMessage::Cancel { .. })
     ));
 
-    let at_answer = event(513, 0x62);
+    // Answer, confirm and hang-up are datagrams between relayed addresses: no event is around them.
+    let no_event = EventContext::NONE;
     let mut draws = script(&[&run::<32>(0x90)]);
     let (mut callee_side, answer) = verified
-        .answer(MEDIA[1], views[1], &at_answer, &mut draws)
+        .answer(&media[1], views[1], &no_event, &mut draws)
         .unwrap();
-    let (_, mut caller_side) = ring.open_answer(&answer, &at_answer).unwrap();
+    let (_, mut caller_side) = ring.open_answer(&answer, &no_event).unwrap();
 
-    let at_confirm = event(513, 0x63);
     let confirm = caller_side.seal(
         SessionMessage::Confirm,
-        &at_confirm,
+        &no_event,
         &mut script(&[&run::<32>(0xb0)]),
     );
     assert_eq!(
-        callee_side.open(&confirm, &at_confirm),
+        callee_side.open(&confirm, &no_event),
         Ok(SessionMessage::Confirm)
     );
-    let at_hang_up = event(0, 0x64);
     let hang_up = callee_side.seal(
         SessionMessage::HangUp,
-        &at_hang_up,
+        &no_event,
         &mut script(&[&run::<32>(0xc0)]),
     );
     assert_eq!(
-        caller_side.open(&hang_up, &at_hang_up),
+        caller_side.open(&hang_up, &no_event),
         Ok(SessionMessage::HangUp)
     );
 
@@ -165,8 +196,8 @@ fn vectors() -> Value {
         "callee": person(run(0x40), run(0x50), &callee),
         "caller_number": CALLER.value(),
         "ring": {
-            "unix_ms": NOW.millis(), "draws": { "hint": hex::encode(run::<16>(0x70)), "ephemeral_secret": hex::encode(run::<32>(0x80)), "call_id": hex::encode(run::<16>(0xa0)) },
-            "book_root": hex::encode(views[0].as_bytes()), "media": hex::encode(MEDIA[0]), "sealed": described(&at_ring, &ring_envelope),
+            "unix_ms": NOW.millis(), "waits_ms": WAITS.as_millis() as u64, "draws": { "hint": hex::encode(run::<16>(0x70)), "ephemeral_secret": hex::encode(run::<32>(0x80)), "call_id": hex::encode(run::<16>(0xa0)) },
+            "book_root": hex::encode(views[0].as_bytes()), "media": hex::encode(&media[0]), "sealed": described(&at_ring, &ring_envelope),
         },
         "cancel": {
             "unix_ms": NOW.millis(), "reason": 1, "draws": { "hint": hex::encode(run::<16>(0x71)), "ephemeral_secret": hex::encode(run::<32>(0x81)) },
@@ -174,15 +205,15 @@ fn vectors() -> Value {
         },
         "answer": {
             "draws": { "ephemeral_secret": hex::encode(run::<32>(0x90)) },
-            "book_root": hex::encode(views[1].as_bytes()), "media": hex::encode(MEDIA[1]), "sealed": described(&at_answer, &answer),
+            "book_root": hex::encode(views[1].as_bytes()), "media": hex::encode(&media[1]), "sealed": described(&no_event, &answer),
         },
         "confirm": {
             "from": "caller", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xb0)) },
-            "sealed": described(&at_confirm, &confirm),
+            "sealed": described(&no_event, &confirm),
         },
         "hang_up": {
             "from": "callee", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xc0)) },
-            "sealed": described(&at_hang_up, &hang_up),
+            "sealed": described(&no_event, &hang_up),
         },
         "notes": notes,
         "presence": word,
@@ -215,7 +246,7 @@ fn notes(caller: &Identity, callee: &Identity, ring: &OutgoingRing) -> Value {
         .collect();
     let at = event(0, 0x67);
     let (routing_tag, secret) = (run::<16>(0x74), run::<32>(0x84));
-    let later = NOW.after(std::time::Duration::from_secs(30));
+    let later = NOW.after(Duration::from_secs(30));
     let missed = ring.seal_missed(&who, &at, later, &mut script(&[&routing_tag, &secret]));
     json!({
         "text": {
@@ -288,11 +319,11 @@ fn safety() -> Value {
 
 fn proof() -> Value {
     let key = EventKey(run(0x60));
-    let mut mint = ProofSearch::new(key, zeroize::Zeroizing::new(run(0xd0)), 12, NOW);
+    let mut mint = ProofSearch::new(key, zeroize::Zeroizing::new(run(0xd0)), WORK_BITS, NOW);
     let proof = mint.search(1_000_000).unwrap();
-    assert!(proof_of_work::check(&key, proof.nonce, 12, NOW));
+    assert!(proof_of_work::check(&key, proof.nonce, WORK_BITS, NOW));
     json!({
-        "event_key": hex::encode(key.0), "bits": 12, "window": proof.window,
+        "event_key": hex::encode(key.0), "bits": WORK_BITS, "window": proof.window,
         "lowest_nonce": format!("{:016x}", proof.nonce),
     })
 }
