@@ -80,6 +80,7 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "call/slots.rs::RETRY",
             "engine/src/config.rs::MAX_RINGS_PER_LINE",
             "engine/src/config.rs::REALM",
+            "engine/src/config.rs::RINGS_FOR_CONTACTS",
             "engine/src/config.rs::SET_UP",
             "trust/own_record.rs::GRACE",
         ],

@@ -28,7 +28,8 @@ pub struct Config {
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unsolicited_mwi: UnsolicitedMwi,
-    /// Simultaneous calls in all states. Each has a TURN allocation and a port. A call beyond it gets 503.
+    /// Simultaneous calls that phones here began or answered: each has a TURN allocation and a port. A call beyond it gets 503. Rings that only sound
+    /// are bounded for each line, and are no calls.
     pub max_calls: usize,
     /// How many calls phones may have.
     pub phone_calls: ringfence_sip::CallLimits,
@@ -68,9 +69,12 @@ impl Default for Config {
     }
 }
 
-/// Rings for which the phones of one line may ring at once. A desk phone shows a handful; more is a flood
+/// Rings for which the phones of one line may ring at once, one of each caller. A desk phone shows a handful; more is a flood
 /// and is dropped in silence, as a ring that is not answered.
 pub(crate) const MAX_RINGS_PER_LINE: usize = 8;
+
+/// How many of those are kept for contacts.
+pub(crate) const RINGS_FOR_CONTACTS: usize = 2;
 
 /// The time from INVITE to posted ring. Ports, TURN and proofs of work take milliseconds; a TURN
 /// server that has not answered by now is down, and the phone should hear so.

@@ -20,7 +20,7 @@ use crate::restart::keeper::RestartKeeper;
 use crate::sealed::proof_stock::ProofStock;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::Trust;
-use crate::trust::contacts::{PeerIdentity, ShownBy};
+use crate::trust::contacts::{Contact, PeerIdentity, ShownBy};
 use crate::trust::directory::{CalleeKeys, LookupError};
 
 /// See the module.
@@ -64,6 +64,15 @@ impl Environment {
         let today = self.wall(now).day();
         self.trust
             .has_changed(sender, (shown_by, today), &mut self.out)
+    }
+
+    /// Whether the user of a line has chosen to have to do with this number: it was named, verified, let see the line's presence, or
+    /// dialled. A call that was merely answered makes no contact, since any number can ring.
+    pub(crate) fn is_contact(&self, line: Number, number: Number, now: Instant) -> bool {
+        let contact = self.trust.contacts().get(number);
+        let wall = self.wall(now);
+        contact.is_some_and(Contact::is_chosen)
+            || self.saved.state().has_dialled(line, number, wall)
     }
 
     /// Whether a line receives anything of this sender. The sender cannot tell.

@@ -218,7 +218,7 @@ impl UserAgent {
             self.reply(&received, 422);
             return;
         };
-        let calls = self.count(Leg::is_call);
+        let calls = self.count(|leg| leg.phone().is_some());
         let is_of_line = |leg: &Leg| leg.phone().is_some_and(|each| each.user == phone.user);
         let calls_of_line = self.count(is_of_line);
         let has_room = calls < self.limits.calls && calls_of_line < self.limits.calls_per_line;

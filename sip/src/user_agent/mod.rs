@@ -31,7 +31,7 @@ use crate::restart::RestartChange;
 use crate::timers::Timer;
 use crate::transaction::Unanswered;
 
-/// How many calls phones may have. A call beyond it gets 503.
+/// How many calls phones may have that they begin or hold; one that only makes them ring is none. A call beyond it gets 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// Calls of all lines together.
@@ -204,7 +204,7 @@ impl UserAgent {
         mut offer: impl FnMut(Flow) -> Option<Offer>,
         now: Instant,
     ) -> Result<LegId, RequestError> {
-        if self.count(Leg::is_call) >= self.limits.calls {
+        if self.count(|leg| leg.phone().is_some()) >= self.limits.calls {
             return Err(RequestError::TooManyLegs);
         }
         let phones: Vec<(RequestTarget, Offer)> = self

@@ -223,10 +223,11 @@ impl Calls {
         calls.any(|call| call.common.ending.is_some())
     }
 
-    /// Calls that use ports or allocations of the machine.
+    /// Calls that phones here began or answered.
     pub(super) fn busy(&self) -> usize {
-        let calls = self.calls.values();
-        calls.filter(|call| !call.is_unheard()).count()
+        let rings =
+            |call: &&Call| matches!(call.phase, CallState::Ringing(_) | CallState::Unheard(_));
+        self.calls.values().filter(|call| !rings(call)).count()
     }
 
     /// A label that no call has. Random, so that it says nothing about the order of calls.

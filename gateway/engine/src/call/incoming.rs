@@ -4,14 +4,15 @@ use std::time::Instant;
 
 use ringfence_media::Description;
 
-use super::CallState;
 use super::calls::{Calls, NewCall};
 use super::ringing::Ringing;
-use crate::config::MAX_RINGS_PER_LINE;
+use super::{CallInput, CallState};
+use crate::config::{MAX_RINGS_PER_LINE, RINGS_FOR_CONTACTS};
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::saved_state::CallWay;
 use crate::line::settings::is_unwanted;
+use crate::output::CallLabel;
 use crate::sealed::ring::incoming::VerifiedRing;
 use crate::trust::contacts::ShownBy;
 
@@ -42,10 +43,14 @@ impl Calls {
         if is_unwanted(line, &ring, env, now) {
             return;
         }
-        let calls = self.calls.values();
-        let sounding = calls
-            .filter(|call| call.common.line == line && matches!(call.phase, CallState::Ringing(_)));
-        if sounding.count() >= MAX_RINGS_PER_LINE || self.busy() >= env.config.max_calls {
+        let Some((ring, remote)) = self.join_sounding(line, (ring, remote), env, now) else {
+            return;
+        };
+        let most = match env.lines.number(line) {
+            Some(own) if env.is_contact(own, ring.caller_number(), now) => MAX_RINGS_PER_LINE,
+            _ => MAX_RINGS_PER_LINE - RINGS_FOR_CONTACTS,
+        };
+        if self.sounding(line).count() >= most || self.busy() >= env.config.max_calls {
             env.counters.flooded += 1;
             return;
         }
@@ -61,6 +66,39 @@ impl Calls {
             common.record = Some(record);
             Ringing::start(*ring, remote, common, cx)
         });
+    }
+
+    /// Rings of a line that sound.
+    fn sounding(&self, line: usize) -> impl Iterator<Item = (CallLabel, &Ringing)> {
+        let calls = self
+            .calls
+            .iter()
+            .filter(move |(_, call)| call.common.line == line);
+        calls.filter_map(|(label, call)| match &call.phase {
+            CallState::Ringing(ringing) => Some((*label, &**ringing)),
+            _ => None,
+        })
+    }
+
+    /// A caller whose ring sounds has one ring on the line: the newer one takes the place of the other, and the phones go on ringing. That is
+    /// what a person expects of somebody who hung up and dials again, and whose cancel is still on its way. Otherwise gives the ring back.
+    fn join_sounding(
+        &mut self,
+        line: usize,
+        again: (Box<VerifiedRing>, Description),
+        env: &mut Environment,
+        now: Instant,
+    ) -> Option<(Box<VerifiedRing>, Description)> {
+        let caller = again.0.caller();
+        let mut sounding = self.sounding(line);
+        let label = sounding.find_map(|(label, other)| (other.caller() == caller).then_some(label));
+        drop(sounding);
+        let Some(label) = label else {
+            return Some(again);
+        };
+        let again = Box::new((*again.0, again.1));
+        self.handle(label, CallInput::RungAgain(again), env, now);
+        None
     }
 
     /// Makes room for one more ring that may stay unheard: the oldest of the line goes.

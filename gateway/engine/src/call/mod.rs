@@ -144,6 +144,8 @@ pub(crate) enum CallInput<'a> {
     Envelope(&'a Envelope, EventContext),
     /// The caller withdrew the ring.
     Cancelled,
+    /// The caller of this ring, which sounds, rang again.
+    RungAgain(Box<(VerifiedRing, Description)>),
     /// The other side of this call rang this line too, and its ring is the one that counts.
     Glare(Box<VerifiedRing>),
     /// News of the call that this one is joined with.

@@ -35,11 +35,11 @@ pub(crate) struct Ringing {
 impl Ringing {
     pub(crate) fn start(
         ring: VerifiedRing,
-        mut remote: Description,
+        remote: Description,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        remote.video = remote.video.take().filter(|_| cx.env.config.video);
+        let remote = taken(remote, cx);
         cx.step(call, CallStep::RingOpened);
         let line = cx.env.lines.get(call.line);
         let flows = line.map(|line| cx.env.agent.flows(&line.account.user));
@@ -102,6 +102,7 @@ impl Ringing {
                 }
                 self.fall_silent(EndReason::Declined, call, cx)
             }
+            CallInput::RungAgain(again) => self.rung_again(*again, call, cx),
             CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
             CallInput::Timeout => super::hang_up(EndReason::NoAnswer, call, cx),
             CallInput::ShutDown => super::hang_up(EndReason::ShutDown, call, cx),
@@ -111,6 +112,29 @@ impl Ringing {
             ) => super::hang_up(EndReason::NoMedia, call, cx),
             _ => CallState::Ringing(self),
         }
+    }
+
+    /// Of two rings the later one counts; the note of the other tells nothing new.
+    fn rung_again(
+        mut self: Box<Self>,
+        (ring, remote): (VerifiedRing, Description),
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        let is_later = self.ring.dated_id().0 <= ring.dated_id().0;
+        let over = if is_later {
+            if let Some(record) = &mut call.record {
+                record.ring = Some(ring.id());
+            }
+            cx.set_deadline(call, ring.rings_for(), Timer::Ringing);
+            self.remote = taken(remote, cx);
+            std::mem::replace(&mut self.ring, ring)
+        } else {
+            ring
+        };
+        let caller = over.caller_number();
+        cx.env.saved.ignore_note_of(over.id(), caller, cx.wall);
+        CallState::Ringing(self)
     }
 
     fn ring_phones(
@@ -205,6 +229,12 @@ impl Ringing {
         cx.media(call, MediaOrder::OpenFar { avoid });
         Answering::start(ring, remote, phone, call, cx)
     }
+}
+
+/// What the caller describes, without what this engine does not take.
+fn taken(mut remote: Description, cx: &CallContext<'_>) -> Description {
+    remote.video = remote.video.take().filter(|_| cx.env.config.video);
+    remote
 }
 
 /// What a phone is offered. SRTP is optional: keys are worth something only where the signalling

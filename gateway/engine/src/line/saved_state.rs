@@ -29,11 +29,15 @@ pub const MOST_TEXTS: usize = 256;
 /// Those of one sender.
 pub const TEXTS_PER_SENDER: usize = 32;
 
-/// Calls that are remembered. The oldest goes, at first among those with the same number if there are many of them.
+/// Calls that are remembered. The oldest goes, at first among those with the same number if there are many of them; one that a
+/// phone here dialled goes last, so that strangers who ring make no stranger of a number that was dialled.
 pub const MOST_CALLS: usize = 500;
 
 /// Calls with one number, so that no number can push the others out by ringing.
 pub const CALLS_PER_NUMBER: usize = 50;
+
+/// For how long a number that was dialled, and did not answer, is known to the line.
+pub const MAY_CALL_BACK: Duration = Duration::from_secs(7 * 86_400);
 
 /// Numbers that one line blocks.
 pub const MOST_BLOCKED: usize = 256;
@@ -160,13 +164,13 @@ impl SavedState {
     pub(crate) fn write_call(&mut self, call: PastCall) {
         let is_same = |other: &PastCall| other.number == call.number;
         let many = self.calls.iter().filter(|other| is_same(other)).count() >= CALLS_PER_NUMBER;
-        let oldest = match (many, self.calls.len() >= MOST_CALLS) {
-            (true, _) => self.calls.iter().position(is_same),
-            (false, true) => Some(0),
-            (false, false) => None,
-        };
-        if let Some(oldest) = oldest {
-            self.calls.remove(oldest);
+        if many || self.calls.len() >= MOST_CALLS {
+            let may_go = |other: &PastCall| !many || is_same(other);
+            let rang = |other: &PastCall| may_go(other) && other.way == CallWay::In;
+            let oldest = self.calls.iter().position(rang);
+            if let Some(oldest) = oldest.or_else(|| self.calls.iter().position(may_go)) {
+                self.calls.remove(oldest);
+            }
         }
         let later = self.calls.iter().position(|other| other.began > call.began);
         self.calls.insert(later.unwrap_or(self.calls.len()), call);
@@ -179,6 +183,16 @@ impl SavedState {
         calls
             .find(|call| call.line == line && call.way == CallWay::In)
             .map(|call| call.number)
+    }
+
+    /// Whether a line has called a number, as far as past calls tell. A call that was not answered counts for [`MAY_CALL_BACK`].
+    #[must_use]
+    pub fn has_dialled(&self, line: Number, number: Number, now: UnixTime) -> bool {
+        let mut calls = self.calls.iter();
+        calls.any(|call| {
+            let is_meant = (call.line, call.number, call.way) == (line, number, CallWay::Out);
+            is_meant && (call.talked.is_some() || now < call.began.after(MAY_CALL_BACK))
+        })
     }
 
     /// Calls that a line missed and was not told of, and texts that wait for it.
@@ -286,6 +300,32 @@ mod tests {
         assert_eq!(saved_state.calls[0].number, Number::new(7));
         assert_eq!(saved_state.calls[1].began, UnixTime::from_seconds(950));
         assert_eq!(saved_state.last_caller(LINE), Some(Number::new(8)));
+    }
+
+    #[test]
+    fn a_dialled_number_is_known_for_good_if_it_answered_and_a_week_if_not() {
+        let mut saved_state = SavedState::default();
+        let out = |number, talked| PastCall {
+            way: CallWay::Out,
+            talked,
+            ..call(number, NOW.seconds())
+        };
+        saved_state.write_call(call(7, NOW.seconds()));
+        saved_state.write_call(out(8, None));
+        saved_state.write_call(out(9, Some(Duration::from_secs(1))));
+        for second in 0..700 {
+            saved_state.write_call(call(8, NOW.seconds() + second));
+            saved_state.write_call(call(1_000 + u32::try_from(second).unwrap(), NOW.seconds()));
+        }
+        let known = |after: Duration| {
+            [7, 8, 9]
+                .map(|number| saved_state.has_dialled(LINE, Number::new(number), NOW.after(after)))
+        };
+        let almost = MAY_CALL_BACK - Duration::from_secs(1);
+        assert_eq!(known(almost), [false, true, true]);
+        assert_eq!(known(MAY_CALL_BACK), [false, false, true]);
+        let other = Number::new(2);
+        assert!(!saved_state.has_dialled(other, Number::new(9), NOW));
     }
 
     #[test]

@@ -51,6 +51,13 @@ pub struct Contact {
     pub sees: BTreeSet<Number>,
 }
 
+impl Contact {
+    /// Whether the user has done anything about it: a number that rang and was answered is pinned, and no more.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.name.is_some() || self.verified || !self.sees.is_empty()
+    }
+}
+
 /// A key that a number should not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct OtherKey {

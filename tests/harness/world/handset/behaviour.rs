@@ -19,6 +19,8 @@ pub struct HandsetBehaviour {
     pub offers_savp: bool,
     /// Whether it answers OPTIONS in a dialog that it does not know by 200 as any other, and not by 481 (RFC 3261 section 12.2.2).
     pub ignores_dialogs: bool,
+    /// Whether it rings for a further call while it rings, and does not answer "busy here".
+    pub rings_for_several: bool,
     /// Whether it sends new offers in UPDATE (RFC 3311) instead of re-INVITE.
     pub offers_by_update: bool,
 }
@@ -45,6 +47,7 @@ impl HandsetBehaviour {
         holds_by: Hold::SendOnly,
         offers_savp: false,
         ignores_dialogs: false,
+        rings_for_several: false,
         offers_by_update: false,
     };
 }

@@ -55,7 +55,8 @@ impl Handset {
     /// Loses its power and starts again: it knows nothing of any call, and registers.
     pub(crate) fn reboot(&mut self, now: Instant) {
         self.audio.close();
-        (self.call, self.waiting_call) = (None, None);
+        self.call = None;
+        self.waiting_calls.clear();
         self.retransmissions = Retransmissions::default();
         self.pending.clear();
         self.register(now);
@@ -84,7 +85,7 @@ impl Handset {
             request.headers.push(Name::Replaces, replaces);
         }
         // As on a desk phone with two line keys, a ringing call goes on ringing beside the new one.
-        self.waiting_call = self.call.take().filter(|call| call.stage == Stage::Ringing);
+        self.let_wait();
         self.call = Some(Call {
             id,
             us,
@@ -97,6 +98,12 @@ impl Handset {
             ack: None,
         });
         self.send_request(request, false, now);
+    }
+
+    /// A ringing call goes on ringing beside what comes now.
+    pub(super) fn let_wait(&mut self) {
+        let ringing = self.call.take().filter(|call| call.stage == Stage::Ringing);
+        self.waiting_calls.extend(ringing);
     }
 
     pub(crate) fn answer(&mut self, now: Instant) {

@@ -80,8 +80,8 @@ pub struct Handset {
     registration: Registration,
     pending: BTreeMap<String, PendingRequest>,
     call: Option<Call>,
-    /// A call that was ringing when the user dialled.
-    waiting_call: Option<Call>,
+    /// Calls that were ringing when the user dialled, or when the next one came.
+    waiting_calls: Vec<Call>,
     events: Vec<(Instant, HandsetEvent)>,
     /// The status of its responses to texts.
     text_status: u16,
@@ -152,7 +152,7 @@ impl Handset {
             registration: Registration::default(),
             pending: BTreeMap::new(),
             call: None,
-            waiting_call: None,
+            waiting_calls: Vec::new(),
             events: Vec::new(),
             text_status: 200,
             out: VecDeque::new(),

@@ -26,6 +26,7 @@ impl Handset {
     fn handle_request(&mut self, request: Request, now: Instant) {
         let id = request.headers.call_id().unwrap_or_default();
         let is_ours = self.call.as_ref().is_some_and(|call| call.id == id);
+        let waiting = self.waiting_calls.iter().position(|call| call.id == id);
         match request.method {
             Method::Invite if !is_ours => self.ring(request, now),
             // A retransmission: the response was lost.
@@ -34,9 +35,10 @@ impl Handset {
             Method::Ack => {
                 self.retransmissions.stop(&format!("final {id}"));
             }
-            Method::Cancel if self.waiting_call.as_ref().is_some_and(|call| call.id == id) => {
+            Method::Cancel if let Some(waiting) = waiting => {
                 self.send(&Response::to(&request, 200));
-                let call = std::mem::replace(&mut self.call, self.waiting_call.take());
+                let waiting = self.waiting_calls.remove(waiting);
+                let call = self.call.replace(waiting);
                 self.respond_finally(487, now);
                 self.call = call;
                 let reason = request.headers.text(&Name::Reason).map(str::to_owned);
@@ -112,7 +114,9 @@ impl Handset {
             said: None,
             ack: None,
         };
-        if is_busy {
+        if self.behaviour.rings_for_several && self.is_ringing() {
+            self.let_wait();
+        } else if is_busy {
             let mut busy = Response::to(&request, 486);
             busy.headers.replace(Name::To, call.us);
             return self.send(&busy);

@@ -164,6 +164,11 @@ impl VerifiedRing {
         self.id
     }
 
+    /// Date and name: what the replay memory knows it by.
+    pub(crate) fn dated_id(&self) -> (UnixTime, RingId) {
+        (self.body.from.dated, self.id)
+    }
+
     /// The caller's number and identity.
     pub(crate) fn sender(&self) -> PeerIdentity {
         self.sender
