@@ -313,8 +313,8 @@ mod tests {
     fn a_larger_plan_or_a_longer_epoch_has_more_changes_unless_told() {
         for (text, changes) in [
             ("", 16),
-            ("plan = { first = 20000, tiles = 4096 }", 282),
-            ("epoch_seconds = 86400", 788),
+            ("plan = { first = 20000, tiles = 4096 }", 296),
+            ("epoch_seconds = 86400", 830),
             ("changes = 7\nepoch_seconds = 86400", 7),
             (
                 "plan = { first = 20000, tiles = 4096 }\nepoch_seconds = 86400",
