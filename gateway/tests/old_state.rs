@@ -16,9 +16,10 @@ use ringfence::state::keystore::{Keystore, LineFile, SipAccount};
 use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::{
-    CallWay, LineSettings, PastCall, SavedState, TakenNote, WaitingText,
+    CallWay, LineSettings, PastCall, REMEMBERED, SavedState, WaitingText,
 };
 use ringfence_engine::sealed::note::NoteId;
+use ringfence_engine::sealed::replay::Records;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use tempfile::TempDir;
@@ -83,15 +84,11 @@ fn contacts() -> Contacts {
 fn saved() -> SavedState {
     let (id, line) = (NoteId::from_bytes([7; 16]), Number::new(20_001));
     let from = Number::new(24_440);
-    let until = UnixTime::from_millis(1_800_000_000_123);
+    let dated = UnixTime::from_millis(1_800_000_000_123).before(REMEMBERED);
+    let mut notes = Records::default();
+    notes.add(from, (dated, id));
     SavedState {
-        notes: BTreeMap::from([(
-            id,
-            TakenNote {
-                until,
-                sender: from,
-            },
-        )]),
+        notes,
         texts: [WaitingText {
             id,
             line,

@@ -14,6 +14,7 @@ mod decline;
 mod emergency_numbers;
 mod faults;
 mod flood;
+mod friends;
 mod glare;
 mod hang_up;
 mod hold;

@@ -22,6 +22,7 @@ use crate::time::{UnixTime, WallClock};
 use crate::trust::Trust;
 use crate::trust::contacts::{Contact, PeerIdentity, ShownBy};
 use crate::trust::directory::{CalleeKeys, LookupError};
+use crate::trust::shares::Owner;
 
 /// See the module.
 #[derive(Debug)]
@@ -73,6 +74,13 @@ impl Environment {
         let wall = self.wall(now);
         contact.is_some_and(Contact::is_chosen)
             || self.saved.state().has_dialled(line, number, wall)
+    }
+
+    pub(crate) fn owner(&self, line: Number, sender: Number, now: Instant) -> Owner {
+        Owner {
+            sender,
+            is_contact: self.is_contact(line, sender, now),
+        }
     }
 
     /// Whether a line receives anything of this sender. The sender cannot tell.

@@ -54,6 +54,15 @@ impl UnixTime {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment less `by`; saturates.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// This moment plus `by`; saturates.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
@@ -69,7 +78,7 @@ impl UnixTime {
 pub struct Moment {
     /// Wall time, compared with the time inside a ring.
     pub wall: UnixTime,
-    /// Monotonic time, by which the replay memory forgets.
+    /// Monotonic time, by which the replay memory settles.
     pub now: Instant,
 }
 
@@ -97,8 +106,6 @@ impl WallClock {
 pub enum Timer {
     /// The SIP side: a retransmission, an expiry.
     Sip(ringfence_sip::Timer),
-    /// A ring is too old to be replayed and can be forgotten.
-    ReplayMemory,
     /// An outgoing text was taken by no relay in time.
     TextPosting,
     /// An incoming text is offered to the phones again.
@@ -139,7 +146,6 @@ impl Timer {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Sip(timer) => timer.reason(),
-            Self::ReplayMemory => "an old ring is forgotten",
             Self::TextPosting => "no relay took a text",
             Self::TextDelivery => "a text is offered to phones again",
             Self::PresenceRound => "the next envelope of the presence round",

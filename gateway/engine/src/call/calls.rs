@@ -67,7 +67,7 @@ impl Calls {
         let mut calls = self.calls.values();
         calls.any(|call| {
             let heard = call.common.record.and_then(|record| record.ring);
-            call.phase.ring() == Some(ring) || heard == Some(ring)
+            call.phase.ring() == Some(ring) || heard.is_some_and(|(_, heard)| heard == ring)
         })
     }
 

@@ -25,7 +25,7 @@ impl Calls {
         };
         let wall = env.wall(now);
         env.saved
-            .ignore_note_of(ring.id(), ring.caller_number(), wall);
+            .ignore_note_of(ring.caller_number(), ring.dated_id(), wall);
         if !ours_counts {
             self.handle(label, CallInput::Glare(ring), env, now);
         }
@@ -77,7 +77,7 @@ impl Calls {
         if let Some(ring) = &ring {
             let wall = env.wall(now);
             env.saved
-                .ignore_note_of(ring.id(), ring.caller_number(), wall);
+                .ignore_note_of(ring.caller_number(), ring.dated_id(), wall);
         }
         self.forget(call, env);
         ring

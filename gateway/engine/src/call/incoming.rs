@@ -55,7 +55,7 @@ impl Calls {
             return;
         }
         self.forget_unheard(line, env, now);
-        let record = CallRecord::rang(ring.caller_number(), ring.id(), env.wall(now));
+        let record = CallRecord::rang(ring.caller_number(), ring.dated_id(), env.wall(now));
         let new = NewCall {
             line,
             peer: Some(ring.caller_number()),

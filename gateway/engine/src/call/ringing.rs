@@ -124,7 +124,7 @@ impl Ringing {
         let is_later = self.ring.dated_id().0 <= ring.dated_id().0;
         let over = if is_later {
             if let Some(record) = &mut call.record {
-                record.ring = Some(ring.id());
+                record.ring = Some(ring.dated_id());
             }
             cx.set_deadline(call, ring.rings_for(), Timer::Ringing);
             self.remote = taken(remote, cx);
@@ -133,7 +133,7 @@ impl Ringing {
             ring
         };
         let caller = over.caller_number();
-        cx.env.saved.ignore_note_of(over.id(), caller, cx.wall);
+        cx.env.saved.ignore_note_of(caller, over.dated_id(), cx.wall);
         CallState::Ringing(self)
     }
 

@@ -89,7 +89,7 @@ impl Talking {
         if let Some(record) = &mut call.record {
             record.answered = Some(cx.wall);
             if let Some(ring) = record.ring {
-                cx.env.saved.ignore_note_of(ring, record.number, cx.wall);
+                cx.env.saved.ignore_note_of(record.number, ring, cx.wall);
             }
         }
         self.set_alarm(call);

@@ -164,7 +164,6 @@ impl Engine {
     /// Time has passed; to be called at [`Self::next_timeout`], or earlier.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.env.agent.handle_timeout(now);
-        self.replay.handle_timeout(now);
         self.messages.handle_timeout(&mut self.env, now);
         self.presence
             .handle_timeout(&self.calls, &mut self.env, now);

@@ -4,16 +4,24 @@
 use std::time::{Duration, Instant};
 
 use super::Engine;
+use crate::environment::Environment;
 use crate::sealed::note::NoteId;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
 use crate::time::{Timer, UnixTime};
 use crate::trust::contacts::PeerIdentity;
+use crate::trust::shares::Shares;
 
 /// How long after its ring a note is believed: a ring sounds for half a minute, and its copies take a while.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// Notes that wait; the oldest goes, and is asked for again at the next start.
-const MOST: usize = 256;
+/// Notes that wait. One that finds no room comes again at the next start.
+const NOTES: Shares = Shares {
+    all: 256,
+    strangers: 128,
+    each_contact: 32,
+    each_stranger: 8,
+};
 
 /// Notes that are not believed yet, in the order of their arrival.
 #[derive(Debug, Default)]
@@ -32,14 +40,23 @@ pub(super) struct MissedNote {
 
 impl MissedNotes {
     /// Keeps a note; a second one of the same ring says nothing new.
-    fn keep(&mut self, note: MissedNote) {
+    fn keep(
+        &mut self,
+        note: MissedNote,
+        env: &Environment,
+        now: Instant,
+    ) -> Result<(), EnvelopeError> {
         if self.0.iter().any(|kept| kept.ring == note.ring) {
-            return;
+            return Ok(());
         }
-        if self.0.len() >= MOST {
-            self.0.remove(0);
-        }
+        let owner = |note: &MissedNote| {
+            let line = env.lines.number(note.line).unwrap_or(note.sender.number);
+            env.owner(line, note.sender.number, now)
+        };
+        let gone = NOTES.make_room(self.0.iter().map(owner), owner(&note))?;
+        gone.map(|gone| self.0.remove(gone));
         self.0.push(note);
+        Ok(())
     }
 
     pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
@@ -56,7 +73,7 @@ impl Engine {
         (ring, sender): (RingId, PeerIdentity),
         rang: UnixTime,
         now: Instant,
-    ) {
+    ) -> Result<(), EnvelopeError> {
         let wall = self.env.wall(now);
         // A caller's clock that is ahead does not make it wait longer.
         let passed = if rang < wall {
@@ -71,8 +88,9 @@ impl Engine {
             rang,
             due: now + WAIT.saturating_sub(passed),
         };
-        self.missed.keep(note);
+        self.missed.keep(note, &self.env, now)?;
         self.believe_notes(now);
+        Ok(())
     }
 
     /// Writes the missed calls down whose rings had their time and were not heard.
@@ -86,17 +104,15 @@ impl Engine {
                 continue;
             };
             let id = NoteId::of_ring(note.ring);
-            let is_known = self.calls.knows_ring(note.ring) || env.saved.state().knows(id);
+            let taken = (note.sender.number, (note.rang, id));
+            let is_known =
+                self.calls.knows_ring(note.ring) || env.saved.state().knows(taken.0, taken.1);
             if is_known || !env.is_welcome(line, note.sender, now) {
                 continue;
             }
             let wall = env.wall(now);
-            let written =
-                env.saved
-                    .record_missed(id, (line, note.sender.number), (note.rang, wall));
-            if let Err(rejected) = written {
-                env.counters.count(rejected);
-            }
+            env.saved
+                .record_missed(id, (line, note.sender.number), (note.rang, wall));
         }
     }
 }

@@ -124,7 +124,6 @@ impl Engine {
         let calls = self.calls.next_timeout().into_iter();
         calls
             .chain(sip.map(|(at, timer)| (at, Timer::Sip(timer))))
-            .chain(self.replay.next_timeout())
             .chain(self.messages.next_timeout())
             .chain(self.presence.next_timeout())
             .chain(self.env.restart.next_timeout())

@@ -90,10 +90,7 @@ impl Engine {
                 ring,
                 sender,
                 rang,
-            } => {
-                self.handle_missed(line, (ring, sender), rang, now);
-                Ok(())
-            }
+            } => self.handle_missed(line, (ring, sender), rang, now),
         }
     }
 }

@@ -18,8 +18,8 @@ pub(crate) struct CallRecord {
     pub(crate) answered: Option<UnixTime>,
     /// A person saw it ring and refused it: it does not count as missed.
     pub(crate) is_declined: bool,
-    /// The ring of an incoming call: its caller's missed-call note may follow.
-    pub(crate) ring: Option<RingId>,
+    /// The date and name of an incoming call's ring: its caller's missed-call note may follow.
+    pub(crate) ring: Option<(UnixTime, RingId)>,
 }
 
 impl CallRecord {
@@ -34,7 +34,7 @@ impl CallRecord {
         }
     }
 
-    pub(crate) const fn rang(number: Number, ring: RingId, began: UnixTime) -> Self {
+    pub(crate) const fn rang(number: Number, ring: (UnixTime, RingId), began: UnixTime) -> Self {
         Self {
             ring: Some(ring),
             way: CallWay::In,

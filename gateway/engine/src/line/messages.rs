@@ -12,7 +12,7 @@ use ringfence_sip as sip;
 use zeroize::Zeroizing;
 
 use super::emergency_numbers;
-use super::saved_state::WaitingText;
+use super::saved_state::{TEXTS, WaitingText};
 use crate::environment::Environment;
 use crate::output::PostId;
 use crate::sealed::book_view::BookView;
@@ -202,11 +202,13 @@ impl MessageQueue {
     ) -> Result<(), EnvelopeError> {
         let line = env.lines.number(line).ok_or(EnvelopeError::NotOurs)?;
         // Ordinary: relays give out again what was taken before the last restart.
-        if env.saved.state().knows(id) || !env.is_welcome(line, sender, now) {
+        let is_known = (env.saved.state()).knows(sender.number, (body.from.dated, id));
+        if is_known || !env.is_welcome(line, sender, now) {
             return Ok(());
         }
         let wall = env.wall(now);
-        let Some(whole) = self.pieces.add(id, body, wall)? else {
+        let is_contact = |number| env.is_contact(line, number, now);
+        let Some(whole) = self.pieces.add(id, body, is_contact, wall)? else {
             return Ok(());
         };
         let text = std::str::from_utf8(&whole.bytes).map_err(|_| EnvelopeError::Body)?;
@@ -220,7 +222,10 @@ impl MessageQueue {
             dated: whole.dated,
             text: Zeroizing::new(text.to_owned()),
         };
-        env.saved.keep_text(text, wall)?;
+        let waiting = env.saved.state().texts.iter();
+        let owners = waiting.map(|text| env.owner(text.line, text.from, now));
+        let gone = TEXTS.make_room(owners, env.owner(line, sender.number, now))?;
+        env.saved.keep_text(text, gone, wall);
         self.deliver(env, now);
         Ok(())
     }

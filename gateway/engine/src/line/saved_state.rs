@@ -11,23 +11,27 @@ use ringfence_book::Number;
 use zeroize::Zeroizing;
 
 use crate::sealed::note::NoteId;
-use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::replay::Records;
 use crate::time::UnixTime;
+use crate::trust::shares::Shares;
 
 /// How long a note is remembered: a day longer than relays keep it.
 pub const REMEMBERED: Duration = Duration::from_secs(8 * 86_400);
 
-/// Notes that are remembered: a thousand a day. When it is full, *new ones are refused*, so that no text is shown twice.
-pub const MOST_NOTES: usize = 8_192;
+/// Notes of one sender that are remembered: what is not newer than the oldest of so many counts as taken.
+pub const NOTES: usize = 64;
 
-/// Those of one sender.
-pub const NOTES_PER_SENDER: usize = 512;
+/// Texts that wait for a phone, with all of them 1.4 MB. One that finds no room is not remembered: relays bring it again at
+/// the next start.
+pub(crate) const TEXTS: Shares = Shares {
+    all: MOST_TEXTS,
+    strangers: 128,
+    each_contact: 32,
+    each_stranger: 8,
+};
 
-/// Texts that wait for a phone, with all of them 1.4 MB. When it is full, new ones are refused.
+/// All texts that wait for a phone.
 pub const MOST_TEXTS: usize = 256;
-
-/// Those of one sender.
-pub const TEXTS_PER_SENDER: usize = 32;
 
 /// Calls that are remembered. The oldest goes, at first among those with the same number if there are many of them; one that a
 /// phone here dialled goes last, so that strangers who ring make no stranger of a number that was dialled.
@@ -46,22 +50,13 @@ pub const MOST_BLOCKED: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SavedState {
     /// Notes that were taken. Relays give them out again at every start.
-    pub notes: BTreeMap<NoteId, TakenNote>,
+    pub notes: Records<NoteId, NOTES>,
     /// Texts that no phone has taken, oldest first.
     pub texts: VecDeque<WaitingText>,
     /// Calls that are over, oldest first.
     pub calls: VecDeque<PastCall>,
     /// The settings of lines, by their numbers.
     pub settings: BTreeMap<Number, LineSettings>,
-}
-
-/// A note that was taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TakenNote {
-    /// When it may be forgotten.
-    pub until: UnixTime,
-    /// Whose it was.
-    pub sender: Number,
 }
 
 /// A text that no phone has taken.
@@ -115,49 +110,26 @@ pub struct LineSettings {
 }
 
 impl SavedState {
-    /// Whether a note was taken before.
+    /// Whether a note of this sender was taken before.
     #[must_use]
-    pub fn knows(&self, id: NoteId) -> bool {
-        self.notes.contains_key(&id)
+    pub fn knows(&self, sender: Number, note: (UnixTime, NoteId)) -> bool {
+        self.notes.knows(sender, note)
     }
 
     /// Remembers a note for [`REMEMBERED`].
-    pub(crate) fn remember(
-        &mut self,
-        id: NoteId,
-        sender: Number,
-        now: UnixTime,
-    ) -> Result<(), EnvelopeError> {
-        self.notes.retain(|_, note| now < note.until);
-        let theirs = self.notes.values().filter(|note| note.sender == sender);
-        if theirs.count() >= NOTES_PER_SENDER {
-            return Err(EnvelopeError::CallerQuota);
-        }
-        if self.notes.len() >= MOST_NOTES {
-            return Err(EnvelopeError::MemoryFull);
-        }
-        let until = now.after(REMEMBERED);
-        self.notes.insert(id, TakenNote { until, sender });
-        Ok(())
+    pub(crate) fn remember(&mut self, sender: Number, note: (UnixTime, NoteId), now: UnixTime) {
+        self.notes.forget_before(now.before(REMEMBERED));
+        self.notes.add(sender, note);
     }
 
-    /// Keeps a text until a phone has it, and remembers it.
-    pub(crate) fn keep_text(
-        &mut self,
-        text: WaitingText,
-        now: UnixTime,
-    ) -> Result<(), EnvelopeError> {
-        let theirs = self.texts.iter().filter(|other| other.from == text.from);
-        if theirs.count() >= TEXTS_PER_SENDER {
-            return Err(EnvelopeError::CallerQuota);
+    /// Keeps a text until a phone has it, in place of the one at `gone`, and remembers it.
+    pub(crate) fn keep_text(&mut self, text: WaitingText, gone: Option<usize>, now: UnixTime) {
+        if let Some(gone) = gone.and_then(|gone| self.texts.remove(gone)) {
+            self.notes.remove(gone.from, gone.id);
         }
-        if self.texts.len() >= MOST_TEXTS {
-            return Err(EnvelopeError::MemoryFull);
-        }
-        self.remember(text.id, text.from, now)?;
+        self.remember(text.from, (text.dated, text.id), now);
         let later = self.texts.iter().position(|other| other.dated > text.dated);
         self.texts.insert(later.unwrap_or(self.texts.len()), text);
-        Ok(())
     }
 
     /// Writes a call down.
@@ -257,7 +229,7 @@ macro_rules! says_nothing {
     )*};
 }
 
-says_nothing!(TakenNote, WaitingText, PastCall, LineSettings);
+says_nothing!(WaitingText, PastCall, LineSettings);
 
 #[cfg(test)]
 mod tests {
@@ -339,36 +311,29 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_bounded_by_sender_and_in_all() {
+    fn a_text_that_had_to_go_is_taken_again_when_relays_bring_it_again() {
         let mut saved_state = SavedState::default();
-        let mut keep = |name, from| saved_state.keep_text(text(name, from), NOW);
-        for name in 0..32 {
-            assert_eq!(keep(name, 1), Ok(()));
-        }
-        assert_eq!(keep(32, 1), Err(EnvelopeError::CallerQuota));
-        for name in 33..257 {
-            assert_eq!(keep(name, u32::from(name)), Ok(()));
-        }
-        assert_eq!(keep(300, 300), Err(EnvelopeError::MemoryFull));
-        assert_eq!(saved_state.news(LINE).texts, MOST_TEXTS);
-        assert!(!saved_state.knows(text(300, 300).id));
+        let (first, second) = (text(1, 1), text(2, 2));
+        saved_state.keep_text(first.clone(), None, NOW);
+        assert!(saved_state.knows(first.from, (NOW, first.id)));
+        saved_state.keep_text(second.clone(), Some(0), NOW);
+        assert_eq!(saved_state.texts, std::slice::from_ref(&second));
+        assert!(saved_state.knows(second.from, (NOW, second.id)));
+        assert!(!saved_state.knows(first.from, (NOW, first.id)));
     }
 
     #[test]
     fn a_note_is_remembered_for_longer_than_relays_keep_it() {
         let mut saved_state = SavedState::default();
-        let id = text(1, 1).id;
-        saved_state.remember(id, Number::new(1), NOW).unwrap();
+        let sender = Number::new(1);
+        let (note, other) = ((NOW, text(1, 1).id), Number::new(2));
+        saved_state.remember(sender, note, NOW);
         let week = NOW.after(crate::sealed::note::LIFE + Duration::from_secs(3_600));
-        saved_state
-            .remember(text(2, 1).id, Number::new(1), week)
-            .unwrap();
-        assert!(saved_state.knows(id));
-        let later = NOW.after(REMEMBERED);
-        saved_state
-            .remember(text(3, 1).id, Number::new(1), later)
-            .unwrap();
-        assert!(!saved_state.knows(id));
+        saved_state.remember(other, (week, text(2, 2).id), week);
+        assert!(saved_state.knows(sender, note));
+        let later = NOW.after(REMEMBERED + Duration::from_millis(1));
+        saved_state.remember(other, (later, text(3, 2).id), later);
+        assert!(!saved_state.knows(sender, note));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) fn is_unwanted(
     let do_not_disturb = env.saved.state().do_not_disturb(line);
     if do_not_disturb {
         let wall = env.wall(now);
-        let record = CallRecord::rang(caller, ring.id(), wall);
+        let record = CallRecord::rang(caller, ring.dated_id(), wall);
         env.saved.record_call(line, record, wall);
     }
     do_not_disturb

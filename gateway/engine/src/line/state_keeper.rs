@@ -7,7 +7,6 @@ use ringfence_book::Number;
 use super::call_record::CallRecord;
 use super::saved_state::{CallWay, LineSettings, MOST_BLOCKED, PastCall, SavedState, WaitingText};
 use crate::sealed::note::NoteId;
-use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
 
@@ -66,7 +65,7 @@ impl StateKeeper {
             .map(|since| Duration::from_secs(wall.seconds().saturating_sub(since.seconds())));
         let is_missed = record.way == CallWay::In && talked.is_none();
         if let Some(ring) = record.ring {
-            self.ignore_note_of(ring, record.number, wall);
+            self.ignore_note_of(record.number, ring, wall);
         }
         if !is_missed {
             // A line that talks with a number, or dials it, knows of its missed calls.
@@ -83,11 +82,15 @@ impl StateKeeper {
         self.is_changed = true;
     }
 
-    /// The note of this ring tells nothing new: the ring itself was heard. Without room, it is believed all the same.
-    pub(crate) fn ignore_note_of(&mut self, ring: RingId, caller: Number, wall: UnixTime) {
-        self.state
-            .remember(NoteId::of_ring(ring), caller, wall)
-            .ok();
+    /// The note of this ring tells nothing new: the ring itself was heard.
+    pub(crate) fn ignore_note_of(
+        &mut self,
+        caller: Number,
+        (dated, ring): (UnixTime, RingId),
+        wall: UnixTime,
+    ) {
+        let note = (dated, NoteId::of_ring(ring));
+        self.state.remember(caller, note, wall);
         self.is_changed = true;
     }
 
@@ -97,8 +100,8 @@ impl StateKeeper {
         id: NoteId,
         (line, number): (Number, Number),
         (rang, wall): (UnixTime, UnixTime),
-    ) -> Result<(), EnvelopeError> {
-        self.state.remember(id, number, wall)?;
+    ) {
+        self.state.remember(number, (rang, id), wall);
         self.state.write_call(PastCall {
             line,
             number,
@@ -108,18 +111,12 @@ impl StateKeeper {
             is_new: true,
         });
         self.is_changed = true;
-        Ok(())
     }
 
-    /// Keeps a text until a phone has taken it.
-    pub(crate) fn keep_text(
-        &mut self,
-        text: WaitingText,
-        wall: UnixTime,
-    ) -> Result<(), EnvelopeError> {
-        self.state.keep_text(text, wall)?;
+    /// Keeps a text until a phone has taken it, in place of the one at `gone`.
+    pub(crate) fn keep_text(&mut self, text: WaitingText, gone: Option<usize>, wall: UnixTime) {
+        self.state.keep_text(text, gone, wall);
         self.is_changed = true;
-        Ok(())
     }
 
     /// A phone has taken a text.

@@ -46,15 +46,12 @@ pub enum EnvelopeError {
     /// More than 60 s away from our clock.
     #[error("too old, or from the future")]
     Stale,
-    /// Seen before: ephemeral key, event key or call.
+    /// Seen before, or not newer than one that was and is forgotten.
     #[error("replay")]
     Replay,
-    /// The caller has as many live rings in memory as one caller may have.
-    #[error("caller's quota is used up")]
-    CallerQuota,
-    /// The replay memory is full of live entries: refused, because a replay could not be told.
-    #[error("replay memory full")]
-    MemoryFull,
+    /// As much of the sender waits as may.
+    #[error("sender's share is used up")]
+    SenderQuota,
     /// An answer or session envelope that stands in another event than the one it was sealed for.
     #[error("moved to another event")]
     Moved,

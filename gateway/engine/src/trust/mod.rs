@@ -9,6 +9,7 @@ pub mod directory;
 pub(crate) mod own_record;
 pub mod roots;
 pub mod safety_number;
+pub(crate) mod shares;
 
 use ringfence_book::{BookKey, Day, Number};
 

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_book::Number;
 use ringfence_engine::line::saved_state::{
-    CallWay, LineSettings, MOST_BLOCKED, MOST_CALLS, MOST_NOTES, MOST_TEXTS, PastCall, SavedState,
-    TakenNote, WaitingText,
+    CallWay, LineSettings, MOST_BLOCKED, MOST_CALLS, MOST_TEXTS, PastCall, REMEMBERED, SavedState,
+    WaitingText,
 };
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
@@ -24,14 +24,17 @@ use super::stored::{self, Versioned, read_stored, write_stored};
 use super::vault::Vault;
 use crate::state::secret::Secret;
 
-/// Largest file: 256 of the longest texts, with every sign escaped and then in base64, have 12 MB, all the rest 2 MB.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// Largest file: 256 of the longest texts, with every sign escaped and then in base64, have 12 MB, 64 notes of each of the most
+/// senders 14 MB, all the rest 1 MB.
+const MOST_BYTES: u64 = 32 * 1024 * 1024;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
     version: u32,
     notes: Vec<StoredNote>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    forgotten: Vec<StoredForgotten>,
     texts: Vec<StoredText>,
     calls: Vec<StoredCall>,
     #[serde(rename = "habits")]
@@ -44,6 +47,15 @@ struct StoredNote {
     id: String,
     until: u64,
     sender: u32,
+}
+
+/// Up to which date the notes of a sender count as taken; without a sender, those of everybody without a record.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredForgotten {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sender: Option<u32>,
+    dated: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,13 +161,23 @@ impl Stored {
         let id = |id: &NoteId| STANDARD.encode(id.as_bytes());
         Self {
             version: stored::VERSION,
-            notes: saved_state
-                .notes
-                .iter()
-                .map(|(name, note)| StoredNote {
-                    id: id(name),
-                    until: note.until.millis(),
-                    sender: note.sender.value(),
+            notes: (saved_state.notes.iter())
+                .flat_map(|(sender, record)| {
+                    let names = record.names.iter();
+                    names.map(move |(dated, name)| StoredNote {
+                        id: id(name),
+                        until: dated.after(REMEMBERED).millis(),
+                        sender: sender.value(),
+                    })
+                })
+                .collect(),
+            forgotten: (saved_state.notes.iter())
+                .map(|(sender, record)| (Some(sender.value()), record.forgotten))
+                .chain([(None, saved_state.notes.forgotten())])
+                .filter(|(_, dated)| *dated > UnixTime::default())
+                .map(|(sender, dated)| StoredForgotten {
+                    sender,
+                    dated: dated.millis(),
                 })
                 .collect(),
             texts: saved_state
@@ -189,7 +211,6 @@ impl Stored {
     /// `None` when there is more of something than an engine writes.
     fn read(self) -> Option<SavedState> {
         let counts = [
-            (self.notes.len(), MOST_NOTES),
             (self.texts.len(), MOST_TEXTS),
             (self.calls.len(), MOST_CALLS),
             (self.settings.len(), super::MOST_LINES),
@@ -198,12 +219,14 @@ impl Stored {
             return None;
         }
         let mut saved_state = SavedState::default();
+        for of in self.forgotten {
+            let dated = UnixTime::from_millis(of.dated);
+            saved_state.notes.forget(of.sender.map(Number::new), dated);
+        }
         for note in self.notes {
-            let taken = TakenNote {
-                until: UnixTime::from_millis(note.until),
-                sender: Number::new(note.sender),
-            };
-            saved_state.notes.insert(note_id(&note.id)?, taken);
+            let dated = UnixTime::from_millis(note.until).before(REMEMBERED);
+            let name = (dated, note_id(&note.id)?);
+            saved_state.notes.add(Number::new(note.sender), name);
         }
         for text in self.texts {
             saved_state.texts.push_back(WaitingText {
@@ -287,11 +310,10 @@ mod tests {
     fn saved_state() -> SavedState {
         let mut saved_state = SavedState::default();
         let (id, number) = (NoteId::from_bytes([7; 16]), Number::new(20_001));
-        let note = TakenNote {
-            until: UnixTime::from_millis(5),
-            sender: number,
-        };
-        saved_state.notes.insert(id, note);
+        let notes = &mut saved_state.notes;
+        notes.forget(None, UnixTime::from_millis(2));
+        notes.forget(Some(number), UnixTime::from_millis(3));
+        notes.add(number, (UnixTime::from_millis(5), id));
         saved_state.texts.push_back(WaitingText {
             id,
             line: number,

@@ -1,6 +1,7 @@
 //! Puts long texts together from pieces that come in any order, from several relays, days apart.
 //!
-//! Not saved: relays give every piece out again at the next start. When it is full, the oldest text goes, for the same reason.
+//! Not saved: relays give every piece out again at the next start. When it is full, the oldest text of a stranger goes, for the same
+//! reason.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,18 @@ use super::body::TextBody;
 use super::{LIFE, MOST_PIECES, NoteId, SKEW};
 use crate::sealed::rejected::EnvelopeError;
 use crate::time::UnixTime;
+use crate::trust::shares::{Owner, Shares};
 
 /// Texts that lack pieces; with all of them 370 kB.
 const MOST: usize = 64;
 
-/// Those of one sender.
-const PER_SENDER: usize = 8;
+/// How they are shared.
+const TEXTS: Shares = Shares {
+    all: MOST,
+    strangers: 32,
+    each_contact: 8,
+    each_stranger: 4,
+};
 
 /// Texts that lack pieces.
 #[derive(Default)]
@@ -41,17 +48,18 @@ impl TextPieces {
     /// Takes a verified piece; the text, if it was the last.
     ///
     /// # Errors
-    /// [`EnvelopeError::Body`] for a piece of another text than its fellows, [`EnvelopeError::CallerQuota`].
+    /// [`EnvelopeError::Body`] for a piece of another text than its fellows, [`EnvelopeError::SenderQuota`].
     pub(crate) fn add(
         &mut self,
         id: NoteId,
         body: TextBody,
+        is_contact: impl Fn(Number) -> bool,
         now: UnixTime,
     ) -> Result<Option<WholeText>, EnvelopeError> {
         self.texts
             .retain(|_, partial| now <= partial.dated.after(LIFE + SKEW));
         if !self.texts.contains_key(&id) {
-            self.make_room(body.from.number)?;
+            self.make_room(body.from.number, is_contact)?;
         }
         let partial = self.texts.entry(id).or_insert_with(|| PartialText {
             sender: body.from.number,
@@ -71,16 +79,21 @@ impl TextPieces {
         Ok(self.texts.remove(&id).map(PartialText::join))
     }
 
-    fn make_room(&mut self, sender: Number) -> Result<(), EnvelopeError> {
-        let theirs = self.texts.values().filter(|text| text.sender == sender);
-        if theirs.count() >= PER_SENDER {
-            return Err(EnvelopeError::CallerQuota);
-        }
-        if self.texts.len() >= MOST {
-            let oldest = self.texts.iter().min_by_key(|(_, text)| text.dated);
-            if let Some(id) = oldest.map(|(id, _)| *id) {
-                self.texts.remove(&id);
-            }
+    fn make_room(
+        &mut self,
+        sender: Number,
+        is_contact: impl Fn(Number) -> bool,
+    ) -> Result<(), EnvelopeError> {
+        let owner = |sender| Owner {
+            sender,
+            is_contact: is_contact(sender),
+        };
+        let mut waiting: Vec<_> = self.texts.iter().collect();
+        waiting.sort_by_key(|(_, text)| text.dated);
+        let owners = waiting.iter().map(|(_, text)| owner(text.sender));
+        let gone = TEXTS.make_room(owners, owner(sender))?;
+        if let Some(id) = gone.map(|gone| *waiting[gone].0) {
+            self.texts.remove(&id);
         }
         Ok(())
     }
@@ -112,6 +125,7 @@ mod tests {
     use super::*;
     use crate::sealed::sender_proof::SenderProof;
 
+    const FRIEND: Number = Number::new(1);
     const NOW: UnixTime = UnixTime::from_seconds(1_795_000_000);
 
     fn piece(sender: u32, (index, count): (u8, u8), text: &[u8]) -> TextBody {
@@ -137,7 +151,7 @@ mod tests {
         name: u8,
         body: TextBody,
     ) -> Result<Option<Vec<u8>>, EnvelopeError> {
-        let whole = pieces.add(id(name), body, NOW)?;
+        let whole = pieces.add(id(name), body, |sender| sender == FRIEND, NOW)?;
         Ok(whole.map(|whole| whole.bytes.to_vec()))
     }
 
@@ -161,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn one_sender_cannot_fill_it_and_a_full_one_forgets_the_oldest() {
+    fn one_sender_cannot_fill_it_and_strangers_push_out_no_friend_s() {
         let mut pieces = TextPieces::default();
         for name in 0..8 {
             assert_eq!(add(&mut pieces, name, piece(1, (0, 2), b"a")), Ok(None));
         }
         let ninth = add(&mut pieces, 9, piece(1, (0, 2), b"a"));
-        assert_eq!(ninth, Err(EnvelopeError::CallerQuota));
+        assert_eq!(ninth, Err(EnvelopeError::SenderQuota));
         for name in 10..100 {
             let sender = u32::from(name);
             assert_eq!(
@@ -175,7 +189,9 @@ mod tests {
                 Ok(None)
             );
         }
-        assert_eq!(pieces.texts.len(), MOST);
+        // Strangers filled their own part, and pushed out each other's.
+        assert_eq!(pieces.texts.len(), 8 + TEXTS.strangers);
+        assert!((0..8).all(|name| pieces.texts.contains_key(&id(name))));
     }
 
     #[test]
@@ -185,7 +201,7 @@ mod tests {
         let later = NOW.after(LIFE + SKEW + SKEW);
         let mut other = piece(2, (0, 2), b"a");
         other.from.dated = later;
-        assert!(pieces.add(id(2), other, later).is_ok());
+        assert!(pieces.add(id(2), other, |_| false, later).is_ok());
         assert_eq!(pieces.texts.len(), 1);
     }
 }

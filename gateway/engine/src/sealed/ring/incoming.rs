@@ -28,7 +28,7 @@ use crate::sealed::first_message::{SealError, try_keys};
 use crate::sealed::presence::PresenceBody;
 use crate::sealed::presence::PresenceReport;
 use crate::sealed::rejected::EnvelopeError;
-use crate::sealed::replay::{NewRing, ReplayMemory};
+use crate::sealed::replay::ReplayMemory;
 use crate::sealed::session::CallSession;
 use crate::time::{Moment, UnixTime};
 use crate::trust::callers::Callers;
@@ -77,9 +77,6 @@ pub fn open(
     seen: &mut ReplayMemory,
     arrival: Moment,
 ) -> Result<OpenedMessage, EnvelopeError> {
-    if seen.knows(envelope.ephemeral(), event.event_key) {
-        return Err(EnvelopeError::Replay);
-    }
     let (line, key, opened) = try_keys(listeners, envelope, event, arrival.wall.day())?;
     let listener = listeners.get(line).ok_or(EnvelopeError::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
@@ -89,14 +86,7 @@ pub fn open(
             check_time(body.from.dated, arrival.wall)?;
             let sender = callers.identify(&body.from, &opened.caller, arrival.wall)?;
             let id = RingId::new(&opened.caller, &body.call);
-            let candidate = NewRing {
-                ephemeral: envelope.ephemeral(),
-                event_key: event.event_key,
-                id,
-                caller: sender.identity,
-                dated: body.from.dated,
-            };
-            seen.admit(candidate, arrival)?;
+            seen.admit(sender.number, (body.from.dated, id), arrival)?;
             let prologue = event.prologue(envelope.routing_tag(), listener.key().as_bytes());
             let ring = VerifiedRing {
                 own: key.clone(),
