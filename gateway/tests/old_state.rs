@@ -104,12 +104,14 @@ fn saved() -> SavedState {
             began: UnixTime::from_millis(1_798_000_000_000),
             talked: Some(Duration::from_secs(61)),
             is_new: false,
+            is_stranger: false,
         }]
         .into(),
         settings: BTreeMap::from([(
             line,
             LineSettings {
                 do_not_disturb: true,
+                contacts_only: false,
                 blocked: vec![Number::new(24_449), Number::new(24_441)],
             },
         )]),

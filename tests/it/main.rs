@@ -11,6 +11,7 @@ mod chaos;
 mod closed_microphone;
 mod dead_phones;
 mod decline;
+mod doorman;
 mod emergency_numbers;
 mod faults;
 mod flood;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use ringfence_book::Number;
+use ringfence_engine::line::command::LineCommand;
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,
@@ -91,6 +92,25 @@ fn a_refusal_looks_like_no_phone() {
 #[test]
 fn a_line_without_a_phone_looks_like_no_line() {
     assert_eq!(seen(theirs, |_| {}), unassigned_number());
+}
+
+/// A line with a phone that rings for contacts only.
+fn contacts_only(world: &mut World) -> Number {
+    world.add_phone(CALLEE, 0);
+    let line = theirs(world);
+    let command = LineCommand::ContactsOnly(true);
+    world
+        .command(CALLEE, line, command)
+        .expect("it has that line");
+    line
+}
+
+#[test]
+fn a_stranger_whom_a_line_does_not_ring_for_sees_a_number_that_nobody_has() {
+    let refused = seen(contacts_only, |world| {
+        assert!(world.handset(1).is_free(), "its phone does not ring");
+    });
+    assert_eq!(refused, unassigned_number());
 }
 
 #[test]

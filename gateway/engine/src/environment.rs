@@ -68,11 +68,12 @@ impl Environment {
     }
 
     /// Whether the user of a line has chosen to have to do with this number: it was named, verified, let see the line's presence, or
-    /// dialled. A call that was merely answered makes no contact, since any number can ring.
+    /// dialled, or is a line of this engine. A call that was merely answered makes no contact, since any number can ring.
     pub(crate) fn is_contact(&self, line: Number, number: Number, now: Instant) -> bool {
         let contact = self.trust.contacts().get(number);
         let wall = self.wall(now);
         contact.is_some_and(Contact::is_chosen)
+            || self.lines.of_number(number).is_some()
             || self.saved.state().has_dialled(line, number, wall)
     }
 
@@ -81,6 +82,11 @@ impl Environment {
             sender,
             is_contact: self.is_contact(line, sender, now),
         }
+    }
+
+    /// Whether a line rings for contacts only, and this number is none.
+    pub(crate) fn is_kept_out(&self, line: Number, number: Number, now: Instant) -> bool {
+        self.saved.state().contacts_only(line) && !self.is_contact(line, number, now)
     }
 
     /// Whether a line receives anything of this sender. The sender cannot tell.

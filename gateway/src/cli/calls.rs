@@ -73,6 +73,7 @@ fn line(call: &PastCall) -> String {
         }
         (None, CallWay::Out) => "no answer".to_owned(),
         (None, CallWay::In) if call.is_new => "MISSED".to_owned(),
+        (None, CallWay::In) if call.is_stranger => "stranger, not rung".to_owned(),
         (None, CallWay::In) => "not answered".to_owned(),
     };
     let arrow = match call.way {
@@ -111,6 +112,7 @@ mod tests {
             began: UnixTime::from_seconds(1_795_000_000 + second),
             talked,
             is_new,
+            is_stranger: false,
         };
         let mut saved_state = SavedState::default();
         saved_state.calls.extend([

@@ -162,6 +162,9 @@ fn line_state(line: &LineStatus) -> String {
     if line.do_not_disturb {
         says.push_str("; do not disturb");
     }
+    if line.contacts_only {
+        says.push_str("; rings for contacts only");
+    }
     match &line.name {
         Some(name) => format!("({name}) {says}"),
         None => says,
@@ -201,7 +204,7 @@ mod tests {
             "phone_book": { "epoch": 7, "age_seconds": 90 },
             "proxy": "socks5h://127.0.0.1:9050", "proxy_answers": true,
             "lines": [{ "number": 20_001, "name": "Desk", "missed_calls": 2, "texts_waiting": 0,
-                "phones": [{ "transport": "UDP", "address": "127.0.0.1:5070" }], "do_not_disturb": true }],
+                "phones": [{ "transport": "UDP", "address": "127.0.0.1:5070" }], "do_not_disturb": true, "contacts_only": true }],
             "calls": [{ "line": 20_001, "number": 20_002, "name": "Bob", "direction": "out", "state": "talking",
                 "to_phone": { "mos": 4.37 } }],
             "warnings": [{ "kind": "no_relay", "since": 1_000, "grave": true, "what": "No relay.", "remedy": "Look." }],
@@ -213,7 +216,7 @@ mod tests {
             "TURN        allocation ready",
             "socks5h://127.0.0.1:9050 answers",
             "epoch 7, 90 s old",
-            "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb",
+            "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb; rings for contacts only",
             "20001 -> 20002 (Bob), talking, MOS 4.4",
             "GRAVE       No relay. To do: Look. (for 90 s)",
         ] {

@@ -44,6 +44,8 @@ impl LineForm {
         Some(match self.act.as_str() {
             "undisturbed" => LineCommand::DoNotDisturb(true),
             "disturb" => LineCommand::DoNotDisturb(false),
+            "contacts" => LineCommand::ContactsOnly(true),
+            "everyone" => LineCommand::ContactsOnly(false),
             "block" => LineCommand::Block(number()?),
             "unblock" => LineCommand::Unblock(number()?),
             "seen" => LineCommand::MissedSeen,

@@ -80,6 +80,7 @@ fn line_status(line: &LineSnapshot, snapshot: &Snapshot, registrar: &RegistrarIn
             .and_then(|line| line.name.clone()),
         phones: line.phones.iter().map(phone).collect(),
         do_not_disturb: saved_state.do_not_disturb(line.number),
+        contacts_only: saved_state.contacts_only(line.number),
         blocked: saved_state
             .settings
             .get(&line.number)

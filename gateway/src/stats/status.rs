@@ -123,6 +123,8 @@ pub struct LineStatus {
     pub phones: Vec<PhoneStatus>,
     /// Whether its phones are kept from ringing.
     pub do_not_disturb: bool,
+    /// Whether they ring for contacts only.
+    pub contacts_only: bool,
     /// The numbers whose calls and texts it drops.
     pub blocked: Vec<u32>,
     /// Missed calls that the user has not seen yet.
@@ -262,7 +264,7 @@ mod tests {
             "sip": { "udp": [], "tcp": [], "tls": [] },
             "lines": [{
                 "number": 0, "name": null, "phones": [{ "transport": "", "address": "" }],
-                "do_not_disturb": false, "blocked": [], "missed_calls": 0, "texts_waiting": 0,
+                "do_not_disturb": false, "contacts_only": false, "blocked": [], "missed_calls": 0, "texts_waiting": 0,
             }],
             "calls": [{
                 "call": "", "line": 0, "number": 0, "name": null, "verified": false,

@@ -292,6 +292,7 @@ fn furnish(state: &StateFolder, store: &mut Keystore, line: &LineFile, copy: &Bo
         began: UnixTime::from_seconds(1_795_000_000),
         talked: None,
         is_new: true,
+        is_stranger: false,
     });
     saved.settings.entry(own).or_default().blocked = vec![blocked];
     SavedStateFile::open(state, secret()).write(&saved).unwrap();

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use ringfence::state::keystore::SavedStateFile;
+use ringfence_book::Number;
 use serde_json::Value;
 
 use crate::shell::{Servers, Shell, answer, free_port};
@@ -51,12 +53,20 @@ async fn from_nothing_to_an_account_with_one_command_and_the_same_again() {
     let first = lines();
     assert_eq!(first[0]["udp"].to_string(), ports[0]);
     assert!(shell.path(".local/share/ringfence/lines").exists());
+    let contacts_only = || {
+        let mut saved = SavedStateFile::open(&shell.path(".local/share/ringfence"), None);
+        let number = u32::try_from(lines()[0]["number"].as_u64().unwrap()).unwrap();
+        saved.read().unwrap().contacts_only(Number::new(number))
+    };
+    assert!(!contacts_only(), "everyone rings unless told otherwise");
 
     // Stopped before it could print: the same code again is the same line, with the same password.
-    let again = ["setup", "--phonebook", &url, "--code", &code, "--json"];
+    let mut again = vec!["setup", "--phonebook", &url, "--code", &code, "--json"];
+    again.extend(["--rings-from", "contacts"]);
     let again: Value = serde_json::from_str(&shell.done(&again)).unwrap();
     assert_eq!(again["lines"][0]["password"], first[0]["password"]);
     assert_eq!(lines().as_array().unwrap().len(), 1);
+    assert!(contacts_only());
     // Without a code it says what there is.
     assert!(shell.done(&["setup"]).contains("ringfence run"));
 }

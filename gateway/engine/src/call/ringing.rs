@@ -133,7 +133,9 @@ impl Ringing {
             ring
         };
         let caller = over.caller_number();
-        cx.env.saved.ignore_note_of(caller, over.dated_id(), cx.wall);
+        cx.env
+            .saved
+            .ignore_note_of(caller, over.dated_id(), cx.wall);
         CallState::Ringing(self)
     }
 

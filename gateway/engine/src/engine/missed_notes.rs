@@ -111,8 +111,9 @@ impl Engine {
                 continue;
             }
             let wall = env.wall(now);
-            env.saved
-                .record_missed(id, (line, note.sender.number), (note.rang, wall));
+            let is_stranger = env.is_kept_out(line, note.sender.number, now);
+            let whose = (line, note.sender.number, is_stranger);
+            env.saved.record_missed(id, whose, (note.rang, wall));
         }
     }
 }

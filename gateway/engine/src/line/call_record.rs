@@ -18,6 +18,8 @@ pub(crate) struct CallRecord {
     pub(crate) answered: Option<UnixTime>,
     /// A person saw it ring and refused it: it does not count as missed.
     pub(crate) is_declined: bool,
+    /// It rang no phone, because the line rings for contacts only.
+    pub(crate) is_stranger: bool,
     /// The date and name of an incoming call's ring: its caller's missed-call note may follow.
     pub(crate) ring: Option<(UnixTime, RingId)>,
 }
@@ -30,6 +32,7 @@ impl CallRecord {
             began,
             answered: None,
             is_declined: false,
+            is_stranger: false,
             ring: None,
         }
     }

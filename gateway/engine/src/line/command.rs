@@ -14,6 +14,8 @@ use crate::sealed::note::NoteId;
 pub enum LineCommand {
     /// Do not disturb, or do.
     DoNotDisturb(bool),
+    /// Only contacts ring, or everybody does.
+    ContactsOnly(bool),
     /// Neither calls nor texts of this number.
     Block(Number),
     /// This number may call and write again.
@@ -50,6 +52,7 @@ impl LineCommand {
     ) -> Result<(), LineCommandError> {
         match self {
             Self::DoNotDisturb(on) => saved.settings(line).do_not_disturb = on,
+            Self::ContactsOnly(on) => saved.settings(line).contacts_only = on,
             Self::Block(number) if !saved.block(line, number) => {
                 return Err(LineCommandError::TooMany);
             }

@@ -28,12 +28,13 @@ pub struct FeatureCode {
 enum FeatureAction {
     CallBack,
     DoNotDisturb(bool),
+    ContactsOnly(bool),
     Block(bool),
     ListMissed,
 }
 
 /// All feature codes.
-pub const FEATURE_CODES: [FeatureCode; 6] = [
+pub const FEATURE_CODES: [FeatureCode; 8] = [
     FeatureCode {
         digits: "*69",
         does: "call the last caller back",
@@ -48,6 +49,16 @@ pub const FEATURE_CODES: [FeatureCode; 6] = [
         digits: "*79",
         does: "turn do not disturb off: phones ring again",
         act: FeatureAction::DoNotDisturb(false),
+    },
+    FeatureCode {
+        digits: "*77",
+        does: "ring for contacts only: calls of others are listed, and no phone says so",
+        act: FeatureAction::ContactsOnly(true),
+    },
+    FeatureCode {
+        digits: "*87",
+        does: "ring for everyone again",
+        act: FeatureAction::ContactsOnly(false),
     },
     FeatureCode {
         digits: "*60",
@@ -100,6 +111,9 @@ pub(crate) fn dial(
         (Some(FeatureAction::DoNotDisturb(on)), _) => {
             Ok(set_do_not_disturb(number, on, &mut env.saved))
         }
+        (Some(FeatureAction::ContactsOnly(on)), _) => {
+            Ok(set_contacts_only(number, on, &mut env.saved))
+        }
         (Some(FeatureAction::Block(true)), Some(caller)) => {
             Ok(block(number, caller, &mut env.saved))
         }
@@ -132,6 +146,16 @@ fn set_do_not_disturb(line: Number, do_not_disturb: bool, saved: &mut StateKeepe
         "Do not disturb is on"
     } else {
         "Do not disturb is off"
+    };
+    (phrase, format!("{phrase}."))
+}
+
+fn set_contacts_only(line: Number, contacts_only: bool, saved: &mut StateKeeper) -> Done {
+    saved.settings(line).contacts_only = contacts_only;
+    let phrase = if contacts_only {
+        "Only contacts ring"
+    } else {
+        "Everyone rings"
     };
     (phrase, format!("{phrase}."))
 }

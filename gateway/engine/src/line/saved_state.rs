@@ -89,6 +89,8 @@ pub struct PastCall {
     pub talked: Option<Duration>,
     /// It was missed, and the line has not been notified yet: this is what a phone's message indicator shows.
     pub is_new: bool,
+    /// A stranger's, that rang no phone because the line rings for contacts only.
+    pub is_stranger: bool,
 }
 
 /// Which way a call went.
@@ -105,6 +107,8 @@ pub enum CallWay {
 pub struct LineSettings {
     /// Do not disturb: rings are silent, and count as missed.
     pub do_not_disturb: bool,
+    /// Only contacts ring; calls of others are written down, and no phone says so.
+    pub contacts_only: bool,
     /// Numbers whose rings and texts are dropped, in the order in which they were blocked.
     pub blocked: Vec<Number>,
 }
@@ -202,6 +206,14 @@ impl SavedState {
             .is_some_and(|settings| settings.do_not_disturb)
     }
 
+    /// Whether a line rings for contacts only.
+    #[must_use]
+    pub fn contacts_only(&self, line: Number) -> bool {
+        self.settings
+            .get(&line)
+            .is_some_and(|settings| settings.contacts_only)
+    }
+
     /// Whether a line has blocked a number.
     #[must_use]
     pub fn is_blocked(&self, line: Number, number: Number) -> bool {
@@ -246,6 +258,7 @@ mod tests {
             began: UnixTime::from_seconds(second),
             talked: None,
             is_new: true,
+            is_stranger: false,
         }
     }
 

@@ -77,7 +77,8 @@ impl StateKeeper {
             way: record.way,
             began: record.began,
             talked,
-            is_new: is_missed && !record.is_declined,
+            is_new: is_missed && !record.is_declined && !record.is_stranger,
+            is_stranger: record.is_stranger,
         });
         self.is_changed = true;
     }
@@ -94,11 +95,11 @@ impl StateKeeper {
         self.is_changed = true;
     }
 
-    /// Writes down a missed call of which only the caller's note tells.
+    /// Writes down a missed call of which only the caller's note tells, or the call of a stranger who would have rung no phone.
     pub(crate) fn record_missed(
         &mut self,
         id: NoteId,
-        (line, number): (Number, Number),
+        (line, number, is_stranger): (Number, Number, bool),
         (rang, wall): (UnixTime, UnixTime),
     ) {
         self.state.remember(number, (rang, id), wall);
@@ -108,7 +109,8 @@ impl StateKeeper {
             way: CallWay::In,
             began: rang,
             talked: None,
-            is_new: true,
+            is_new: !is_stranger,
+            is_stranger,
         });
         self.is_changed = true;
     }

@@ -10,7 +10,7 @@ mod settings_file;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ringfence_book::{ActivationCode, NetworkSettings};
+use ringfence_book::{ActivationCode, NetworkSettings, Number};
 use serde_json::{Value, json};
 
 use super::progress::ProgressLine;
@@ -26,7 +26,7 @@ use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 use prompter::{Prompter, TRIES};
-use settings::PhoneNetwork;
+use settings::{PhoneNetwork, RingsFrom};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct SetupArgs {
@@ -48,6 +48,9 @@ pub(super) struct SetupArgs {
     /// Keep the keys without a passphrase
     #[arg(long)]
     no_passphrase: bool,
+    /// Whose calls ring the line's phones; those of others are listed [default: everyone]
+    #[arg(long, value_name = "everyone|contacts")]
+    rings_from: Option<RingsFrom>,
     /// Where the phones are: on this machine (`here`), in its network (`lan`), or in that of one of its addresses
     #[arg(long, value_name = "here|lan|ADDRESS")]
     phones: Option<PhoneNetwork>,
@@ -113,6 +116,7 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
     if wants_a_line(&args, &present, &prompter)? {
         let (client, network) = book(&args, &present, &outbound, &prompter).await?;
         let mut code = code(&args, &prompter)?;
+        let rings_from = settings::rings_from(&args, &prompter)?;
         if present.is_empty() {
             secret = new_passphrase(&args, &prompter)?;
         }
@@ -122,6 +126,11 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
         };
         let mut store = Keystore::open(&state, secret)?;
         let line = redeem(&args, &mut store, &client, &mut code, &prompter).await?;
+        let mut saved_state = store.saved_state();
+        let mut saved = saved_state.read()?;
+        let of_line = saved.settings.entry(Number::new(line.number)).or_default();
+        of_line.contacts_only = rings_from == RingsFrom::Contacts;
+        saved_state.write(&saved)?;
         ready.retain(|other| other.number != line.number);
         ready.push(line);
         return finish(&args, &file, &config, &ready);

@@ -46,6 +46,39 @@ impl FromStr for PhoneNetwork {
     }
 }
 
+/// Whose calls ring.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) enum RingsFrom {
+    /// Those of any number.
+    #[default]
+    Everyone,
+    /// Those of contacts.
+    Contacts,
+}
+
+impl FromStr for RingsFrom {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "everyone" => Ok(Self::Everyone),
+            "contacts" => Ok(Self::Contacts),
+            _ => Err("`everyone` or `contacts`"),
+        }
+    }
+}
+
+/// Asks at a terminal; elsewhere, everyone rings unless told otherwise.
+pub(super) fn rings_from(args: &SetupArgs, prompter: &Prompter) -> Result<RingsFrom, CommandError> {
+    match args.rings_from {
+        None if prompter.has_terminal() => {
+            let question = "Who may ring: everyone, or only contacts and numbers that you called (everyone, contacts)";
+            ask(prompter, question, Some("everyone"), "--rings-from")
+        }
+        given => Ok(given.unwrap_or_default()),
+    }
+}
+
 /// The existing settings, if they stay; `None` if new ones are to be written.
 pub(super) fn kept(
     args: &SetupArgs,

@@ -96,6 +96,7 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
         (Some(span), _) => minutes(span.as_secs()),
         (None, CallWay::Out) => "no answer".to_owned(),
         (None, CallWay::In) if call.is_new => "missed".to_owned(),
+        (None, CallWay::In) if call.is_stranger => "stranger, not rung".to_owned(),
         (None, CallWay::In) => "not answered".to_owned(),
     };
     html! {

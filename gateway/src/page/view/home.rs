@@ -106,13 +106,37 @@ fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
 /// The do-not-disturb switch.
 pub(super) fn switch(context: &PageContext<'_>, line: &LineSnapshot, back: &str) -> Markup {
     let on = context.snapshot.saved_state.do_not_disturb(line.number);
-    let number = line.number;
+    let acts = ("undisturbed", "disturb");
+    line_switch(line.number, on, acts, ("dnd", "Do not disturb"), back)
+}
+
+/// The switch of a line by which only its contacts ring.
+pub(super) fn contacts_only(context: &PageContext<'_>, line: &LineSnapshot, back: &str) -> Markup {
+    let on = context.snapshot.saved_state.contacts_only(line.number);
+    let acts = ("contacts", "everyone");
+    line_switch(
+        line.number,
+        on,
+        acts,
+        ("contacts", "Ring for contacts only"),
+        back,
+    )
+}
+
+/// A switch of a line; `acts` turn it on and off.
+fn line_switch(
+    number: ringfence_book::Number,
+    on: bool,
+    acts: (&str, &str),
+    (id, label): (&str, &str),
+    back: &str,
+) -> Markup {
     html! {
         form.inline method="post" action={ "/lines/" (number) "/command" } data-quiet {
-            input type="hidden" name="act" value=(if on { "disturb" } else { "undisturbed" });
+            input type="hidden" name="act" value=(if on { acts.1 } else { acts.0 });
             input type="hidden" name="back" value=(back);
-            button #{ "dnd-" (number) } .switch type="submit" role="switch" aria-checked=(if on { "true" } else { "false" })
-                aria-label={ "Do not disturb, line " (number) } { span aria-hidden="true" { (if on { "on" } else { "off" }) } }
+            button #{ (id) "-" (number) } .switch type="submit" role="switch" aria-checked=(if on { "true" } else { "false" })
+                aria-label={ (label) ", line " (number) } { span aria-hidden="true" { (if on { "on" } else { "off" }) } }
         }
     }
 }

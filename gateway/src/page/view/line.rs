@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use ringfence_book::Number;
 
-use super::home::switch;
+use super::home::{contacts_only, switch};
 use super::{LineButton, PageContext, sheet};
 use crate::page::qr;
 use crate::provisioning::registrar::LineAccount;
@@ -22,6 +22,8 @@ pub(crate) fn line(context: &PageContext<'_>, line: &LineSnapshot, own: &LineAcc
         section #settings aria-labelledby="settings-title" data-live {
             h2 #settings-title { "Do not disturb" }
             div.row { (switch(context, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
+            h2 { "Contacts only" }
+            div.row { (contacts_only(context, line, &format!("/lines/{number}"))) " Phones ring for contacts, and for numbers that this line called; calls of others are listed." }
             (blocked(context, number))
         }
         (link_form(context, number))

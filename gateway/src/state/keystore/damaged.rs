@@ -165,6 +165,7 @@ mod tests {
         let mut saved = SavedState::default();
         let settings = LineSettings {
             do_not_disturb: true,
+            contacts_only: true,
             blocked: vec![Number::new(20_009)],
         };
         saved.settings.insert(Number::new(20_001), settings);

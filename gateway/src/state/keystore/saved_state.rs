@@ -79,6 +79,8 @@ struct StoredCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     talked: Option<u64>,
     is_new: bool,
+    #[serde(default)]
+    is_stranger: bool,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -94,6 +96,8 @@ struct StoredSettings {
     line: u32,
     #[serde(rename = "is_undisturbed")]
     do_not_disturb: bool,
+    #[serde(default)]
+    contacts_only: bool,
     blocked: Vec<u32>,
 }
 
@@ -198,6 +202,7 @@ impl Stored {
                 .map(|(line, settings)| StoredSettings {
                     line: line.value(),
                     do_not_disturb: settings.do_not_disturb,
+                    contacts_only: settings.contacts_only,
                     blocked: settings
                         .blocked
                         .iter()
@@ -245,6 +250,7 @@ impl Stored {
             }
             let read = LineSettings {
                 do_not_disturb: settings.do_not_disturb,
+                contacts_only: settings.contacts_only,
                 blocked,
             };
             saved_state
@@ -267,6 +273,7 @@ impl StoredCall {
             began: call.began.millis(),
             talked: call.talked.map(|span| span.as_secs()),
             is_new: call.is_new,
+            is_stranger: call.is_stranger,
         }
     }
 
@@ -281,6 +288,7 @@ impl StoredCall {
             began: UnixTime::from_millis(self.began),
             talked: self.talked.map(Duration::from_secs),
             is_new: self.is_new,
+            is_stranger: self.is_stranger,
         }
     }
 }
@@ -328,9 +336,11 @@ mod tests {
             began: UnixTime::from_millis(3),
             talked: Some(Duration::from_secs(61)),
             is_new: false,
+            is_stranger: true,
         });
         let settings = LineSettings {
             do_not_disturb: true,
+            contacts_only: true,
             blocked: vec![Number::new(20_009), Number::new(20_003)],
         };
         saved_state.settings.insert(number, settings);
