@@ -71,3 +71,17 @@ impl fmt::Debug for CallAnswer {
 }
 
 const DOMAIN: &[u8] = b"ringfence/1 ring id\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_under_another_ring_key_names_no_ring_of_this_one() {
+        let call = CallId::from_bytes([1; 16]);
+        let ring = RingId::new(&[2; 32], &call);
+        assert_eq!(RingId::new(&[2; 32], &call), ring);
+        assert_ne!(RingId::new(&[3; 32], &call), ring);
+        assert_ne!(RingId::new(&[2; 32], &CallId::from_bytes([4; 16])), ring);
+    }
+}
