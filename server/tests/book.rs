@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use ringfence_book::wire::{Activate, Base64};
+use ringfence_book::wire::{Activate, Base64, PROTOCOL};
 use ringfence_book::{
     ActivationCode, BookKey, CodeDigest, Delta, NetworkSettings, Number, NumberPlan, Tile,
 };
@@ -31,7 +31,7 @@ use crate::stores::{NOW, close, open, plan, terms};
 
 fn network(book: &Book) -> NetworkSettings {
     NetworkSettings {
-        version: 1,
+        version: PROTOCOL,
         book_key: book.key(),
         proof_key: book.proof_key(),
         plan: plan(),

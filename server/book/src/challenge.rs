@@ -13,11 +13,11 @@ use crate::keys::{BookKey, IdentityKey, RingKey};
 use crate::listing::Listing;
 use crate::number::Number;
 
-const ACTIVATE: &[u8] = b"ringfence/1 activate\0";
-const RING_KEY_PROOF: &[u8] = b"ringfence/1 ring-key-proof\0";
-const ROTATE: &[u8] = b"ringfence/1 rotate\0";
-const DEACTIVATE: &[u8] = b"ringfence/1 deactivate\0";
-const CHALLENGE: &[u8] = b"ringfence/1 challenge\0";
+const ACTIVATE: &[u8] = b"ringfence/2 activate\0";
+const RING_KEY_PROOF: &[u8] = b"ringfence/2 ring-key-proof\0";
+const ROTATE: &[u8] = b"ringfence/2 rotate\0";
+const DEACTIVATE: &[u8] = b"ringfence/2 deactivate\0";
+const CHALLENGE: &[u8] = b"ringfence/2 challenge\0";
 
 /// Proof that the sender of an activation holds both private keys of the listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

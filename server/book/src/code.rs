@@ -67,7 +67,7 @@ impl ActivationCode {
     pub fn digest(&self) -> CodeDigest {
         CodeDigest(
             Sha256::new()
-                .chain_update(b"ringfence/1 activation-code\0")
+                .chain_update(b"ringfence/2 activation-code\0")
                 .chain_update(self.0)
                 .finalize()
                 .0,
@@ -83,7 +83,7 @@ impl ActivationCode {
     /// Twelve bits of a hash of the code.
     fn check(&self) -> u16 {
         let digest = Sha256::new()
-            .chain_update(b"ringfence/1 code-check\0")
+            .chain_update(b"ringfence/2 code-check\0")
             .chain_update(self.0)
             .finalize()
             .0;

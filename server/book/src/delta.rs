@@ -3,7 +3,7 @@
 //! nothing about an epoch.
 //!
 //! ```text
-//!   0   1  version = 1
+//!   0   1  version = 2
 //!   1   4  epoch that it leads to, big-endian
 //!   5   2  records, big-endian
 //!   7   …  for each record, by rising number: number 4, big-endian | listing 192
@@ -21,10 +21,10 @@ use crate::number::Number;
 /// Most records of a delta; a mebibyte is more than any book needs every few minutes.
 pub const MAX_CHANGES: u16 = 4_096;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const HEAD_BYTES: usize = 7;
 const CHANGE_BYTES: usize = 4 + LISTING_BYTES;
-const DOMAIN: &[u8; 23] = b"ringfence/1 book-delta\0";
+const DOMAIN: &[u8; 23] = b"ringfence/2 book-delta\0";
 
 /// A number's new record. Not verified: [`crate::Listing::decode`] does that, when the record is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Delta {
         bytes
     }
 
-    /// SHA-256 of "ringfence/1 book-delta\0" and the bytes: what the root of its epoch says of it.
+    /// SHA-256 of "ringfence/2 book-delta\0" and the bytes: what the root of its epoch says of it.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         Sha256::new()

@@ -167,7 +167,7 @@ impl RingKey {
     #[must_use]
     pub fn id(&self) -> [u8; 4] {
         let digest = Sha256::new()
-            .chain_update(b"ringfence/1 ring-key id\0")
+            .chain_update(b"ringfence/2 ring-key id\0")
             .chain_update(self.as_bytes())
             .finalize();
         let [a, b, c, d, ..] = digest.0;

@@ -6,7 +6,7 @@
 //!  64   4  ring-key id, derived from the ring key
 //!  68   4  serial, big-endian: random for the first ring key of an identity, one more for each renewal
 //!  72  56  zero
-//! 128  64  Ed25519 signature of the identity key over "ringfence/1 listing\0" and the 128 bytes before
+//! 128  64  Ed25519 signature of the identity key over "ringfence/2 listing\0" and the 128 bytes before
 //! ```
 //! The number is not in it: which number a listing stands for is the book's word, not the owner's. Of two listings of one identity
 //! the one with the higher serial is the later one, so that a reader of the book knows a replaced ring key without a clock.
@@ -22,7 +22,7 @@ pub const LISTING_BYTES: usize = 192;
 
 const SIGNED_BYTES: usize = 128;
 const SERIAL_AT: usize = 68;
-const DOMAIN: &[u8; 20] = b"ringfence/1 listing\0";
+const DOMAIN: &[u8; 20] = b"ringfence/2 listing\0";
 
 /// A listing whose signature has been verified: there is no other way to come by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Seconds for which a token is handed out. It is accepted for one more period.
 pub const PERIOD: u64 = 30 * 24 * 60 * 60;
 
-const TOKEN: &[u8] = b"ringfence/1 book members\0";
-const DIGEST: &[u8] = b"ringfence/1 members-token\0";
+const TOKEN: &[u8] = b"ringfence/2 book members\0";
+const DIGEST: &[u8] = b"ringfence/2 members-token\0";
 
 /// 256 bits in base64url.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

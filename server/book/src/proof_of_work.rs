@@ -9,7 +9,7 @@ pub const DEFAULT_BITS: u8 = 16;
 /// Length of a window: long enough to keep proofs ready, short enough that a hoard goes stale.
 pub const WINDOW_SECONDS: u64 = 600;
 
-const DOMAIN: &[u8] = b"ringfence/1 work\0";
+const DOMAIN: &[u8] = b"ringfence/2 work\0";
 
 /// The window of a time in seconds since 1970.
 #[must_use]
@@ -32,7 +32,7 @@ pub fn check(event_key: &[u8; 32], nonce: u64, bits: u8, unix: u64) -> bool {
         .any(|window| zero_bits(event_key, window, nonce) >= u32::from(bits))
 }
 
-/// Leading zero bits of `SHA-256("ringfence/1 work\0" | event key 32 | window u32 BE | nonce u64 BE)`.
+/// Leading zero bits of `SHA-256("ringfence/2 work\0" | event key 32 | window u32 BE | nonce u64 BE)`.
 #[must_use]
 pub fn zero_bits(event_key: &[u8; 32], window: u32, nonce: u64) -> u32 {
     let hash: [u8; 32] = Sha256::new()

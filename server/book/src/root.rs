@@ -2,7 +2,7 @@
 //! books hold two roots of one epoch that the same key signed: a proof that anyone can keep.
 //!
 //! ```text
-//!   0   1  version = 1
+//!   0   1  version = 2
 //!   1   4  epoch, counted from 1
 //!   5   8  when it was closed, Unix seconds
 //!  13   4  seconds from one epoch to the next
@@ -13,7 +13,7 @@
 //!  57  32  hash over all tiles, see [`TilesHash`]
 //!  89  32  hash of the delta that leads here from the epoch before, see [`crate::delta::Delta::hash`]; zero in epoch 1
 //! 121  32  SHA-256 of the network settings, as they are served
-//! 153  64  Ed25519 signature of the book over "ringfence/1 book-root\0" and the 153 bytes before
+//! 153  64  Ed25519 signature of the book over "ringfence/2 book-root\0" and the 153 bytes before
 //! ```
 //! All integers are big-endian. The chain is in the style of signed tree heads (RFC 6962 section 3.5), without a tree: who uses
 //! the book has all of it.
@@ -33,10 +33,10 @@ use crate::tile::Tile;
 pub const ROOT_BYTES: usize = 217;
 
 const SIGNED_BYTES: usize = 153;
-const VERSION: u8 = 1;
-const DOMAIN: &[u8; 22] = b"ringfence/1 book-root\0";
-const HASH_DOMAIN: &[u8; 27] = b"ringfence/1 book-root-hash\0";
-const TILES_DOMAIN: &[u8; 23] = b"ringfence/1 book-tiles\0";
+const VERSION: u8 = 2;
+const DOMAIN: &[u8; 22] = b"ringfence/2 book-root\0";
+const HASH_DOMAIN: &[u8; 27] = b"ringfence/2 book-root-hash\0";
+const TILES_DOMAIN: &[u8; 23] = b"ringfence/2 book-tiles\0";
 
 /// The name of a root: a hash of its 153 signed bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -47,7 +47,7 @@ impl RootHash {
     pub const NONE: Self = Self([0; 32]);
 }
 
-/// The hash over all tiles: SHA-256 of "ringfence/1 book-tiles\0", first number 4, tiles 2, and each tile's SHA-256 in order.
+/// The hash over all tiles: SHA-256 of "ringfence/2 book-tiles\0", first number 4, tiles 2, and each tile's SHA-256 in order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TilesHash(pub [u8; 32]);
 

@@ -229,11 +229,14 @@ pub struct ErrorBody {
     pub error: String,
 }
 
+/// The version of the protocol, of which the phone book's settings and each envelope speak.
+pub const PROTOCOL: u32 = 2;
+
 /// `GET /api/v1/network` answers this: what an engine must know to be part of this book's network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkSettings {
-    /// Version of the protocol, 1.
+    /// [`PROTOCOL`].
     pub version: u32,
     /// The key that signs roots.
     #[serde(with = "spelling::book_key")]

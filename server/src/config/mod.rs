@@ -8,7 +8,7 @@ use ringfence_book::keys::{BookKey, RingKey};
 use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_book::wire::{Base64, NetworkSettings};
+use ringfence_book::wire::{Base64, NetworkSettings, PROTOCOL};
 use ringfence_box::settings::{RelayTable, TurnTable};
 use ringfence_daemon::forwarded::Proxies;
 use ringfence_daemon::log::Format;
@@ -23,9 +23,6 @@ use std::path::PathBuf;
 pub use self::errors::ConfigError;
 pub use self::settings::Settings;
 use crate::book::Schedule;
-
-/// Version of the protocol that the network settings announce.
-const PROTOCOL: u32 = 1;
 
 /// Where the book is kept.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use ringfence_book::IdentityKey;
 use sha2::{Digest, Sha256};
 
 /// Domain of the hash, so that no other use of an identity key gives related values.
-const DOMAIN: &[u8] = b"ringfence/1 bucket\0";
+const DOMAIN: &[u8] = b"ringfence/2 bucket\0";
 
 /// Most bits that a bucket number may have.
 pub const MAX_BUCKET_BITS: u8 = 16;

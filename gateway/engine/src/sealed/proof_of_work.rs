@@ -2,7 +2,7 @@
 //!
 //! NIP-13 binds its work to the finished event, so a caller would pay at the moment of dialling. This proof is bound
 //! to the key that will sign the event, and can lie ready:
-//! `SHA-256("ringfence/1 work\0" | event key 32 | window u32 BE | nonce u64 BE)` begins with enough zero bits.
+//! `SHA-256("ringfence/2 work\0" | event key 32 | window u32 BE | nonce u64 BE)` begins with enough zero bits.
 //! The window (unix seconds / 600) ends its life; [`crate::sealed::replay::ReplayMemory::spend`] lets it buy one envelope only.
 //!
 //! Not done here: the key pair itself (secp256k1) and the event are the shell's.

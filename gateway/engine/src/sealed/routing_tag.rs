@@ -81,7 +81,7 @@ impl fmt::Debug for CallId {
     }
 }
 
-const DOMAIN: &[u8] = b"ringfence/1 hint\0";
+const DOMAIN: &[u8] = b"ringfence/2 hint\0";
 
 #[cfg(test)]
 mod tests {

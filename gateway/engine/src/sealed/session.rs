@@ -31,7 +31,7 @@ pub enum SessionMessage {
 }
 
 /// Separates the proof from every other use of the session's keys.
-const PROOF_DOMAIN: &[u8] = b"ringfence/1 confirm\0";
+const PROOF_DOMAIN: &[u8] = b"ringfence/2 confirm\0";
 
 /// The sealed channel of one answered call. Its keys and call id are wiped when it is dropped.
 pub struct CallSession {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha512};
 
 /// Rounds of SHA-512 for each half.
 const ROUNDS: u32 = 5_200;
-const DOMAIN: &[u8] = b"ringfence/1 safety number\0";
+const DOMAIN: &[u8] = b"ringfence/2 safety number\0";
 /// Digits of a group, and the number below which a group is.
 const GROUP: usize = 5;
 const GROUP_RANGE: u64 = 100_000;

@@ -221,7 +221,7 @@ impl Forger {
         let event = self.scene.event();
         let callee = self.scene.callee.listing();
         let prologue = [
-            b"ringfence/1 ring IK\0\x01".as_slice(),
+            b"ringfence/2 ring IK\0\x02".as_slice(),
             &HINT,
             &event.bucket.to_be_bytes(),
             &event.event_key.0,
@@ -241,7 +241,7 @@ impl Forger {
         payload.extend_from_slice(&u16::try_from(self.body.len()).unwrap().to_be_bytes());
         payload.extend_from_slice(&self.body);
         payload.resize(911, self.fill);
-        let mut bytes = vec![1];
+        let mut bytes = vec![2];
         bytes.extend_from_slice(&HINT);
         bytes.resize(1024, 0);
         assert_eq!(

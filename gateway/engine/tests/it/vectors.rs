@@ -1,4 +1,4 @@
-//! `vectors/ring-v1.json`: fixed keys and draws, and the exact bytes that come out. A second implementation
+//! `vectors/ring-v2.json`: fixed keys and draws, and the exact bytes that come out. A second implementation
 //! that gives the same bytes speaks the protocol. Written anew by
 //! `cargo test -p ringfence-engine -- --ignored write_the_vectors`.
 
@@ -189,7 +189,7 @@ fn vectors() -> Value {
     let word = word(&caller, &callee, &mut scene);
 
     json!({
-        "protocol": "ringfence/1",
+        "protocol": "ringfence/2",
         "about": "See PROTOCOL.md. Bytes in hexadecimal. Draws are given where the sealing side draws them.",
         "book": { "ed25519_secret": hex::encode(book.to_bytes()), "ed25519_public": hex::encode(BookKey::from(&book).as_bytes()) },
         "caller": person(run(0x20), run(0x30), &caller),
@@ -330,7 +330,7 @@ fn proof() -> Value {
 
 #[test]
 fn the_published_vectors_come_out_to_the_byte() {
-    let published = include_bytes!("../../vectors/ring-v1.json");
+    let published = include_bytes!("../../vectors/ring-v2.json");
     let published: Value = serde_json::from_slice(published).unwrap();
     assert_eq!(published, vectors());
 }
@@ -339,7 +339,7 @@ fn the_published_vectors_come_out_to_the_byte() {
 #[ignore = "writes the published file"]
 #[expect(clippy::disallowed_methods, reason = "the test writes the file")]
 fn write_the_vectors() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/ring-v1.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/ring-v2.json");
     let text = serde_json::to_string_pretty(&vectors()).unwrap();
     std::fs::write(path, text + "\n").unwrap();
 }

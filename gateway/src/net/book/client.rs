@@ -41,7 +41,7 @@ const DATE_LIMIT: Duration = Duration::from_secs(5);
 /// Largest JSON answer: network settings with many relays take about 2 kB.
 const MOST_JSON: usize = 64 * 1024;
 /// The same for all engines, so that it does not tell them apart.
-const AGENT: &str = "ringfence/1";
+const AGENT: &str = "ringfence/2";
 
 /// The client of one phone book.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ use ringfence_book::copy::{CopyError, Lie};
 use ringfence_book::fetch::FetchError;
 use ringfence_book::root::RootError;
 use ringfence_book::timetable::next_look;
+use ringfence_book::wire::PROTOCOL;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -82,7 +83,9 @@ pub enum BookError {
     #[error("the answer of {0} is not that of a phone book")]
     NotABook(String),
     /// The book speaks a later protocol.
-    #[error("the phone book speaks version {0} of the protocol, and this engine version 1")]
+    #[error(
+        "the phone book speaks version {0} of the protocol, and this engine version {PROTOCOL}"
+    )]
     Version(u32),
     /// The book signs with another key than at activation.
     #[error("the phone book signs with another key than it did at activation")]
@@ -201,7 +204,7 @@ impl BookError {
 
 /// Checks the protocol version and the bounds of the settings.
 fn check(network: NetworkSettings) -> Result<NetworkSettings, BookError> {
-    if network.version != 1 {
+    if network.version != PROTOCOL {
         return Err(BookError::Version(network.version));
     }
     network.check_bounds()?;

@@ -239,7 +239,7 @@ pub const KEEP_DAYS: u32 = 7;
 /// ReplacedListings ring keys that are kept. Renewals have no memory: more than so many in [`KEEP_DAYS`] come once in some thousand years.
 const MAX_PREVIOUS: usize = 4;
 
-const COVER_DOMAIN: &[u8] = b"ringfence/1 cover bucket\0";
+const COVER_DOMAIN: &[u8] = b"ringfence/2 cover bucket\0";
 
 #[cfg(test)]
 mod tests {

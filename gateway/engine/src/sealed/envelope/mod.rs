@@ -33,7 +33,7 @@ use crate::sealed::routing_tag::RoutingTag;
 pub const ENVELOPE_LEN: usize = 1024;
 
 /// The version of the protocol that this engine speaks, and the first byte of every envelope.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Most bytes that one side's media description may have inside a ring or an answer.
 pub const MAX_MEDIA: usize = 400;
@@ -204,9 +204,9 @@ impl EventContext {
 
 const _: () = assert!(ENVELOPE_LEN == DATAGRAM_LEN);
 
-const PROLOGUE_DOMAIN: &[u8] = b"ringfence/1 ring IK\0";
-const ANSWER_OUTSIDE_DOMAIN: &[u8] = b"ringfence/1 answer outside\0";
-const SESSION_DOMAIN: &[u8] = b"ringfence/1 session\0";
+const PROLOGUE_DOMAIN: &[u8] = b"ringfence/2 ring IK\0";
+const ANSWER_OUTSIDE_DOMAIN: &[u8] = b"ringfence/2 answer outside\0";
+const SESSION_DOMAIN: &[u8] = b"ringfence/2 session\0";
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn only_1024_bytes_of_version_1_are_an_envelope() {
+    fn only_1024_bytes_of_version_2_are_an_envelope() {
         let mut bytes = vec![0; ENVELOPE_LEN];
         assert_eq!(Envelope::from_bytes(&bytes), Err(EnvelopeError::Version));
         bytes[0] = VERSION;

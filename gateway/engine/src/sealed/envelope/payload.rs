@@ -12,7 +12,7 @@ pub(crate) const FIRST_PAYLOAD: usize = super::SEALED_LEN - 32 - 48 - 16;
 /// Payload bytes of an answer or session envelope: the sealed part less E 32 and tag 16.
 pub(crate) const LATER_PAYLOAD: usize = super::SEALED_LEN - 32 - 16;
 
-/// What a payload is. Numbers between these are reserved (PROTOCOL.md) and refused by version 1.
+/// What a payload is. Numbers between these are reserved (PROTOCOL.md) and refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PayloadKind {
     Ring = 1,

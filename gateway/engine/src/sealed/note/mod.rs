@@ -83,4 +83,4 @@ impl fmt::Debug for NoteId {
     }
 }
 
-const DOMAIN: &[u8] = b"ringfence/1 text id\0";
+const DOMAIN: &[u8] = b"ringfence/2 text id\0";

@@ -70,7 +70,7 @@ impl fmt::Debug for CallAnswer {
     }
 }
 
-const DOMAIN: &[u8] = b"ringfence/1 ring id\0";
+const DOMAIN: &[u8] = b"ringfence/2 ring id\0";
 
 #[cfg(test)]
 mod tests {
