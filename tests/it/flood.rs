@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::Number;
+use ringfence_engine::sealed::envelope::VERSION;
 use ringfence_tests::world::{
     World,
     handset::{HandsetBehaviour, HandsetEvent},
@@ -19,7 +20,7 @@ fn a_call_works_in_a_flood_of_garbage() {
     for _ in 0..5_000 {
         let mut bytes = vec![0; 1024];
         rng.fill_bytes(&mut bytes);
-        bytes[0] = 1;
+        bytes[0] = VERSION;
         world.post_as_attacker(0, bytes);
         world.run_for(Duration::from_micros(200));
     }

@@ -275,6 +275,8 @@ impl StoredEnding {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_engine::sealed::envelope::VERSION;
+
     use super::*;
     use crate::state::secret::Secret;
 
@@ -284,7 +286,7 @@ mod tests {
             "127.0.0.1:5090".parse().unwrap(),
         );
         let mut envelope = vec![7; 1024];
-        envelope[0] = 1;
+        envelope[0] = VERSION;
         RestartState {
             written: UnixTime::from_millis(9),
             phones: vec![SavedBinding {
