@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use ringfence_engine::sealed::envelope::VERSION;
 use ringfence_tests::world::dishonest_book::Forgery;
 use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
@@ -80,4 +83,30 @@ fn the_texts_of_strangers_that_wait_make_room_for_those_of_a_number_that_was_dia
     let (friends, strangers): (Vec<_>, Vec<_>) =
         saved.texts.iter().partition(|text| text.from == alice);
     assert_eq!((friends.len(), strangers.len()), (32, 128));
+}
+
+#[test]
+fn a_ring_is_opened_before_all_the_garbage_that_came_before_it() {
+    for lines in [1, 12] {
+        let mut world = World::new(53);
+        let (caller, callee) = (world.open_engine(1), world.open_engine(lines));
+        let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
+        world.run_for(Duration::from_secs(2));
+        let mut rng = ChaCha20Rng::seed_from_u64(9);
+        for _ in 0..3_000 {
+            let mut bytes = vec![0; 1024];
+            rng.fill_bytes(&mut bytes);
+            bytes[0] = VERSION;
+            world.post_as_attacker(0, bytes);
+        }
+        world.dial(alice, world.number(callee, 0));
+        world.run_until("rings", Duration::from_millis(800), |world| {
+            world.handset(bob).is_ringing()
+        });
+        let opened = world.host(callee).engine.counters().not_ours;
+        assert!(opened < 3_000, "the budget is smaller than the flood");
+        world.run_for(Duration::from_secs(20));
+        let counters = world.host(callee).engine.counters();
+        assert!(counters.not_ours >= 3_000, "later, but all of it");
+    }
 }

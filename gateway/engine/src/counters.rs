@@ -15,7 +15,7 @@ pub struct EngineCounters {
     pub forged: u64,
     /// Rings whose caller's number had another key before.
     pub changed_keys: u64,
-    /// Rings dropped because the line already had as many as it may.
+    /// Rings dropped because the line already had as many as it may, and envelopes because too many waited to be opened.
     pub flooded: u64,
     /// Proofs of work that went stale in stock.
     pub stale_proofs: u64,

@@ -122,6 +122,8 @@ pub enum Timer {
     Withdrawn,
     /// A missed-call note is believed.
     MissedNote,
+    /// An envelope that no call expects may be opened.
+    Strangers,
     /// Caller: no answer in time.
     NoAnswer,
     /// Callee: no person picked up in time.
@@ -153,6 +155,7 @@ impl Timer {
             Self::CallSetUp => "TURN server or proof of work is late",
             Self::PostingSlot => "an envelope that follows a ring",
             Self::Withdrawn => "nobody has answered a ring that was taken back",
+            Self::Strangers => "an envelope that waits may be opened",
             Self::MissedNote => "a missed-call note is believed",
             Self::NoAnswer => "no answer in time",
             Self::Ringing => "no person picked up",

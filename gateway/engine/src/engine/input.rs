@@ -170,6 +170,7 @@ impl Engine {
         self.calls.handle_timeout(&mut self.env, now);
         self.unsent.handle_timeout(&mut self.env, now);
         self.believe_notes(now);
+        self.open_strangers(now);
         self.drain(now);
     }
 

@@ -5,6 +5,7 @@ mod drain;
 mod input;
 mod missed_notes;
 mod receive;
+mod strangers;
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use ringfence_book::{BookKey, Number};
 use ringfence_sip as sip;
 
 use self::missed_notes::MissedNotes;
+use self::strangers::Strangers;
 use crate::call::calls::Calls;
 use crate::call::counts::CallCounts;
 use crate::call::live::LiveCall;
@@ -48,6 +50,7 @@ pub struct Engine {
     replay: ReplayMemory,
     unsent: UnsentEndings,
     missed: MissedNotes,
+    strangers: Strangers,
 }
 
 impl Engine {
@@ -103,6 +106,7 @@ impl Engine {
             replay: ReplayMemory::new(Moment { wall, now }),
             unsent: UnsentEndings::default(),
             missed: MissedNotes::default(),
+            strangers: Strangers::default(),
         };
         let Environment {
             trust, lines, out, ..
@@ -129,6 +133,7 @@ impl Engine {
             .chain(self.env.restart.next_timeout())
             .chain(self.unsent.next_timeout())
             .chain(self.missed.next_timeout())
+            .chain(self.strangers.next_timeout())
             .min_by_key(|(at, _)| *at)
     }
 

@@ -179,6 +179,11 @@ impl ReplayMemory {
         Ok(())
     }
 
+    /// The envelope under this event key was not looked at: it may come again.
+    pub(crate) fn return_proof(&mut self, event_key: &EventKey) {
+        self.spent.remove(event_key);
+    }
+
     /// Lets a verified ring in, once.
     pub(crate) fn admit(
         &mut self,
