@@ -92,8 +92,10 @@ pub(super) async fn live(habits: &Habits, calls: &[PlannedCall]) -> Hour {
     for engine in 0..habits.engines {
         let url = recorder.open_door(engine, relay.address()).await;
         stored.push(store(&book, &folder.path().join(engine.to_string()), url).await);
+        // One epoch lists a few new numbers at most.
+        let closed = book.close_epoch_now().await;
+        closed.expect("the book publishes");
     }
-    book.close_epoch_now().await.expect("the book publishes");
     let mut parties = Vec::new();
     for (config, store) in stored {
         parties.push(Party::start(config, store).await);
