@@ -42,7 +42,7 @@ struct Figures {
 
 /// Measures, and prints each result when it is known.
 pub(crate) fn measure(plan: &Plan) {
-    let Some(deployment) = measured::start(LINES) else {
+    let Some(deployment) = measured::start([LINES; 2]) else {
         return;
     };
     let phones = [0, 1].map(|engine| PhoneBank::open(&deployment.lines_of(engine)));

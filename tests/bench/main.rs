@@ -9,6 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
+mod attack;
 mod calls;
 mod flow;
 mod idle;
@@ -39,6 +40,8 @@ enum Name {
     Sip,
     /// An engine with nothing to do.
     Idle,
+    /// A contact that rings while strangers flood the engine.
+    Attack,
 }
 
 /// Options.
@@ -61,6 +64,12 @@ struct Plan {
     /// Calls for `setup`.
     #[arg(long, default_value_t = 40)]
     setups: usize,
+    /// Lines of the engine that `attack` floods.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256])]
+    lines: Vec<usize>,
+    /// Rings of a contact for `attack`.
+    #[arg(long, default_value_t = 50)]
+    rings: usize,
     /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -79,6 +88,8 @@ impl Plan {
             seconds: 1,
             idle: 1,
             setups: 1,
+            lines: vec![1],
+            rings: 1,
             bench: false,
             alone: true,
         }
@@ -101,7 +112,7 @@ fn main() {
         Plan::short()
     };
     if plan.wants(Name::Idle) || plan.wants(Name::Setup) {
-        let Some(pair) = measured::start(1) else {
+        let Some(pair) = measured::start([1; 2]) else {
             return;
         };
         if plan.wants(Name::Idle) {
@@ -115,8 +126,11 @@ fn main() {
         calls::measure(&plan);
     }
     if plan.wants(Name::Sip)
-        && let Some(pair) = measured::start(1)
+        && let Some(pair) = measured::start([1; 2])
     {
         sip::measure(&pair, &plan);
+    }
+    if plan.wants(Name::Attack) {
+        attack::measure(&plan);
     }
 }

@@ -10,8 +10,8 @@ use ringfence_tests::{
 /// More calls than any measurement has, so that the engines' limits do not end it.
 const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 
-/// Starts it with this many lines at each engine; `None` if a program is missing, which is reported.
-pub(crate) fn start(lines: usize) -> Option<Deployment> {
+/// Starts it with so many lines of each engine; `None` if a program is missing, which is reported.
+pub(crate) fn start(lines: [usize; 2]) -> Option<Deployment> {
     if !installed(&["setpriv", "turnserver"]) {
         return None;
     }
@@ -20,7 +20,7 @@ pub(crate) fn start(lines: usize) -> Option<Deployment> {
         return None;
     }
     let config = DeploymentConfig {
-        lines: [lines; 2],
+        lines,
         settings: "max_calls = 4000\n",
         sip: LIMITS,
     };

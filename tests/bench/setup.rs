@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(1_000);
 const STEP: Duration = Duration::from_secs(10);
 
 /// Two connections to the relay, as engines have them.
-struct Post {
+pub(crate) struct Post {
     runtime: Runtime,
     sender: Relays,
     _listener: Relays,
@@ -80,7 +80,8 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
 }
 
 impl Post {
-    fn open(url: &str) -> Self {
+    /// Connects.
+    pub(crate) fn open(url: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         // A separate bucket, to which the engines are not subscribed.
         let connect = || async {
@@ -106,7 +107,8 @@ impl Post {
         }
     }
 
-    fn deliver(&mut self) -> Duration {
+    /// How long the relay takes for an event.
+    pub(crate) fn deliver(&mut self) -> Duration {
         let letter = OutgoingEvent {
             key: EventSigningKey::generate(),
             work_nonce: 0,
