@@ -13,7 +13,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::listing::first_serial;
 use ringfence_book::rotation::{self, LONGEST_LIFE, RING_KEY_LIFE};
-use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey};
+use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey, Step};
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::admin_token::AdminToken;
 use ringfence_phonebook::book::owner_forms::Rotation;
@@ -137,10 +137,13 @@ struct Notes {
     repeats: usize,
 }
 
-/// Opens a book of this store with an epoch a day.
+/// Opens a book of this store with changes for an epoch a day; it skips most numbers.
 fn open(store: MemoryStore, tiles: u16, seed: u8) -> Book {
     let day = u32::try_from(DAY).unwrap();
-    let terms = Schedule::every(day, NumberPlan::new(20_000, tiles).unwrap());
+    let terms = Schedule {
+        period: 3_600,
+        ..Schedule::every(day, NumberPlan::new(20_000, tiles).unwrap())
+    };
     let mut book = Book::open(Box::new(store), terms, [seed; 32], NOW)
         .unwrap()
         .0;
@@ -148,10 +151,15 @@ fn open(store: MemoryStore, tiles: u16, seed: u8) -> Book {
     book
 }
 
+/// Ends an epoch at this time, or as soon as the next may be ended.
+fn close(book: &mut Book, time: u64) {
+    let time = time.max(book.next_due().unwrap());
+    assert!(book.close_epoch(time, b"{}").unwrap().is_some());
+}
+
 fn delta(book: &Book) -> Delta {
-    let published = book.published();
-    let epoch = published.root().unwrap().states().epoch;
-    Delta::decode(published.delta(epoch).unwrap()).unwrap()
+    let newest = book.published().newest().unwrap();
+    Step::decode(&newest, &book.key()).unwrap().delta.unwrap()
 }
 
 fn records(book: &Book) -> BTreeMap<Number, Listing> {
@@ -173,7 +181,7 @@ fn watch(law: Law) -> [Notes; 2] {
         .map(|_| Owner::activate(&mut book, law, &mut rng))
         .collect();
     while book.number_counts(NOW).unwrap().queued > 0 {
-        book.close_epoch(NOW, b"{}").unwrap();
+        close(&mut book, NOW);
     }
     let owned: BTreeSet<Number> = owners.iter().map(|owner| owner.number).collect();
     let mut known = records(&book);
@@ -185,7 +193,7 @@ fn watch(law: Law) -> [Notes; 2] {
         for owner in &mut owners {
             owner.look(&mut book, now, law, &mut rng);
         }
-        book.close_epoch(now, b"{}").unwrap();
+        close(&mut book, now);
         for change in delta(&book).changes() {
             let kind = &mut notes[usize::from(!owned.contains(&change.number))];
             let listing = Listing::decode(&change.record).unwrap();
@@ -344,7 +352,7 @@ fn after_a_pause_all_that_was_due_has_its_turn() {
     let before = records(&book);
     let later = NOW + 56 * DAY;
     for _ in 0..20 {
-        book.close_epoch(later, b"{}").unwrap();
+        close(&mut book, later);
     }
     let after = records(&book);
     let changed = |number: &&Number| before[*number].ring_key() != after[*number].ring_key();
@@ -379,7 +387,7 @@ fn decoys_that_an_earlier_version_drew_become_ones_that_keep_their_identity() {
     let (mut kept, mut reset) = (0, 0);
     let mut known = first.clone();
     for day in 1..=100 {
-        book.close_epoch(NOW + day * DAY, b"{}").unwrap();
+        close(&mut book, NOW + day * DAY);
         for change in delta(&book).changes() {
             let listing = Listing::decode(&change.record).unwrap();
             let before = known.insert(change.number, listing).unwrap();

@@ -14,23 +14,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use ringfence_book::blocks::{BLOCK_ROOTS, RECENT_DELTAS};
+use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of};
 use ringfence_book::challenge::sign_deactivation;
-use ringfence_book::root::{RootHash, TilesHash};
+use ringfence_book::root::{NO_DELTA, ROOT_BYTES, RootHash, TilesHash};
 use ringfence_book::{
-    ActivationCode, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Tile,
+    ActivationCode, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Step, Tile,
 };
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::owner_forms::{Deactivation, Rotation};
 use ringfence_phonebook::book::published::Published;
-use ringfence_phonebook::book::{IssueError, KEPT_DELTAS, OwnerError};
+use ringfence_phonebook::book::{BookOpenError, IssueError, KEPT_DELTAS, OwnerError};
 use ringfence_phonebook::store::{Closing, NumberState, REST, Revision};
 use ringfence_phonebook::{Book, MemoryStore, Schedule};
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
 use crate::each::{row, with_each_store};
-use crate::stores::{NOW, close, open, plan, terms};
+use crate::stores::{NOW, close, next, open, plan, terms};
 
 /// The owner of a number.
 struct Owner {
@@ -106,6 +106,12 @@ fn published_listing(published: &Published, number: Number) -> Listing {
     published.tile(tile).unwrap().tile().listing(slot).unwrap()
 }
 
+/// The delta of the last epoch, if it has one.
+fn newest_delta(book: &Book) -> Option<Delta> {
+    let newest = book.published().newest().unwrap();
+    Step::decode(&newest, &book.key()).unwrap().delta
+}
+
 fn tile(published: &Published) -> Tile {
     published.tile(0).unwrap().tile().clone()
 }
@@ -138,9 +144,8 @@ fn applying_the_deltas_gives_the_book_and_every_root_follows_the_one_before() {
             let root = close(&mut book);
             assert!(root.follows(&last));
             let epoch = root.states().epoch;
-            let delta = book.published().delta(epoch).unwrap().to_vec();
-            assert_eq!(delta.len(), Delta::length(4));
-            let delta = Delta::decode(&delta).unwrap();
+            let delta = newest_delta(&book).unwrap();
+            assert_eq!(delta.encode().len(), Delta::length(4));
             assert_eq!((delta.epoch(), delta.hash()), (epoch, root.states().delta));
             for change in delta.changes() {
                 copy.set(plan().place(change.number).unwrap().1, &change.record);
@@ -209,12 +214,9 @@ fn without_decoys_to_hide_a_change_listings_are_repeated() {
         close(&mut book);
         let before = tile(&book.published());
         let root = close(&mut book);
-        let delta = book
-            .published()
-            .delta(root.states().epoch)
-            .unwrap()
-            .to_vec();
-        assert_eq!(delta.len(), Delta::length(256));
+        let delta = newest_delta(&book).unwrap();
+        assert_eq!(delta.hash(), root.states().delta);
+        assert_eq!(delta.encode().len(), Delta::length(256));
         assert_eq!(before, tile(&book.published()));
     });
 }
@@ -408,10 +410,7 @@ fn of_two_processes_one_ends_the_epoch_and_the_other_takes_it_over() {
         assert_eq!(tile(&beside.published()), tile(&book.published()));
         let listed = published_listing(&beside.published(), owner.number);
         assert_eq!(listed, listing(&owner.identity, 1));
-        assert_eq!(
-            beside.published().delta(root.states().epoch),
-            book.published().delta(root.states().epoch)
-        );
+        assert_eq!(beside.published().newest(), book.published().newest());
         assert!(close(&mut beside).follows(&root));
     });
 }
@@ -424,7 +423,11 @@ fn processes_that_end_epochs_at_once_make_one_chain() {
         let books = [first, open(second)];
         let won: Vec<usize> = std::thread::scope(|scope| {
             let ends = |mut book: Book| {
-                let mut closed = move || book.close_epoch(NOW, b"{}").unwrap().is_some();
+                let mut closed = move || {
+                    book.refresh().unwrap();
+                    let next = next(&book);
+                    book.close_epoch(next, b"{}").unwrap().is_some()
+                };
                 scope.spawn(move || (0..20).filter(|_| closed()).count())
             };
             let hands: Vec<_> = books.into_iter().map(ends).collect();
@@ -458,7 +461,8 @@ fn a_change_made_while_an_epoch_ends_is_not_lost() {
         store.rotate(number, &newer).unwrap();
         let closing = Closing {
             epoch: 1,
-            root: &[0; 217],
+            after: 0,
+            root: &[0; 257],
             network: b"{}",
             revisions: &seen,
             delta: None,
@@ -487,20 +491,88 @@ fn old_roots_are_kept_for_ever_and_old_deltas_for_a_while() {
     let published = book.published();
     let mut archive = book.archive().unwrap();
     assert_eq!(archive.roots(1, BLOCK_ROOTS).unwrap().len(), 256);
-    assert_eq!(archive.delta(3).unwrap(), None);
-    assert!(archive.delta(4).unwrap().is_some());
-    assert!(published.delta(last - RECENT_DELTAS).is_none());
-    assert!(published.delta(last - RECENT_DELTAS + 1).is_some());
-    assert_eq!(published.roots(9).unwrap().len(), 217 * 3);
-    assert!(published.roots(8).is_none() && published.roots(10).is_none());
+    let mut delta = |epoch| archive.steps(epoch, epoch).unwrap().remove(0).delta;
+    assert_eq!(delta(3), None);
+    assert!(delta(4).is_some());
+    let block = block_of(last, BLOCK_ROOTS);
+    assert_eq!(block, 45);
+    assert_eq!(published.roots(45).unwrap().len(), ROOT_BYTES * 3);
+    assert!(published.roots(44).is_none() && published.roots(46).is_none());
+    let steps = block_of(last, BLOCK_STEPS);
+    assert!(published.steps(steps).is_some());
+    assert!(published.steps(steps - 1).is_none() && published.steps(steps + 1).is_none());
 }
 
 #[test]
-fn an_epoch_ends_when_its_period_is_over() {
+fn an_epoch_ends_when_its_period_is_over_and_never_before() {
     let mut book = open(Box::new(MemoryStore::new()));
-    assert!(!book.due(NOW + 299) && book.due(NOW + 300));
-    let early = book.close_epoch(NOW - 1_000, b"{}").unwrap().unwrap();
-    assert_eq!(early.states().closed, NOW);
+    for early in [NOW - 1_000, NOW, NOW + 59] {
+        assert!(!book.due(early));
+        assert_eq!(book.close_epoch(early, b"{}").unwrap(), None, "{early}");
+    }
+    assert!(book.due(NOW + 60));
+    let late = book.close_epoch(NOW + 119, b"{}").unwrap().unwrap();
+    assert_eq!((late.states().epoch, late.states().closed), (2, NOW + 119));
+    assert!(book.due(NOW + 120), "a late one delays no other");
+}
+
+#[test]
+fn a_book_that_was_away_skips_the_numbers_of_that_time() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let before = close(&mut book);
+        let back = before.states().closed + 3 * 86_400;
+        let root = book.close_epoch(back, b"{}").unwrap().unwrap();
+        assert_eq!(root.states().epoch, 2 + 3 * 1_440);
+        assert!(root.follows(&before));
+        assert_eq!(root.states().boundary, before.hash());
+        assert!(close(&mut book).follows(&root));
+    });
+}
+
+#[test]
+fn a_book_counts_its_epochs_by_one_period_for_ever() {
+    with_each_store(|store| {
+        drop(open(store().unwrap()));
+        let Some(again) = store() else { return };
+        let other = Schedule {
+            period: 61,
+            ..terms()
+        };
+        let refused = Book::open(again, other, [1; 32], NOW).err();
+        assert!(matches!(refused, Some(BookOpenError::Period(60))));
+    });
+}
+
+#[test]
+fn a_book_that_was_set_back_goes_on_after_the_roots_of_an_engine() {
+    with_each_store(|store| {
+        let mut lost = open(Box::new(MemoryStore::new()));
+        // The same book, as a backup of the first epoch has it.
+        let mut book = open(store().unwrap());
+        assert_eq!(lost.published().root(), book.published().root());
+        let mut roots = vec![*lost.published().root().unwrap()];
+        for seed in 1..=3 {
+            activate(&mut lost, seed, NOW);
+            roots.push(close(&mut lost));
+        }
+        let last = *roots.last().unwrap();
+        let missing = [roots[0], roots[2], roots[3]];
+        let later = last.states().due();
+        assert!(book.resume(&missing, later, b"{}").is_err());
+        assert_eq!(book.resume(&roots, later - 1, b"{}").unwrap(), None);
+        let root = book.resume(&roots, later, b"{}").unwrap().unwrap();
+        assert!(root.follows(&last));
+        assert_eq!(root.states().delta, NO_DELTA);
+        assert_eq!(newest_delta(&book), None);
+        let all = book.archive().unwrap().roots(1, u32::MAX).unwrap();
+        assert_eq!(all.len(), 5);
+        assert!(close(&mut book).follows(&root));
+        if let Some(again) = store() {
+            let reopened = open(again);
+            assert_eq!(reopened.published().root(), book.published().root());
+        }
+    });
 }
 
 #[test]

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use ringfence_book::root::TilesHash;
+use ringfence_book::root::{ROOT_BYTES, TilesHash};
 use ringfence_book::{
-    Delta, Listing, NetworkSettings, Number, NumberPlan, Possession, RingKey, Root, Tile,
+    Listing, NetworkSettings, Number, NumberPlan, Possession, RingKey, Step, Tile,
 };
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::operator::{OperatorError, backup, export, issue, list, revoke};
@@ -102,17 +102,22 @@ async fn an_exported_book_is_the_served_one_and_only_what_changed_is_written_aga
     let files = folder.path().join("mirror");
     assert_eq!(export::export(&config, &files).await.unwrap(), 4);
     let read = |name: &str| std::fs::read(files.join("api/v1").join(name)).unwrap();
-    let root = Root::decode(&read("root"), &book.book_key()).unwrap();
+    let newest = Step::decode(&read("newest"), &book.book_key()).unwrap();
+    let root = newest.root;
     let states = *root.states();
     assert_eq!(states.network, Sha256::digest(read("network")).0);
     let network: NetworkSettings = serde_json::from_slice(&read("network")).unwrap();
     assert_eq!(&network, book.network());
     let tile = Tile::decode(&read("tiles/0")).unwrap();
     assert_eq!(states.tiles, TilesHash::of_tiles(states.plan, &[tile]));
-    let delta = Delta::decode(&read("deltas/4")).unwrap();
-    assert_eq!(delta.hash(), states.delta);
-    assert_eq!(read("roots/0").len(), 4 * 217);
-    assert_eq!(&read("roots/0")[3 * 217..], &root.encode());
+    assert_eq!(newest.delta.unwrap().hash(), states.delta);
+    assert!(read("steps/0").ends_with(&read("newest")));
+    assert_eq!(read("roots/0").len(), 4 * ROOT_BYTES);
+    assert_eq!(&read("roots/0")[3 * ROOT_BYTES..], &root.encode());
+    for _ in 0..13 {
+        book.close_epoch_now().await.unwrap();
+    }
+    assert_eq!(export::export(&config, &files).await.unwrap(), 17);
 
     let written = |name: &str| {
         std::fs::metadata(files.join("api/v1").join(name))
@@ -120,13 +125,14 @@ async fn an_exported_book_is_the_served_one_and_only_what_changed_is_written_aga
             .modified()
             .unwrap()
     };
-    let before = ["tiles/0", "deltas/4", "root"].map(written);
-    assert_eq!(export::export(&config, &files).await.unwrap(), 4);
-    assert_eq!(["tiles/0", "deltas/4", "root"].map(written), before);
+    let before = ["tiles/0", "steps/0", "newest"].map(written);
+    assert_eq!(export::export(&config, &files).await.unwrap(), 17);
+    assert_eq!(["tiles/0", "steps/0", "newest"].map(written), before);
     book.close_epoch_now().await.unwrap();
-    assert_eq!(export::export(&config, &files).await.unwrap(), 5);
-    assert_eq!(written("deltas/4"), before[1]);
-    assert_ne!(written("root"), before[2]);
+    assert_eq!(export::export(&config, &files).await.unwrap(), 18);
+    assert_eq!(written("steps/0"), before[1]);
+    assert_ne!(written("newest"), before[2]);
+    assert!(read("steps/1").ends_with(&read("newest")));
     book.stop().await;
 }
 
@@ -156,7 +162,7 @@ async fn servers_of_one_database_end_epochs_by_themselves_and_serve_the_same() {
             );
             let (a, b) = (a.unwrap(), b.unwrap());
             assert!(a.starts_with(&b) || b.starts_with(&a));
-            if a.len().min(b.len()) >= 4 * 217 {
+            if a.len().min(b.len()) >= 4 * ROOT_BYTES {
                 break;
             }
             assert!(waits.elapsed() < Duration::from_secs(60));
@@ -351,7 +357,7 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
         "UPDATE numbers SET number = -1 WHERE number = 100",
         "UPDATE numbers SET number = 99999999999 WHERE number = 100",
         "DELETE FROM numbers WHERE number = 177",
-        "UPDATE epochs SET root = zeroblob(217)",
+        "UPDATE epochs SET root = zeroblob(257)",
         "UPDATE epochs SET root = (SELECT root FROM epochs WHERE epoch = 1) WHERE epoch = 2",
         "DELETE FROM epochs WHERE epoch = 2",
         "DELETE FROM networks",
@@ -374,7 +380,8 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
         let closed = opened
             .map_err(|error| error.to_string())
             .and_then(|(mut book, _)| {
-                book.close_epoch(NOW, b"{}")
+                let next = stores::next(&book);
+                book.close_epoch(next, b"{}")
                     .map_err(|error| error.to_string())
             });
         assert!(closed.is_err(), "{damage}");

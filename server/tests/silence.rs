@@ -76,12 +76,8 @@ async fn look_ups_are_not_written_down() {
     assert!(lines.text().contains("the phone book is open"));
     let before = lines.text();
     let asked = tokio::task::spawn_blocking(move || {
-        [
-            "/api/keys/20077",
-            "/api/v1/deltas/20077",
-            "/api/keys/20077x",
-        ]
-        .map(|path| ask(address, &format!("GET {path} HTTP/1.1\r\n\r\n")))
+        ["/api/keys/20077", "/api/v1/steps/20077", "/api/keys/20077x"]
+            .map(|path| ask(address, &format!("GET {path} HTTP/1.1\r\n\r\n")))
     });
     let [found, missing, wrong] = asked.await.unwrap();
     assert!(found.starts_with("HTTP/1.1 200") && found.contains("20077"));

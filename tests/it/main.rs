@@ -38,7 +38,7 @@ mod pin_on_answer;
 #[cfg(test)]
 mod presence;
 mod protocol;
-mod reachable_within_ten_minutes;
+mod reachable_within_two_minutes;
 mod real_browser;
 mod real_phones;
 mod real_scanners;

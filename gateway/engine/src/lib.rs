@@ -55,11 +55,13 @@
 //! let (plan, tile) = (NumberPlan::new(20_000, 1).unwrap(), Tile::of(&listings));
 //! let root = Root::sign(&book, Statement {
 //!     epoch: 1,
+//!     genesis: wall.seconds(),
 //!     closed: wall.seconds(),
 //!     period: 60,
 //!     plan,
 //!     changes: 16,
 //!     previous: RootHash::NONE,
+//!     boundary: RootHash::NONE,
 //!     tiles: TilesHash::of_tiles(plan, std::slice::from_ref(&tile)),
 //!     delta: [0; 32],
 //!     network: [0; 32],

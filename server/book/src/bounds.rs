@@ -10,7 +10,10 @@ use thiserror::Error;
 use crate::wire::NetworkSettings;
 
 /// Most seconds from one epoch to the next: with more, a book could be frozen for as long as it likes. The fewest are 1.
-pub const MAX_PERIOD: u32 = 24 * 60 * 60;
+pub const MAX_PERIOD: u32 = 60 * 60;
+
+/// How far a root may be dated ahead of an engine's clock, in seconds: with more, a book could be frozen and pass for a fresh one.
+pub const MAX_AHEAD: u64 = 24 * 60 * 60;
 
 /// Most leading zero bits of a proof of work: 2^26 hashes keep one core busy for some ten seconds.
 pub const MAX_WORK_BITS: u8 = 26;

@@ -32,7 +32,7 @@ pub struct VerifiedBook {
 pub struct Lie {
     /// The root that was known.
     pub known: Root,
-    /// The one that does not go with it: another one of the same epoch, or the next one with another past.
+    /// The one that does not go with it: see [`Root::contradicts`], or the next one with another past.
     pub shown: Root,
 }
 
@@ -220,12 +220,16 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::day::Day;
     use crate::delta::Change;
     use crate::root::{RootHash, Statement};
 
     /// A book of raw records, which publishes an epoch whenever it is told to.
     pub(crate) struct TestBook {
         pub(crate) key: SigningKey,
+        pub(crate) period: u32,
+        /// When the next epoch is closed.
+        pub(crate) now: u64,
         pub(crate) tiles: Vec<Arc<Tile>>,
         pub(crate) roots: Vec<Root>,
         pub(crate) deltas: Vec<Delta>,
@@ -234,9 +238,15 @@ pub(crate) mod tests {
 
     impl TestBook {
         pub(crate) fn new(tiles: u16) -> Self {
+            Self::every(tiles, 300)
+        }
+
+        pub(crate) fn every(tiles: u16, period: u32) -> Self {
             let blank = Arc::new(Tile::decode(&vec![0; crate::tile::TILE_BYTES]).unwrap());
             let mut publisher = Self {
                 key: SigningKey::from_bytes(&[1; 32]),
+                period,
+                now: 1_800_000_000,
                 tiles: vec![blank; usize::from(tiles)],
                 roots: Vec::new(),
                 deltas: Vec::new(),
@@ -258,7 +268,7 @@ pub(crate) mod tests {
                 let (tile, slot) = plan.place(change.number).unwrap();
                 Arc::make_mut(&mut self.tiles[usize::from(tile)]).set(slot, &change.record);
             }
-            let epoch = u32::try_from(self.roots.len()).unwrap() + 1;
+            let epoch = self.roots[0].states().epoch_at(self.now);
             let delta = Delta::new(epoch, changes).unwrap();
             self.sign(Some(&delta));
             self.deltas.push(delta);
@@ -271,18 +281,28 @@ pub(crate) mod tests {
         pub(crate) fn sign(&mut self, delta: Option<&Delta>) {
             let hashes: Vec<_> = self.tiles.iter().map(|tile| tile.hash()).collect();
             let plan = self.plan();
+            let genesis = self.roots.first().map(|root| root.states().genesis);
+            let before = self.roots.last();
+            let day = Day::of_unix(self.now);
+            let boundary = before.map_or(RootHash::NONE, |root| match root.states() {
+                then if then.day() == day => then.boundary,
+                _ => root.hash(),
+            });
             let states = Statement {
-                epoch: u32::try_from(self.roots.len()).unwrap() + 1,
-                closed: 1_800_000_000 + 300 * self.roots.len() as u64,
-                period: 300,
+                epoch: before.map_or(1, |root| root.states().epoch_at(self.now)),
+                genesis: genesis.unwrap_or(self.now),
+                closed: self.now,
+                period: self.period,
                 plan,
                 changes: 2,
-                previous: self.roots.last().map_or(RootHash::NONE, Root::hash),
+                previous: before.map_or(RootHash::NONE, Root::hash),
+                boundary,
                 tiles: TilesHash::of_hashes(plan, hashes.iter()),
                 delta: delta.map_or([0; 32], Delta::hash),
                 network: sha2_of(&self.network),
             };
             self.roots.push(Root::sign(&self.key, states));
+            self.now += u64::from(self.period);
         }
     }
 

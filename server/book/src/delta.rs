@@ -74,8 +74,8 @@ impl Delta {
 
     /// Bytes of a delta with so many changes.
     #[must_use]
-    pub fn length(changes: u16) -> usize {
-        HEAD_BYTES + CHANGE_BYTES * usize::from(changes)
+    pub const fn length(changes: u16) -> usize {
+        HEAD_BYTES + CHANGE_BYTES * changes as usize
     }
 
     /// Reads the first of several deltas that stand one after the other, and what comes after it.

@@ -2,8 +2,9 @@
 //! for more, so that any way of carrying them will do, and none has to be trusted.
 //!
 //! ```text
-//!   root ─┬─▶ one epoch ahead, or a few ──▶ roots between ──▶ their deltas ────────────────────────┬─▶ settings, if others ─▶ done
-//!         └─▶ nothing known, or long ago ─▶ roots between ─▶ all tiles ─▶ root again ─▶ roots, deltas ─┘
+//!   newest step ─┬─▶ the one after ours ──────────────────────────────────────────────────────┬─▶ settings, if others ─▶ done
+//!                ├─▶ a few hours ahead ─────▶ steps between ──────────────────────────────────┤
+//!                └─▶ nothing known, or long ago ─▶ roots between ─▶ all tiles ─▶ steps since ─┘
 //! ```
 //! The number that is about to be called is nowhere in it: all engines ask for the same.
 
@@ -12,18 +13,21 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::blocks::{BLOCK_ROOTS, block_of};
+use crate::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of, first_of_block};
+use crate::bounds::MAX_AHEAD;
 use crate::copy::{CopyError, Lie, VerifiedBook, check_next};
-use crate::delta::{Delta, MAX_CHANGES};
+use crate::delta::Delta;
+use crate::history::RootHistory;
 use crate::keys::BookKey;
 use crate::root::{ROOT_BYTES, Root, RootError};
+use crate::step::{MAX_STEP, Step, StepError};
 use crate::tile::{TILE_BYTES, Tile};
 
-/// Epochs behind which tiles cost less than deltas and what is kept of them.
-const MOST_BEHIND: u32 = 64;
+/// Epochs behind which tiles cost less than deltas: five hours at one a minute.
+pub const MOST_BEHIND: u32 = 320;
 
-/// Roots that are handed on: more than any engine compares.
-const MOST_ROOTS: usize = 2_304;
+/// Blocks of a download, which may be empty: two years at one epoch a minute.
+const MOST_BLOCKS: u32 = 4_096;
 
 /// Largest settings: with many relays they take about 2 kB.
 const MOST_NETWORK: usize = 64 * 1024;
@@ -31,12 +35,12 @@ const MOST_NETWORK: usize = 64 * 1024;
 /// A file that the book serves to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// The newest root.
-    Root,
+    /// The newest step.
+    Newest,
     /// The roots of epochs `block * 256 + 1` and on.
     Roots(u32),
-    /// The delta that leads to this epoch.
-    Delta(u32),
+    /// The steps of epochs `block * 16 + 1` and on.
+    Steps(u32),
     /// A tile. Its bytes are wanted, too, when it is the one that is known.
     Tile(u16),
     /// The network settings.
@@ -48,9 +52,9 @@ impl Want {
     #[must_use]
     pub fn most(self) -> usize {
         match self {
-            Self::Root => ROOT_BYTES,
+            Self::Newest => MAX_STEP,
             Self::Roots(_) => ROOT_BYTES * BLOCK_ROOTS as usize,
-            Self::Delta(_) => Delta::length(MAX_CHANGES),
+            Self::Steps(_) => MAX_STEP * BLOCK_STEPS as usize,
             Self::Tile(_) => TILE_BYTES,
             Self::Network => MOST_NETWORK,
         }
@@ -74,6 +78,9 @@ pub enum FetchError {
     /// hides what is new.
     #[error("the phone book shows an older state than this machine has seen")]
     Older,
+    /// A root from the future.
+    #[error("the phone book is dated more than a day ahead of this machine's clock")]
+    Ahead,
     /// A tile or a delta that is none.
     #[error("a part of the phone book is damaged")]
     Damaged,
@@ -84,8 +91,8 @@ pub enum FetchError {
 pub struct Fetched {
     /// The newest book.
     pub copy: VerifiedBook,
-    /// The roots after the one that was known, the oldest first; the last one, if there is any, is that of the copy. At most 2,304,
-    /// the newest.
+    /// The roots after the one that was known, the oldest first; the last one, if there is any, is that of the copy. Of more than
+    /// [`RootHistory`] keeps, the newest.
     pub roots: Vec<Root>,
     /// The deltas that led here, if no tiles were downloaded.
     pub deltas: Vec<Delta>,
@@ -95,15 +102,15 @@ pub struct Fetched {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The newest root.
+    /// The newest step.
     First,
     /// The roots up to it.
-    Chain,
+    Roots,
     Tiles,
-    /// The newest root again, because tiles take time.
+    /// The newest step again, because tiles take time.
     Last,
-    LastChain,
-    Deltas,
+    /// The steps up to it.
+    Steps,
     Network,
     Done,
 }
@@ -112,12 +119,16 @@ enum Stage {
 #[derive(Debug)]
 pub struct Fetch {
     book: BookKey,
+    now: u64,
     known: Option<VerifiedBook>,
     last: Option<Root>,
     network: Option<[u8; 32]>,
     stage: Stage,
-    goal: Option<Root>,
-    roots: Vec<Root>,
+    goal: Option<Step>,
+    /// The next epoch to ask for.
+    next: u32,
+    blocks: u32,
+    roots: RootHistory,
     /// The root at which the tiles, known or downloaded, are: deltas begin after it.
     base: Option<Root>,
     tiles: Vec<Arc<Tile>>,
@@ -126,17 +137,25 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A download for an engine with this copy of the book with this key, and settings with this hash.
+    /// A download for an engine with this copy of the book with this key, and settings with this hash. `now` in Unix seconds.
     #[must_use]
-    pub fn new(book: BookKey, known: Option<VerifiedBook>, network: Option<[u8; 32]>) -> Self {
+    pub fn new(
+        book: BookKey,
+        known: Option<VerifiedBook>,
+        network: Option<[u8; 32]>,
+        now: u64,
+    ) -> Self {
         Self {
             book,
+            now,
             last: known.as_ref().map(|copy| *copy.root()),
             known,
             network,
             stage: Stage::First,
             goal: None,
-            roots: Vec::new(),
+            next: 0,
+            blocks: 0,
+            roots: RootHistory::default(),
             base: None,
             tiles: Vec::new(),
             deltas: Vec::new(),
@@ -157,16 +176,10 @@ impl Fetch {
     #[must_use]
     pub fn wants(&self) -> Option<Want> {
         match self.stage {
-            Stage::First | Stage::Last => Some(Want::Root),
-            Stage::Chain | Stage::LastChain => {
-                let next = self.tip().map_or(1, |tip| tip.states().epoch + 1);
-                Some(Want::Roots(block_of(next)))
-            }
+            Stage::First | Stage::Last => Some(Want::Newest),
+            Stage::Roots => Some(Want::Roots(block_of(self.next, BLOCK_ROOTS))),
+            Stage::Steps => Some(Want::Steps(block_of(self.next, BLOCK_STEPS))),
             Stage::Tiles => u16::try_from(self.tiles.len()).ok().map(Want::Tile),
-            Stage::Deltas => self.base_epoch().map(|base| {
-                let have = u32::try_from(self.deltas.len()).unwrap_or(u32::MAX);
-                Want::Delta(base.saturating_add(have).saturating_add(1))
-            }),
             Stage::Network => Some(Want::Network),
             Stage::Done => None,
         }
@@ -178,26 +191,16 @@ impl Fetch {
     /// [`FetchError`]: the download is over, and what was known stays.
     pub fn handle_answer(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         match self.stage {
-            Stage::First => self.handle_first_root(Root::decode(bytes, &self.book)?)?,
-            Stage::Last => {
-                self.goal = Some(Root::decode(bytes, &self.book)?);
-                self.chain(Stage::LastChain)?;
-            }
-            stage @ (Stage::Chain | Stage::LastChain) => {
-                self.handle_roots(bytes)?;
-                self.chain(stage)?;
-            }
+            Stage::First => self.handle_first(Step::decode(bytes, &self.book)?)?,
+            Stage::Last => self.handle_last(Step::decode(bytes, &self.book)?)?,
+            Stage::Roots => self.handle_roots(bytes)?,
+            Stage::Steps => self.handle_steps(bytes)?,
             Stage::Tiles => {
                 let tile = Tile::decode(bytes).map_err(|_| FetchError::Damaged)?;
                 self.tiles.push(Arc::new(tile));
                 if Some(self.tiles.len()) == self.plan_tiles() {
                     self.stage = Stage::Last;
                 }
-            }
-            Stage::Deltas => {
-                let delta = Delta::decode(bytes).map_err(|_| FetchError::Damaged)?;
-                self.deltas.push(delta);
-                self.go_on();
             }
             Stage::Network => self.handle_network(bytes)?,
             Stage::Done => {}
@@ -231,43 +234,77 @@ impl Fetch {
         };
         Ok(Some(Fetched {
             copy,
-            roots: self.roots,
+            roots: self.roots.iter().copied().collect(),
             deltas,
             network: self.fresh_network,
         }))
     }
 
-    fn handle_first_root(&mut self, root: Root) -> Result<(), FetchError> {
-        let Some(known) = self.last else {
+    fn handle_first(&mut self, newest: Step) -> Result<(), FetchError> {
+        let root = newest.root;
+        if root.states().closed > self.now.saturating_add(MAX_AHEAD) {
+            return Err(FetchError::Ahead);
+        }
+        let Some(last) = self.last else {
             // Nothing is known: all tiles, from this root on.
-            self.roots.push(root);
-            self.base = Some(root);
-            self.stage = Stage::Tiles;
+            self.roots.add(root);
+            self.take_tiles(root);
             return Ok(());
         };
-        if root.contradicts(&known) {
-            return Err(lie(known, root));
+        if root.contradicts(&last) {
+            return Err(lie(last, root));
         }
-        if root.states().epoch <= known.states().epoch {
-            if self.known.is_none() {
-                if root != known {
-                    return Err(FetchError::Older);
-                }
-                // The copy is lost, and its root is not: it is here already.
-                self.base = Some(root);
-                self.stage = Stage::Tiles;
-                return Ok(());
+        if root.states().epoch <= last.states().epoch {
+            return self.handle_nothing_new(root, last);
+        }
+        self.goal = Some(newest);
+        self.next = last.states().epoch.saturating_add(1);
+        let near = self.known.as_ref().map(|copy| *copy.root());
+        let near = near.filter(|known| self.is_near(known, &root));
+        self.base = near;
+        self.stage = if near.is_some() {
+            Stage::Steps
+        } else {
+            Stage::Roots
+        };
+        self.go_on()
+    }
+
+    /// Whether the steps from the one to the other cost less than the tiles.
+    fn is_near(&self, known: &Root, goal: &Root) -> bool {
+        let (from, to) = (known.states(), goal.states());
+        from.plan == to.plan
+            && (to.previous == known.hash() || to.epoch - from.epoch <= MOST_BEHIND)
+    }
+
+    fn handle_nothing_new(&mut self, root: Root, last: Root) -> Result<(), FetchError> {
+        if self.known.is_none() {
+            if root != last {
+                return Err(FetchError::Older);
             }
-            // Nothing new, or a mirror that is behind.
-            self.stage = Stage::Done;
-            if self.network != Some(known.states().network) && root == known {
-                self.base = Some(known);
-                self.stage = Stage::Network;
-            }
+            // The copy is lost, and its root is not: it is here already.
+            self.take_tiles(root);
             return Ok(());
         }
-        self.goal = Some(root);
-        self.chain(Stage::Chain)
+        // Nothing new, or a mirror that is behind.
+        self.stage = Stage::Done;
+        if self.network != Some(last.states().network) && root == last {
+            self.base = Some(last);
+            self.stage = Stage::Network;
+        }
+        Ok(())
+    }
+
+    /// The newest step after all tiles have come.
+    fn handle_last(&mut self, newest: Step) -> Result<(), FetchError> {
+        let tip = self.tip().ok_or(CopyError::Order)?;
+        if newest.root.contradicts(&tip) {
+            return Err(lie(tip, newest.root));
+        }
+        self.next = tip.states().epoch.saturating_add(1);
+        self.stage = Stage::Steps;
+        self.goal = Some(newest);
+        self.go_on()
     }
 
     /// Handles the roots of a block, as far as they are wanted.
@@ -276,79 +313,88 @@ impl Fetch {
         if !rest.is_empty() {
             return Err(FetchError::Damaged);
         }
-        let before = self.tip().map(|tip| tip.states().epoch);
-        for part in parts {
-            let root = Root::decode(part, &self.book)?;
-            let epoch = root.states().epoch;
-            let next = self.tip().map(|tip| tip.states().epoch + 1);
-            let goal = self.goal.map(|goal| goal.states().epoch);
-            if Some(epoch) == next && goal.is_some_and(|goal| epoch < goal) {
-                self.push(root)?;
+        let roots = parts.iter().map(|part| Root::decode(part, &self.book));
+        let roots: Vec<Root> = roots.collect::<Result<_, _>>()?;
+        for root in &roots {
+            if self.is_wanted(root) {
+                self.push(*root, &roots)?;
             }
         }
-        let now = self.tip().map(|tip| tip.states().epoch);
-        if now == before {
-            // The block lacks what the newest root promised: a mirror that is behind.
-            return Err(CopyError::Order.into());
-        }
-        Ok(())
+        self.next_block(BLOCK_ROOTS)
     }
 
-    /// Goes on to the goal if only that is missing, or asks for the roots between.
-    fn chain(&mut self, stage: Stage) -> Result<(), FetchError> {
-        let (Some(goal), Some(tip)) = (self.goal, self.tip()) else {
+    /// Handles the steps of a block, as far as they are wanted.
+    fn handle_steps(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (step, after) = Step::decode_first(rest, &self.book)?;
+            if self.is_wanted(&step.root) {
+                self.push_step(step)?;
+            }
+            rest = after;
+        }
+        self.next_block(BLOCK_STEPS)
+    }
+
+    fn is_wanted(&self, root: &Root) -> bool {
+        let epoch = root.states().epoch;
+        let above = self.tip().is_some_and(|tip| epoch > tip.states().epoch);
+        let goal = self.goal.as_ref().map(|goal| goal.root.states().epoch);
+        above && goal.is_some_and(|goal| epoch < goal)
+    }
+
+    fn next_block(&mut self, size: u32) -> Result<(), FetchError> {
+        let following = block_of(self.next, size).saturating_add(1);
+        self.next = first_of_block(following, size);
+        self.blocks += 1;
+        self.go_on()
+    }
+
+    /// Asks for the next block until only the newest step is missing, and goes on from there.
+    fn go_on(&mut self) -> Result<(), FetchError> {
+        let (Some(goal), Some(tip)) = (self.goal.clone(), self.tip()) else {
             return Err(CopyError::Order.into());
         };
-        let (to, from) = (goal.states().epoch, tip.states().epoch);
-        if to == from && goal.contradicts(&tip) {
-            return Err(lie(tip, goal));
+        let (to, from) = (goal.root.states(), tip.states());
+        let is_here = to.epoch <= from.epoch;
+        if !is_here && to.previous != tip.hash() && self.next <= to.epoch {
+            // A block that lacks what the newest root promised is one of a mirror that is behind, or of a book with another past.
+            let more = self.blocks < MOST_BLOCKS;
+            return more.then_some(()).ok_or_else(|| CopyError::Order.into());
         }
-        if to > from.saturating_add(1) {
-            self.stage = stage;
+        if self.stage == Stage::Roots {
+            if !is_here {
+                self.push(goal.root, &[])?;
+            }
+            self.take_tiles(goal.root);
             return Ok(());
         }
-        if to == from.saturating_add(1) {
-            self.push(goal)?;
+        let root = goal.root;
+        if !is_here {
+            self.push_step(goal)?;
         }
-        if stage == Stage::LastChain {
-            self.go_on();
+        if self.stage == Stage::Steps {
+            self.end();
         } else {
-            self.choose_way(goal);
+            self.take_tiles(root);
         }
         Ok(())
     }
 
-    /// Deltas for an engine that is a little behind; all tiles for the others.
-    fn choose_way(&mut self, goal: Root) {
-        let near = self
-            .known
-            .as_ref()
-            .map(|copy| *copy.root())
-            .filter(|known| {
-                goal.states().epoch - known.states().epoch <= MOST_BEHIND
-                    && goal.states().plan == known.states().plan
-            });
-        if let Some(known) = near {
-            self.base = Some(known);
-            self.go_on();
-        } else {
-            self.base = Some(goal);
-            self.stage = Stage::Tiles;
-        }
+    /// All tiles, as they are at this root or later.
+    fn take_tiles(&mut self, base: Root) {
+        self.base = Some(base);
+        self.deltas.clear();
+        self.stage = Stage::Tiles;
     }
 
-    /// The next delta, or the settings, or the end.
-    fn go_on(&mut self) {
-        let (Some(base), Some(tip)) = (self.base_epoch(), self.tip()) else {
-            return;
-        };
-        let wanted = usize::try_from(tip.states().epoch.saturating_sub(base)).unwrap_or(usize::MAX);
-        self.stage = if self.deltas.len() < wanted {
-            Stage::Deltas
-        } else if self.network != Some(tip.states().network) {
-            Stage::Network
-        } else {
+    /// The settings, or the end.
+    fn end(&mut self) {
+        let named = self.tip().map(|tip| tip.states().network);
+        self.stage = if self.network == named {
             Stage::Done
+        } else {
+            Stage::Network
         };
     }
 
@@ -362,24 +408,35 @@ impl Fetch {
         Ok(())
     }
 
-    fn push(&mut self, root: Root) -> Result<(), FetchError> {
-        if let Some(tip) = self.tip() {
-            check_next(&tip, &root)?;
+    /// A step without a delta is one to a book that goes on after a loss: its tiles are taken.
+    fn push_step(&mut self, step: Step) -> Result<(), FetchError> {
+        let Some(delta) = step.delta else {
+            if !self.tiles.is_empty() {
+                return Err(CopyError::Delta.into());
+            }
+            self.push(step.root, &[])?;
+            self.stage = Stage::Roots;
+            return Ok(());
+        };
+        self.push(step.root, &[])?;
+        self.deltas.push(delta);
+        Ok(())
+    }
+
+    /// Adds the next root. Where it does not follow, the others of its block may tell why.
+    fn push(&mut self, root: Root, block: &[Root]) -> Result<(), FetchError> {
+        let tip = self.tip().ok_or(CopyError::Order)?;
+        if let Err(fault) = check_next(&tip, &root) {
+            let other = block.iter().find(|other| other.contradicts(&tip));
+            return Err(other.map_or(fault.into(), |other| lie(tip, *other)));
         }
-        if self.roots.len() >= 2 * MOST_ROOTS {
-            self.roots.drain(..MOST_ROOTS);
-        }
-        self.roots.push(root);
+        self.roots.add(root);
         Ok(())
     }
 
     /// The newest root of the chain so far.
     fn tip(&self) -> Option<Root> {
-        self.roots.last().copied().or(self.last)
-    }
-
-    fn base_epoch(&self) -> Option<u32> {
-        self.base.map(|base| base.states().epoch)
+        self.roots.newest().copied().or(self.last)
     }
 
     fn plan_tiles(&self) -> Option<usize> {
@@ -388,256 +445,18 @@ impl Fetch {
     }
 }
 
+impl From<StepError> for FetchError {
+    fn from(fault: StepError) -> Self {
+        match fault {
+            StepError::Root(fault) => Self::Root(fault),
+            StepError::Delta(_) => Self::Damaged,
+        }
+    }
+}
+
 fn lie(known: Root, shown: Root) -> FetchError {
     CopyError::Lie(Box::new(Lie { known, shown })).into()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::copy::tests::TestBook;
-
-    impl TestBook {
-        fn answer(&self, want: Want) -> Vec<u8> {
-            let block = |block: u32| {
-                let first = (block * BLOCK_ROOTS) as usize;
-                let roots = self.roots.iter().skip(first).take(BLOCK_ROOTS as usize);
-                roots.flat_map(Root::encode).collect()
-            };
-            match want {
-                Want::Root => self.roots.last().unwrap().encode().to_vec(),
-                Want::Roots(number) => block(number),
-                Want::Delta(epoch) => self.deltas[epoch as usize - 2].encode(),
-                Want::Tile(index) => self.tiles[usize::from(index)].as_bytes().to_vec(),
-                Want::Network => self.network.clone(),
-            }
-        }
-
-        fn fetch(&self, known: Option<VerifiedBook>) -> Fetch {
-            let network = known.as_ref().map(|copy| copy.root().states().network);
-            Fetch::new(BookKey::from(&self.key), known, network)
-        }
-
-        /// Downloads; between any two answers the book may close an epoch.
-        fn download(
-            &mut self,
-            known: Option<VerifiedBook>,
-            mut meanwhile: impl FnMut(&mut Self),
-        ) -> (Result<Option<Fetched>, FetchError>, Vec<Want>) {
-            let (mut fetch, mut asked) = (self.fetch(known), Vec::new());
-            while let Some(want) = fetch.wants() {
-                assert!(asked.len() < 1_000, "it never ends: {asked:?}");
-                asked.push(want);
-                let answer = self.answer(want);
-                assert!(answer.len() <= want.most());
-                if let Err(fault) = fetch.handle_answer(&answer) {
-                    return (Err(fault), asked);
-                }
-                meanwhile(self);
-            }
-            (fetch.finish(), asked)
-        }
-
-        fn copy(&mut self) -> VerifiedBook {
-            let (fetched, _) = self.download(None, |_| {});
-            fetched.unwrap().unwrap().copy
-        }
-    }
-
-    fn change(epoch: usize) -> [(u32, u8); 2] {
-        let number = 20_000 + (epoch as u32 * 37) % 500;
-        [(number, epoch as u8), (number + 1, 1)]
-    }
-
-    #[test]
-    fn the_first_download_is_all_of_it() {
-        let mut publisher = TestBook::new(2);
-        publisher.close(&change(1));
-        let (fetched, asked) = publisher.download(None, |_| {});
-        let fetched = fetched.unwrap().unwrap();
-        let (root, tiles) = (Want::Root, [Want::Tile(0), Want::Tile(1)]);
-        assert_eq!(asked, [root, tiles[0], tiles[1], root, Want::Network]);
-        assert_eq!(fetched.copy.tiles(), publisher.tiles);
-        assert_eq!(fetched.roots, publisher.roots[1..]);
-        assert_eq!(fetched.network.as_deref(), Some(&b"settings"[..]));
-    }
-
-    #[test]
-    fn one_epoch_later_a_root_and_a_delta_are_enough() {
-        let mut publisher = TestBook::new(2);
-        let copy = publisher.copy();
-        publisher.close(&change(1));
-        let (fetched, asked) = publisher.download(Some(copy), |_| {});
-        let fetched = fetched.unwrap().unwrap();
-        assert_eq!(asked, [Want::Root, Want::Delta(2)]);
-        assert_eq!(fetched.copy.tiles(), publisher.tiles);
-        assert_eq!(fetched.deltas, publisher.deltas);
-        assert!(fetched.network.is_none());
-    }
-
-    #[test]
-    fn nothing_new_costs_a_root() {
-        let mut publisher = TestBook::new(1);
-        let copy = publisher.copy();
-        let (fetched, asked) = publisher.download(Some(copy), |_| {});
-        assert!(fetched.unwrap().is_none());
-        assert_eq!(asked, [Want::Root]);
-    }
-
-    #[test]
-    fn a_mirror_that_is_behind_changes_nothing() {
-        let mut publisher = TestBook::new(1);
-        let mut behind = TestBook::new(1);
-        publisher.close(&change(1));
-        let copy = publisher.copy();
-        assert!(behind.download(Some(copy), |_| {}).0.unwrap().is_none());
-    }
-
-    #[test]
-    fn some_epochs_later_come_the_roots_between_and_their_deltas() {
-        let mut publisher = TestBook::new(2);
-        let copy = publisher.copy();
-        for epoch in 0..300 {
-            publisher.close(&change(epoch));
-        }
-        let near = publisher.copy();
-        for epoch in 0..3 {
-            publisher.close(&change(epoch));
-        }
-        let (fetched, asked) = publisher.download(Some(near), |_| {});
-        let deltas = [302, 303, 304].map(Want::Delta);
-        assert_eq!(asked[..2], [Want::Root, Want::Roots(1)]);
-        assert_eq!(asked[2..], deltas);
-        assert_eq!(fetched.unwrap().unwrap().copy.tiles(), publisher.tiles);
-
-        let (fetched, asked) = publisher.download(Some(copy), |_| {});
-        let fetched = fetched.unwrap().unwrap();
-        assert_eq!(
-            asked[..4],
-            [Want::Root, Want::Roots(0), Want::Roots(1), Want::Tile(0)]
-        );
-        assert_eq!(fetched.copy.tiles(), publisher.tiles);
-        assert_eq!(fetched.roots, publisher.roots[1..]);
-    }
-
-    #[test]
-    fn unsigned_settings_are_refused_and_new_ones_fetched() {
-        let mut publisher = TestBook::new(1);
-        let copy = publisher.copy();
-        publisher.network = b"others".to_vec();
-        publisher.close(&change(1));
-        let (fetched, _) = publisher.download(Some(copy.clone()), |_| {});
-        let network = fetched.unwrap().unwrap().network;
-        assert_eq!(network.as_deref(), Some(&b"others"[..]));
-        publisher.network = b"false".to_vec();
-        let (fetched, _) = publisher.download(Some(copy), |_| {});
-        assert_eq!(fetched.err(), Some(FetchError::Network));
-    }
-
-    #[test]
-    fn a_book_with_another_past_is_caught_and_both_roots_are_kept() {
-        let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
-        publisher.close(&change(1));
-        let copy = publisher.copy();
-        for epoch in 2..6 {
-            other.close(&change(epoch));
-        }
-        let (fetched, _) = other.download(Some(copy), |_| {});
-        let Err(FetchError::Copy(CopyError::Lie(lie))) = fetched else {
-            panic!("{fetched:?}");
-        };
-        assert_eq!((lie.known, lie.shown), (publisher.roots[1], other.roots[2]));
-    }
-
-    #[test]
-    fn a_client_that_has_lost_the_tiles_still_knows_the_past_roots() {
-        let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
-        publisher.close(&change(1));
-        let last = publisher.roots.last().copied();
-        for epoch in 2..6 {
-            publisher.close(&change(epoch));
-            other.close(&change(epoch));
-        }
-        let run = |publisher: &TestBook, last| {
-            let mut fetch = publisher.fetch(None).after(last);
-            while let Some(want) = fetch.wants() {
-                fetch.handle_answer(&publisher.answer(want))?;
-            }
-            fetch.finish()
-        };
-        let fetched = run(&publisher, last).unwrap().unwrap();
-        assert_eq!(fetched.roots, publisher.roots[2..]);
-        assert_eq!(fetched.copy.tiles(), publisher.tiles);
-        let lied = run(&other, last).unwrap_err();
-        assert!(
-            matches!(lied, FetchError::Copy(CopyError::Lie(_))),
-            "{lied:?}"
-        );
-        let last = publisher.roots.last().copied();
-        let again = run(&publisher, last).unwrap().unwrap();
-        assert_eq!(again.copy.tiles(), publisher.tiles);
-        assert_eq!(again.roots, []);
-    }
-
-    #[test]
-    fn a_client_that_has_lost_the_tiles_takes_no_older_book_than_it_has_seen() {
-        let mut publisher = TestBook::new(1);
-        for epoch in 1..5 {
-            publisher.close(&change(epoch));
-        }
-        let last = publisher.roots.last().copied();
-        publisher.roots.truncate(3);
-        let mut fetch = publisher.fetch(None).after(last);
-        let older = publisher.answer(Want::Root);
-        assert_eq!(fetch.handle_answer(&older), Err(FetchError::Older));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
-        #[test]
-        fn whenever_epochs_close_the_copy_is_that_of_its_root(
-            before in 0_usize..80,
-            closing in proptest::collection::vec(any::<bool>(), 12),
-            fresh in any::<bool>(),
-        ) {
-            let mut publisher = TestBook::new(3);
-            let copy = publisher.copy();
-            for epoch in 0..before {
-                publisher.close(&change(epoch));
-            }
-            let mut closing = closing.into_iter().chain(std::iter::repeat(false));
-            let known = Some(copy).filter(|_| !fresh);
-            let (fetched, _) = publisher.download(known, |publisher| {
-                if closing.next() == Some(true) {
-                    publisher.close(&change(publisher.roots.len()));
-                }
-            });
-            if let Some(fetched) = fetched.unwrap() {
-                let root = *fetched.copy.root();
-                let at = root.states().epoch as usize - 1;
-                prop_assert_eq!(root, publisher.roots[at]);
-                prop_assert_eq!(fetched.roots.last(), Some(&root));
-                // Hashed anew, it is what the root names.
-                let tiles = fetched.copy.tiles().to_vec();
-                prop_assert!(VerifiedBook::settle(tiles, &[root], &[]).is_ok());
-            } else {
-                prop_assert!(before == 0 && !fresh);
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_taken_or_refused(
-            answers in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..5),
-        ) {
-            let mut fetch = TestBook::new(1).fetch(None);
-            for answer in answers {
-                if fetch.handle_answer(&answer).is_err() {
-                    break;
-                }
-            }
-            prop_assert!(!matches!(fetch.finish(), Ok(Some(_))));
-        }
-    }
-}
+mod tests;

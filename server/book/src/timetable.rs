@@ -13,14 +13,13 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// When to look for the book after this root, by a wall clock that shows `now` in Unix seconds; `die` is 0 to 1, and random.
 ///
 /// Each engine downloads once in each epoch, at a random moment in the seven tenths of it after its beginning. A record that waits for
-/// one epoch to be closed and for this download is known to all within 1.7 periods: 8.5 minutes of the 5 that are usual. An engine that
+/// one epoch to be closed and for this download is known to all within 1.7 periods: 102 s at the 60 that are usual. An engine that
 /// finds nothing new, because a clock is wrong or the book late, looks again soon.
 #[must_use]
 pub fn next_look(root: &Root, now: u64, die: f64) -> Duration {
     let states = root.states();
     let period = Duration::from_secs(u64::from(states.period));
-    let due = states.closed.saturating_add(u64::from(states.period));
-    let until = Duration::from_secs(due.saturating_sub(now)).min(period);
+    let until = Duration::from_secs(states.due().saturating_sub(now)).min(period);
     let die = die.clamp(0.0, 1.0);
     if until.is_zero() {
         return period.mul_f64(0.05 + 0.1 * die).max(LEAST_PAUSE);
@@ -52,6 +51,7 @@ mod tests {
     fn a_book_of_short_epochs_is_looked_at_once_a_second_at_most() {
         let states = Statement {
             period: 1,
+            epoch: 1,
             ..*TestBook::new(1).roots.first().unwrap().states()
         };
         let root = Root::sign(&SigningKey::from_bytes(&[1; 32]), states);

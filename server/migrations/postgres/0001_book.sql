@@ -38,7 +38,7 @@ CREATE TABLE networks (
 
 CREATE TABLE epochs (
     epoch   BIGINT PRIMARY KEY CHECK (epoch > 0),
-    root    BYTEA NOT NULL CHECK (length(root) = 217),
+    root    BYTEA NOT NULL CHECK (length(root) = 257),
     network BYTEA NOT NULL REFERENCES networks (digest)
 );
 

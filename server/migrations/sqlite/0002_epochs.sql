@@ -28,7 +28,7 @@ CREATE TABLE networks (
 -- Every epoch that ended.
 CREATE TABLE epochs (
     epoch   INTEGER PRIMARY KEY CHECK (epoch > 0),
-    root    BLOB NOT NULL CHECK (length(root) = 217),
+    root    BLOB NOT NULL CHECK (length(root) = 257),
     network BLOB NOT NULL REFERENCES networks (digest)
 ) STRICT;
 

@@ -5,45 +5,50 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ringfence_book::copy::check_next;
+use ringfence_book::day::Day;
 use ringfence_book::delta::{Change, Delta};
 use ringfence_book::number::{Number, NumberPlan};
-use ringfence_book::root::{Root, RootHash, Statement};
+use ringfence_book::root::{NO_DELTA, Root, RootHash, Statement};
 use sha2::{Digest, Sha256};
 
 use super::changes::changes;
-use super::{Book, opening};
+use super::{Book, ResumeError, opening};
 use crate::book::published::Published;
 use crate::book::recent_files::RecentFiles;
 use crate::store::{Closing, Edition, Revision, Store, StoreError};
 
-/// Deltas that are kept: 8 days at the default period.
-pub const KEPT_DELTAS: u32 = 2_304;
+/// Epochs whose deltas are kept: 8 days at the default period.
+pub const KEPT_DELTAS: u32 = 11_520;
 
 /// How often the plan may grow in other processes' hands while it is read.
 const MAX_GROWTHS: usize = 8;
 
 impl Book {
-    /// Whether it is time to end the epoch: there is no root yet, its period is over, or a larger plan is to be published.
+    /// Whether it is time to end an epoch: there is no root yet, or the clock shows a later epoch than the last root's.
     #[must_use]
     pub fn due(&self, now: u64) -> bool {
-        self.published.root().is_none_or(|root| {
-            let states = root.states();
-            now >= states.closed.saturating_add(u64::from(self.terms.period))
-                || self.terms.plan.tiles() > states.plan.tiles()
-        })
+        let root = self.published.root();
+        root.is_none_or(|root| root.states().epoch_at(now) > root.states().epoch)
     }
 
-    /// Ends the epoch, due or not, with the network settings that are to be served. The first epoch begins a book: nothing changes
-    /// in it. `now` in Unix seconds. `None`: another process ended it, and that is published now.
+    /// When the next epoch may be ended, Unix seconds; `None` before the first.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        self.published.root().map(|root| root.states().due())
+    }
+
+    /// Ends the epoch that the clock shows, with the network settings that are to be served. The first epoch begins a book: nothing
+    /// changes in it. `now` in Unix seconds. `None`: it is not time yet, or another process ended it, and that is published now.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn close_epoch(&mut self, now: u64, network: &[u8]) -> Result<Option<Root>, StoreError> {
         self.refresh()?;
+        if !self.due(now) {
+            return Ok(None);
+        }
         let before = self.published.root().copied();
-        let epoch = before
-            .map_or(0, |root| root.states().epoch)
-            .saturating_add(1);
         let mut listed = BTreeSet::new();
         let grown = self.grown(&mut listed)?;
         let revisions = match before {
@@ -51,25 +56,17 @@ impl Book {
             None => Vec::new(),
         };
         let next = grown.with(revisions.iter().map(|new| (new.number, &new.record)));
+        let epoch = before.map_or(1, |root| root.states().epoch_at(now));
         let delta = before.map(|_| delta(epoch, &revisions));
-        let root = self.root_of(&next, epoch, now, delta.as_ref(), network);
-        let bytes = delta.as_ref().map(Delta::encode);
-        let closing = Closing {
-            epoch,
-            root: &root.encode(),
-            network,
-            revisions: &revisions,
-            delta: bytes.as_deref(),
-            keep_from: epoch.saturating_sub(KEPT_DELTAS - 1),
-        };
-        if !self.store.close(&closing)? {
+        let root = self.root_of(&next, before.as_ref(), now, delta.as_ref(), network);
+        if !self.store_root(&root, before.as_ref(), &revisions, delta.as_ref(), network)? {
             self.refresh()?;
             return Ok(None);
         }
         let network: Arc<[u8]> = network.into();
-        let recent = match (self.published.recent(), &delta) {
-            (Some(recent), Some(delta)) => recent.next(root, network, delta),
-            _ => RecentFiles::first(root, network),
+        let recent = match self.published.recent() {
+            Some(recent) => recent.next(root, network, delta.as_ref()),
+            None => RecentFiles::first(root, network),
         };
         self.listed.append(&mut listed);
         for new in &revisions {
@@ -81,6 +78,61 @@ impl Book {
         }
         self.published = Arc::new(next.with_recent(recent));
         Ok(Some(root))
+    }
+
+    /// Goes on after roots that this book published and has lost since, as engines have them, the oldest first. What they published is
+    /// lost: no delta leads to the root that this signs, and engines take all tiles. `now` in Unix seconds. `None`: it is not time yet.
+    ///
+    /// # Errors
+    /// [`ResumeError`].
+    pub fn resume(
+        &mut self,
+        roots: &[Root],
+        now: u64,
+        network: &[u8],
+    ) -> Result<Option<Root>, ResumeError> {
+        let known = self.published.root().copied();
+        let mut last = known.ok_or(ResumeError::Order)?;
+        let newer = |root: &&Root| root.states().epoch > last.states().epoch;
+        let lost: Vec<Root> = roots.iter().filter(newer).copied().collect();
+        for root in &lost {
+            check_next(&last, root).map_err(|_| ResumeError::Order)?;
+            last = *root;
+        }
+        if last.states().epoch_at(now) <= last.states().epoch {
+            return Ok(None);
+        }
+        let root = self.root_of(&self.published, Some(&last), now, None, network);
+        check_next(&last, &root).map_err(|_| ResumeError::Order)?;
+        let mut before = known;
+        for next in lost.iter().chain([&root]) {
+            if !self.store_root(next, before.as_ref(), &[], None, network)? {
+                return Err(ResumeError::Order);
+            }
+            before = Some(*next);
+        }
+        self.refresh()?;
+        Ok(Some(root))
+    }
+
+    fn store_root(
+        &mut self,
+        root: &Root,
+        before: Option<&Root>,
+        revisions: &[Revision],
+        delta: Option<&Delta>,
+        network: &[u8],
+    ) -> Result<bool, StoreError> {
+        let epoch = root.states().epoch;
+        self.store.close(&Closing {
+            epoch,
+            after: before.map_or(0, |root| root.states().epoch),
+            root: &root.encode(),
+            network,
+            revisions,
+            delta: delta.map(Delta::encode).as_deref(),
+            keep_from: epoch.saturating_sub(KEPT_DELTAS - 1),
+        })
     }
 
     /// Publishes what other processes have published. True if anything was.
@@ -127,22 +179,27 @@ impl Book {
     fn root_of(
         &self,
         next: &Published,
-        epoch: u32,
+        before: Option<&Root>,
         now: u64,
         delta: Option<&Delta>,
         network: &[u8],
     ) -> Root {
-        let before = self.published.root();
+        let then = before.map(Root::states);
+        let boundary = match then {
+            Some(then) if then.day() == Day::of_unix(now) => then.boundary,
+            _ => before.map_or(RootHash::NONE, Root::hash),
+        };
         let states = Statement {
-            epoch,
-            // A clock that was set back makes no epoch end before it began.
-            closed: before.map_or(now, |root| root.states().closed.max(now)),
+            epoch: then.map_or(1, |then| then.epoch_at(now)),
+            genesis: then.map_or(now, |then| then.genesis),
+            closed: now,
             period: self.terms.period,
             plan: next.plan(),
             changes: changes(self.terms.changes, next.plan()),
             previous: before.map_or(RootHash::NONE, Root::hash),
+            boundary,
             tiles: next.tiles_hash(),
-            delta: delta.map_or([0; 32], Delta::hash),
+            delta: delta.map_or(NO_DELTA, Delta::hash),
             network: Sha256::digest(network).0,
         };
         Root::sign(&self.signing, states)
@@ -166,10 +223,10 @@ fn checked(
     if Sha256::digest(&edition.network).0 != states.network {
         return Err(StoreError::Corrupt("network settings that the root names"));
     }
-    let delta = edition.deltas.last().map(|delta| Delta::decode(delta));
-    let named = match delta {
+    let delta = edition.block.last().and_then(|step| step.delta.as_ref());
+    let named = match delta.map(|delta| Delta::decode(delta)) {
         Some(delta) => delta.is_ok_and(|delta| delta.hash() == states.delta),
-        None => states.delta == [0; 32],
+        None => states.delta == NO_DELTA,
     };
     if !named {
         return Err(StoreError::Corrupt("delta that the root names"));

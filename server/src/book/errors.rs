@@ -17,6 +17,25 @@ pub enum BookOpenError {
         "the database holds numbers outside the configured number plan; a plan keeps its first number and only grows"
     )]
     PlanShrunk,
+    /// The epochs of the store are counted in another period.
+    #[error(
+        "the epochs of this book are {0} s long (epoch_seconds); that cannot be changed: engines would take it for another book"
+    )]
+    Period(u32),
+}
+
+/// Why a book does not go on after the roots of an engine.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They do not follow the last root of the book, or the number plan is smaller than theirs.
+    #[error(
+        "the roots do not follow from those of the backup; take those of another engine, or a later backup"
+    )]
+    Order,
 }
 
 /// Why no number is issued.

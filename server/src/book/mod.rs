@@ -42,11 +42,11 @@ use crate::book::published::Published;
 use crate::store::{Archive, BookSeed, NumberCounts, NumberState, Store, StoreError};
 
 pub use self::epoch::KEPT_DELTAS;
-pub use self::errors::{ActivateError, BookOpenError, IssueError, OwnerError};
+pub use self::errors::{ActivateError, BookOpenError, IssueError, OwnerError, ResumeError};
 pub use self::issuing::{CODE_LIFE, Issue};
 
-/// Changes of an epoch in a small book.
-const LEAST_CHANGES: u16 = 16;
+/// Changes of an epoch in a small book: a day of them is less than a megabyte.
+const LEAST_CHANGES: u16 = 2;
 
 /// What a book publishes, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,14 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Five minutes, and with ten minutes at most from an activation to all engines' knowing it.
+    /// A minute, and with two minutes at most from an activation to all engines' knowing it.
     #[must_use]
     pub fn of(plan: NumberPlan) -> Self {
-        Self::every(300, plan)
+        Self::every(60, plan)
     }
 
     /// An epoch of so many seconds, and changes for it: twice as many as are due by the law of [`rotation`], so that activations seldom
-    /// wait and each number is also repeated as it is; at least 16 (3 kB), and no more than a delta takes.
+    /// wait and each number is also repeated as it is; at least two, and no more than a delta takes.
     #[must_use]
     pub fn every(period: u32, plan: NumberPlan) -> Self {
         let wanted = u16::try_from(2 * rotation::due(plan.count(), period)).unwrap_or(MAX_CHANGES);
@@ -119,6 +119,10 @@ impl Book {
         let signing =
             SigningKey::from_bytes(&derive(&seed_of_book.seed, b"ringfence/1 book signing\0"));
         let last = last_root(&mut *store, &BookKey::from(&signing))?;
+        let period = last.map_or(terms.period, |root| root.states().period);
+        if period != terms.period {
+            return Err(BookOpenError::Period(period));
+        }
         let plan = last.map_or(terms.plan, |root| root.states().plan);
         let outside = UnlistedKeys::new(&derive(&seed_of_book.seed, b"ringfence/1 book outside\0"));
         let mut published = Published::blank(plan, outside);

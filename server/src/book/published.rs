@@ -157,16 +157,22 @@ impl Published {
         self.recent().map(RecentFiles::network)
     }
 
+    /// The step of the last epoch, as it is served; `None` before the first.
+    #[must_use]
+    pub fn newest(&self) -> Option<Vec<u8>> {
+        self.recent()?.newest()
+    }
+
     /// The roots of this block, one after the other, if it is the last block. See [`crate::book::recent_files`].
     #[must_use]
-    pub fn roots(&self, block: u32) -> Option<&[u8]> {
+    pub fn roots(&self, block: u32) -> Option<Vec<u8>> {
         self.recent()?.roots(block)
     }
 
-    /// The delta that leads to this epoch, if it is one of the newest. See [`crate::book::recent_files`].
+    /// The steps of this block, one after the other, if it is one of the newest. See [`crate::book::recent_files`].
     #[must_use]
-    pub fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
-        self.recent()?.delta(epoch)
+    pub fn steps(&self, block: u32) -> Option<Vec<u8>> {
+        self.recent()?.steps(block)
     }
 
     /// The numbers of the book.

@@ -1,16 +1,17 @@
-//! The public files of the newest epochs, which all engines ask for, in memory. The last root, the network
-//! settings that it names, the roots of the last block and the newest deltas; what is older stands in the [`crate::store::Archive`].
+//! The public files of the newest epochs, which all engines ask for, in memory: the network settings, and the steps of the last block of
+//! roots; what is older stands in the [`crate::store::Archive`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ringfence_book::blocks::{RECENT_DELTAS, block_of, first_of_block};
+use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of, first_of_block};
 use ringfence_book::delta::Delta;
 use ringfence_book::root::Root;
+use ringfence_book::step::names_delta;
 
-use crate::store::Edition;
+use crate::store::{Edition, RootBytes, StoredStep};
 
-/// Together they take no more than this, whatever their length.
+/// The deltas take no more than this together, whatever their length.
 const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The files as they are after one epoch.
@@ -18,9 +19,8 @@ const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct RecentFiles {
     root: Root,
     network: Arc<[u8]>,
-    block: Vec<u8>,
-    /// Oldest first; the last leads to the root.
-    deltas: VecDeque<Arc<[u8]>>,
+    /// Oldest first; the last is that of the root.
+    steps: VecDeque<Arc<StoredStep>>,
 }
 
 impl RecentFiles {
@@ -29,21 +29,19 @@ impl RecentFiles {
         Self {
             root,
             network,
-            block: root.encode().to_vec(),
-            deltas: VecDeque::new(),
+            steps: VecDeque::from([step(&root, None)]),
         }
     }
 
     /// The files after one more epoch.
-    pub(crate) fn next(&self, root: Root, network: Arc<[u8]>, delta: &Delta) -> Self {
+    pub(crate) fn next(&self, root: Root, network: Arc<[u8]>, delta: Option<&Delta>) -> Self {
         let mut next = self.clone();
-        let epoch = root.states().epoch;
-        if first_of_block(block_of(epoch)) == epoch {
-            next.block.clear();
+        let block = |root: &Root| block_of(root.states().epoch, BLOCK_ROOTS);
+        if block(&root) != block(&self.root) {
+            next.steps.clear();
         }
-        next.block.extend_from_slice(&root.encode());
         (next.root, next.network) = (root, network);
-        next.deltas.push_back(delta.encode().into());
+        next.steps.push_back(step(&root, delta));
         next.trim();
         next
     }
@@ -53,22 +51,22 @@ impl RecentFiles {
         let mut files = Self {
             root,
             network: edition.network.as_slice().into(),
-            block: edition.block.iter().flatten().copied().collect(),
-            deltas: edition
-                .deltas
-                .iter()
-                .map(|delta| delta.as_slice().into())
-                .collect(),
+            steps: edition.block.iter().cloned().map(Arc::new).collect(),
         };
         files.trim();
         files
     }
 
+    /// Forgets the deltas of the oldest steps while there are too many bytes of them.
     fn trim(&mut self) {
-        let bytes =
-            |deltas: &VecDeque<Arc<[u8]>>| deltas.iter().map(|delta| delta.len()).sum::<usize>();
-        while self.deltas.len() > RECENT_DELTAS as usize || bytes(&self.deltas) > MAX_RECENT_BYTES {
-            self.deltas.pop_front();
+        let bytes = |step: &Arc<StoredStep>| step.delta.as_ref().map_or(0, Vec::len);
+        let mut total: usize = self.steps.iter().map(bytes).sum();
+        for step in &mut self.steps {
+            if total <= MAX_RECENT_BYTES {
+                break;
+            }
+            total -= bytes(step);
+            Arc::make_mut(step).delta = None;
         }
     }
 
@@ -80,16 +78,47 @@ impl RecentFiles {
         &self.network
     }
 
-    /// The roots of a block, if it is the last one.
-    pub(crate) fn roots(&self, block: u32) -> Option<&[u8]> {
-        let last = block_of(self.root.states().epoch);
-        (block == last).then_some(self.block.as_slice())
+    /// The newest step.
+    pub(crate) fn newest(&self) -> Option<Vec<u8>> {
+        joined(self.steps.back().map(Arc::as_ref))
     }
 
-    /// The delta that leads to this epoch, if it is a new one.
-    pub(crate) fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
-        let behind = self.root.states().epoch.checked_sub(epoch)?;
-        let index = self.deltas.len().checked_sub(1 + behind as usize)?;
-        self.deltas.get(index)
+    /// The roots of a block, if it is the last one.
+    pub(crate) fn roots(&self, block: u32) -> Option<Vec<u8>> {
+        let last = block_of(self.root.states().epoch, BLOCK_ROOTS);
+        let roots = self.steps.iter().flat_map(|step| step.root);
+        (block == last).then(|| roots.collect())
     }
+
+    /// The steps of a block, if all of them are here.
+    pub(crate) fn steps(&self, block: u32) -> Option<Vec<u8>> {
+        let epochs = self.root.states().epoch;
+        let is_here = first_of_block(block, BLOCK_STEPS)
+            >= first_of_block(block_of(epochs, BLOCK_ROOTS), BLOCK_ROOTS)
+            && block <= block_of(epochs, BLOCK_STEPS);
+        let steps = self.steps.iter().map(Arc::as_ref);
+        let mine = steps.filter(|step| block_of(step.epoch, BLOCK_STEPS) == block);
+        is_here.then(|| joined(mine)).flatten()
+    }
+}
+
+/// The bytes of these steps; `None` when a delta is no longer kept.
+pub(crate) fn joined<'a>(steps: impl IntoIterator<Item = &'a StoredStep>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for step in steps {
+        bytes.extend_from_slice(&step.root);
+        if names_delta(&step.root) {
+            bytes.extend_from_slice(step.delta.as_ref()?);
+        }
+    }
+    Some(bytes)
+}
+
+fn step(root: &Root, delta: Option<&Delta>) -> Arc<StoredStep> {
+    let bytes: RootBytes = root.encode();
+    Arc::new(StoredStep {
+        epoch: root.states().epoch,
+        root: bytes,
+        delta: delta.map(Delta::encode),
+    })
 }

@@ -312,13 +312,13 @@ mod tests {
     #[test]
     fn a_larger_plan_or_a_longer_epoch_has_more_changes_unless_told() {
         for (text, changes) in [
-            ("", 16),
-            ("plan = { first = 20000, tiles = 4096 }", 296),
-            ("epoch_seconds = 86400", 830),
-            ("changes = 7\nepoch_seconds = 86400", 7),
+            ("", 2),
+            ("plan = { first = 20000, tiles = 4096 }", 60),
+            ("epoch_seconds = 3600", 36),
+            ("changes = 7\nepoch_seconds = 3600", 7),
             (
-                "plan = { first = 20000, tiles = 4096 }\nepoch_seconds = 86400",
-                4096,
+                "plan = { first = 20000, tiles = 4096 }\nepoch_seconds = 3600",
+                3536,
             ),
         ] {
             let config = parse(text).unwrap().resolve().unwrap();
@@ -339,7 +339,7 @@ mod tests {
             ("asks_per_minute = 1000001", "asks_per_minute"),
             ("turn_secret_file = \"/nowhere/secret\"", "/nowhere/secret"),
             ("epoch_seconds = 0", "epoch_seconds"),
-            ("epoch_seconds = 86401", "epoch_seconds"),
+            ("epoch_seconds = 3601", "epoch_seconds"),
             ("changes = 4097", "changes"),
         ] {
             let error = parse(text).unwrap().resolve().unwrap_err();

@@ -1,13 +1,14 @@
-//! Reads roots and deltas: from memory where they are new, else from the store by a connection of its
+//! Reads roots and steps: from memory where they are new, else from the store by a connection of its
 //! own. A reader waits for no writer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
-use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block};
+use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of, first_of_block, last_of_block};
 use tokio::task::spawn_blocking;
 
 use crate::book::published::Published;
+use crate::book::recent_files::joined;
 use crate::store::{Archive, StoreError};
 
 /// Where readers queue for what is not in memory, one at a time.
@@ -25,32 +26,35 @@ impl ArchiveReader {
         block: u32,
     ) -> Result<Option<Bytes>, StoreError> {
         if let Some(last) = published.roots(block) {
-            return Ok(Some(Bytes::copy_from_slice(last)));
+            return Ok(Some(last.into()));
         }
         let last = published.root().map_or(0, |root| root.states().epoch);
-        if block >= block_of(last) {
+        if block >= block_of(last, BLOCK_ROOTS) {
             return Ok(None);
         }
-        let first = first_of_block(block);
-        let roots = self.fetch(move |archive| archive.roots(first, BLOCK_ROOTS));
+        let first = first_of_block(block, BLOCK_ROOTS);
+        let last = last_of_block(block, BLOCK_ROOTS);
+        let roots = self.fetch(move |archive| archive.roots(first, last));
         Ok(Some(roots.await?.into_flattened().into()))
     }
 
-    /// The delta that leads to an epoch. `None`: it is yet to come, or no longer kept.
-    pub(crate) async fn delta(
+    /// The steps of a block, one after the other. `None`: it is yet to come, or no longer kept.
+    pub(crate) async fn steps(
         &self,
         published: &Published,
-        epoch: u32,
+        block: u32,
     ) -> Result<Option<Bytes>, StoreError> {
-        if let Some(recent) = published.delta(epoch) {
-            return Ok(Some(Bytes::from_owner(Arc::clone(recent))));
+        if let Some(recent) = published.steps(block) {
+            return Ok(Some(recent.into()));
         }
         let last = published.root().map_or(0, |root| root.states().epoch);
-        if epoch >= last {
+        if block > block_of(last, BLOCK_STEPS) {
             return Ok(None);
         }
-        let delta = self.fetch(move |archive| archive.delta(epoch)).await?;
-        Ok(delta.map(Bytes::from))
+        let first = first_of_block(block, BLOCK_STEPS);
+        let last = last_of_block(block, BLOCK_STEPS).min(last);
+        let steps = self.fetch(move |archive| archive.steps(first, last));
+        Ok(joined(&steps.await?).map(Bytes::from))
     }
 
     async fn fetch<T: Send + 'static>(

@@ -110,9 +110,9 @@ impl Shared {
         self.archive.roots(&self.published(), block).await
     }
 
-    /// The delta that leads to an epoch.
-    pub(crate) async fn delta(&self, epoch: u32) -> Result<Option<Bytes>, StoreError> {
-        self.archive.delta(&self.published(), epoch).await
+    /// The steps of a block, one after the other.
+    pub(crate) async fn steps(&self, block: u32) -> Result<Option<Bytes>, StoreError> {
+        self.archive.steps(&self.published(), block).await
     }
 
     fn published(&self) -> Arc<Published> {
@@ -161,9 +161,9 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
         ("/api/auth/verify", post(owner::verify)),
         ("/api/keys/{number}", get(reader::keys)),
         ("/api/v1/network", get(reader::network)),
-        ("/api/v1/root", get(reader::root)),
+        ("/api/v1/newest", get(reader::newest)),
         ("/api/v1/roots/{block}", get(reader::roots)),
-        ("/api/v1/deltas/{epoch}", get(reader::delta)),
+        ("/api/v1/steps/{block}", get(reader::steps)),
         ("/api/v1/tiles/{index}", get(reader::tile)),
         ("/api/v1/members", post(owner::members)),
         ("/api/v1/keys/rotate", post(owner::rotate)),

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use ringfence_book::blocks::is_full_block;
+use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of};
 use ringfence_book::number::Number;
+use ringfence_book::root::Root;
 use ringfence_book::wire;
 
 use super::failure::ApiError;
@@ -25,7 +26,7 @@ const BYTES: &str = "application/octet-stream";
 const REVALIDATE: &str = "no-cache";
 /// Never to be asked about again.
 const FOREVER: &str = "public, max-age=31536000, immutable";
-/// The root is the one file that all engines ask for all the time.
+/// The newest step is the one file that all engines ask for all the time.
 const BRIEFLY: &str = "public, max-age=10";
 
 /// The interface, in the words of OpenAPI 3.1. Written by hand, as limits of sizes and binary files say more there than what could
@@ -68,16 +69,18 @@ pub(super) async fn network(
     Ok(revalidated(&headers, &etag, REVALIDATE, JSON, bytes))
 }
 
-/// `GET /api/v1/root`
-pub(super) async fn root(
+/// `GET /api/v1/newest`
+pub(super) async fn newest(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let published = shared.published();
-    let root = published.root().ok_or(ApiError::NotFound)?;
-    let bytes = Bytes::copy_from_slice(&root.encode());
+    let (root, step) = published
+        .root()
+        .zip(published.newest())
+        .ok_or(ApiError::NotFound)?;
     let etag = etag(&root.hash().0);
-    Ok(revalidated(&headers, &etag, BRIEFLY, BYTES, bytes))
+    Ok(revalidated(&headers, &etag, BRIEFLY, BYTES, step.into()))
 }
 
 /// `GET /api/v1/roots/{block}`
@@ -86,24 +89,34 @@ pub(super) async fn roots(
     Path(block): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let block = counted(&block)?;
-    let last = shared.published().root().map(|root| etag(&root.hash().0));
+    let (block, last) = (counted(&block)?, last_root(&shared)?);
     let roots = shared.roots(block).await?.ok_or(ApiError::NotFound)?;
-    if is_full_block(&roots) {
-        return Ok(forever(roots));
-    }
-    // Taken before the roots: at worst it is older than they are, and they are sent once more.
-    let etag = last.ok_or(ApiError::NotFound)?;
-    Ok(revalidated(&headers, &etag, REVALIDATE, BYTES, roots))
+    Ok(of_block((block, BLOCK_ROOTS), &last, &headers, roots))
 }
 
-/// `GET /api/v1/deltas/{epoch}`
-pub(super) async fn delta(
+/// `GET /api/v1/steps/{block}`
+pub(super) async fn steps(
     State(shared): State<Arc<Shared>>,
-    Path(epoch): Path<String>,
+    Path(block): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let delta = shared.delta(counted(&epoch)?).await?;
-    delta.map(forever).ok_or(ApiError::NotFound)
+    let (block, last) = (counted(&block)?, last_root(&shared)?);
+    let steps = shared.steps(block).await?.ok_or(ApiError::NotFound)?;
+    Ok(of_block((block, BLOCK_STEPS), &last, &headers, steps))
+}
+
+/// Taken before the files of a block: at worst it is older than they are, and they are sent once more.
+fn last_root(shared: &Shared) -> Result<Root, ApiError> {
+    let published = shared.published();
+    published.root().copied().ok_or(ApiError::NotFound)
+}
+
+/// The last block grows; the others do not change any more.
+fn of_block((block, size): (u32, u32), last: &Root, asked: &HeaderMap, bytes: Bytes) -> Response {
+    if block < block_of(last.states().epoch, size) {
+        return forever(bytes);
+    }
+    revalidated(asked, &etag(&last.hash().0), REVALIDATE, BYTES, bytes)
 }
 
 /// `GET /api/v1/tiles/{index}`

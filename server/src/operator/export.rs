@@ -5,14 +5,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block, is_full_block};
-use ringfence_book::root::{ROOT_BYTES, Root};
+use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of, first_of_block, last_of_block};
+use ringfence_book::root::ROOT_BYTES;
+use ringfence_book::step::Step;
 
 use super::{OperatorError, with_book};
+use crate::book::recent_files::joined;
 use crate::book::{Book, KEPT_DELTAS};
 use crate::config::Config;
 
-/// Writes `api/v1/...` into the folder, or brings it up to date: only what changed is written, each file whole, the root last.
+/// Writes `api/v1/...` into the folder, or brings it up to date: only what changed is written, each file whole, the newest step last.
 /// Answers the epoch.
 ///
 /// # Errors
@@ -24,55 +26,74 @@ pub async fn export(config: &Config, folder: &Path) -> Result<u32, OperatorError
 
 fn write(book: &mut Book, folder: &Path) -> Result<u32, OperatorError> {
     let published = book.published();
-    let root: &Root = published.root().ok_or(OperatorError::Unpublished)?;
+    let newest = published.root().zip(published.newest());
+    let (root, step) = newest.ok_or(OperatorError::Unpublished)?;
     let last = root.states().epoch;
     for (index, tile) in (0..).map_while(|index| Some((index, published.tile(index)?))) {
         let name: u16 = index;
         put(folder, &format!("tiles/{name}"), tile.tile().as_bytes())?;
     }
-    write_deltas(book, folder, last)?;
-    write_roots(book, folder, last)?;
+    // What was exported before: blocks that were full then do not change.
+    let exported = fs::read(folder.join("newest")).ok();
+    let exported = exported.and_then(|step| Step::decode(&step, &book.key()).ok());
+    let exported = exported.map_or(0, |step| step.root.states().epoch);
+    write_steps(book, folder, (exported, last))?;
+    write_roots(book, folder, (exported, last))?;
     put(
         folder,
         "network",
         published.network().map_or(&[], |network| network),
     )?;
-    put(folder, "root", &root.encode())?;
+    put(folder, "newest", &step)?;
     Ok(last)
 }
 
-/// A delta never changes: one that is there is left alone, one that the book has forgotten is removed.
-fn write_deltas(book: &mut Book, folder: &Path, last: u32) -> Result<(), OperatorError> {
+/// Blocks of steps that the book has forgotten are removed.
+fn write_steps(
+    book: &mut Book,
+    folder: &Path,
+    (exported, last): (u32, u32),
+) -> Result<(), OperatorError> {
     let mut archive = book.archive()?;
-    let first = last.saturating_sub(KEPT_DELTAS - 1);
-    for epoch in first.max(1)..=last {
-        let name = format!("deltas/{epoch}");
-        if !folder.join(&name).exists()
-            && let Some(delta) = archive.delta(epoch)?
+    let oldest = block_of(last.saturating_sub(KEPT_DELTAS - 1).max(1), BLOCK_STEPS) + 1;
+    let oldest = if last < KEPT_DELTAS { 0 } else { oldest };
+    for block in oldest..=block_of(last, BLOCK_STEPS) {
+        let name = format!("steps/{block}");
+        let (first, end) = (
+            first_of_block(block, BLOCK_STEPS),
+            last_of_block(block, BLOCK_STEPS),
+        );
+        if (end > exported || !folder.join(&name).exists())
+            && let Some(steps) = joined(&archive.steps(first, end.min(last))?)
         {
-            put(folder, &name, &delta)?;
+            put(folder, &name, &steps)?;
         }
     }
-    let deltas = folder.join("deltas");
-    for file in fs::read_dir(&deltas).into_iter().flatten().flatten() {
+    for file in fs::read_dir(folder.join("steps"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = file.file_name();
-        let epoch = name.to_str().and_then(|name| name.parse::<u32>().ok());
-        if epoch.is_some_and(|epoch| epoch < first) {
+        let block = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        if block.is_some_and(|block| block < oldest) {
             fs::remove_file(file.path()).map_err(|cause| fault(&file.path(), cause))?;
         }
     }
     Ok(())
 }
 
-/// Nor does a full block of roots.
-fn write_roots(book: &mut Book, folder: &Path, last: u32) -> Result<(), OperatorError> {
+fn write_roots(
+    book: &mut Book,
+    folder: &Path,
+    (exported, last): (u32, u32),
+) -> Result<(), OperatorError> {
     let mut archive = book.archive()?;
-    for block in 0..=block_of(last) {
+    for block in 0..=block_of(last, BLOCK_ROOTS) {
         let name = format!("roots/{block}");
-        let known = fs::read(folder.join(&name)).unwrap_or_default();
-        if !is_full_block(&known) {
-            let first = first_of_block(block);
-            let roots = archive.roots(first, BLOCK_ROOTS.min(last - first + 1))?;
+        let end = last_of_block(block, BLOCK_ROOTS);
+        if end > exported || !folder.join(&name).exists() {
+            let roots = archive.roots(first_of_block(block, BLOCK_ROOTS), end.min(last))?;
             put(folder, &name, &<[[u8; ROOT_BYTES]]>::concat(&roots))?;
         }
     }

@@ -240,15 +240,16 @@ impl PhoneBook {
         self.shared.roots(block).await
     }
 
-    /// The delta that leads to an epoch, while it is kept.
+    /// The steps of a block, one after the other, while they are kept.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn delta(&self, epoch: u32) -> Result<Option<Bytes>, StoreError> {
-        self.shared.delta(epoch).await
+    pub async fn steps(&self, block: u32) -> Result<Option<Bytes>, StoreError> {
+        self.shared.steps(block).await
     }
 
-    /// Ends the epoch before its time: the oldest changes that wait are published when this returns, as many as an epoch has room for.
+    /// Sets this book's clock on to the next epoch and ends it: the oldest changes that wait are published when this returns, as many as
+    /// an epoch has room for. For books that live for minutes: engines refuse one whose clock is a day ahead.
     ///
     /// # Errors
     /// [`ServiceError`].

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ringfence_book::blocks;
-use ringfence_book::blocks::RECENT_DELTAS;
+use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block};
 use ringfence_book::code::CodeDigest;
 use ringfence_book::keys::KEY_BYTES;
 use ringfence_book::number::Number;
 
 use super::{
     Archive, BookSeed, Closing, Edition, NumberCounts, NumberState, REST, Record, Revision,
-    RootBytes, Row, Store, StoreError,
+    RootBytes, Row, Store, StoreError, StoredStep,
 };
 
 /// Everything in maps.
@@ -39,6 +38,18 @@ struct Owner {
 struct History {
     roots: BTreeMap<u32, RootBytes>,
     deltas: BTreeMap<u32, Vec<u8>>,
+}
+
+impl History {
+    fn steps(&self, first: u32, last: u32) -> Vec<StoredStep> {
+        let roots = self.roots.range(first..=last.max(first));
+        let step = |(epoch, root): (&u32, &RootBytes)| StoredStep {
+            epoch: *epoch,
+            root: *root,
+            delta: self.deltas.get(epoch).cloned(),
+        };
+        roots.map(step).collect()
+    }
 }
 
 impl MemoryStore {
@@ -241,7 +252,7 @@ impl Store for MemoryStore {
         {
             let mut history = self.history();
             let last = history.roots.keys().next_back().copied().unwrap_or(0);
-            if closing.epoch != last.saturating_add(1) {
+            if closing.after != last || closing.epoch <= last {
                 return Ok(false);
             }
             history.roots.insert(closing.epoch, *closing.root);
@@ -278,20 +289,15 @@ impl Store for MemoryStore {
         if *epoch <= after {
             return Ok(None);
         }
-        let newest = history.deltas.values().rev().take(RECENT_DELTAS as usize);
-        let mut deltas: Vec<Vec<u8>> = newest.cloned().collect();
-        deltas.reverse();
         let changed = |row: &&Row| row.epoch > after;
         Ok(Some(Edition {
             root: *root,
             network: self.network.clone(),
             rows: self.rows.values().filter(changed).cloned().collect(),
-            block: history
-                .roots
-                .range(blocks::first_of_block(blocks::block_of(*epoch))..)
-                .map(|(_, root)| *root)
-                .collect(),
-            deltas,
+            block: history.steps(
+                first_of_block(block_of(*epoch, BLOCK_ROOTS), BLOCK_ROOTS),
+                *epoch,
+            ),
         }))
     }
 
@@ -330,15 +336,15 @@ impl Store for MemoryStore {
 struct MemoryArchive(Arc<Mutex<History>>);
 
 impl Archive for MemoryArchive {
-    fn roots(&mut self, first: u32, count: u32) -> Result<Vec<RootBytes>, StoreError> {
+    fn roots(&mut self, first: u32, last: u32) -> Result<Vec<RootBytes>, StoreError> {
         let history = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let roots = history.roots.range(first..).map(|(_, root)| *root);
-        Ok(roots.take(count as usize).collect())
+        let roots = history.roots.range(first..=last.max(first));
+        Ok(roots.map(|(_, root)| *root).collect())
     }
 
-    fn delta(&mut self, epoch: u32) -> Result<Option<Vec<u8>>, StoreError> {
+    fn steps(&mut self, first: u32, last: u32) -> Result<Vec<StoredStep>, StoreError> {
         let history = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(history.deltas.get(&epoch).cloned())
+        Ok(history.steps(first, last))
     }
 }
 

@@ -85,8 +85,10 @@ pub struct Revision {
 /// The end of an epoch, as it is stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Closing<'a> {
-    /// The epoch; what comes before must be the last that is stored.
+    /// The epoch.
     pub epoch: u32,
+    /// The epoch before, which must be the last that is stored; 0: none is.
+    pub after: u32,
     /// Its root.
     pub root: &'a RootBytes,
     /// The network settings that the root names.
@@ -99,6 +101,17 @@ pub struct Closing<'a> {
     pub keep_from: u32,
 }
 
+/// A root and the delta that leads to it, as they are stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredStep {
+    /// The epoch.
+    pub epoch: u32,
+    /// Its root.
+    pub root: RootBytes,
+    /// Its delta, if there is one and it is kept.
+    pub delta: Option<Vec<u8>>,
+}
+
 /// What was published since an epoch: a view of one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
@@ -108,10 +121,8 @@ pub struct Edition {
     pub network: Vec<u8>,
     /// The rows that changed.
     pub rows: Vec<Row>,
-    /// All roots of the last root's block, it included.
-    pub block: Vec<RootBytes>,
-    /// The newest deltas, at most [`ringfence_book::blocks::RECENT_DELTAS`], oldest first.
-    pub deltas: Vec<Vec<u8>>,
+    /// The steps of the last root's block of roots, oldest first; the last is that of the root.
+    pub block: Vec<StoredStep>,
 }
 
 /// What is known of a number that cannot be issued.
@@ -245,9 +256,9 @@ pub trait Store: Send {
 /// Reads what was published. All methods fail with [`StoreError`].
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Archive: Send {
-    /// The roots from this epoch on, at most `count`.
-    fn roots(&mut self, first: u32, count: u32) -> Result<Vec<RootBytes>, StoreError>;
+    /// The roots from the first epoch to the last.
+    fn roots(&mut self, first: u32, last: u32) -> Result<Vec<RootBytes>, StoreError>;
 
-    /// The delta that leads to this epoch, if it is kept.
-    fn delta(&mut self, epoch: u32) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The steps from the first epoch to the last.
+    fn steps(&mut self, first: u32, last: u32) -> Result<Vec<StoredStep>, StoreError>;
 }

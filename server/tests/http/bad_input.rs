@@ -94,7 +94,7 @@ async fn forms_of_the_wrong_shape_are_bad_requests() {
             "{path}"
         );
     }
-    assert_eq!(get(&book, "/api/v1/root").await.status, 200);
+    assert_eq!(get(&book, "/api/v1/newest").await.status, 200);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The files of the book: the same for all clients, each with its own rule for caches.
 
-use ringfence_book::{Delta, Root, Tile};
+use ringfence_book::{Root, Step, Tile};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Config;
 use sha2::{Digest, Sha256};
@@ -13,19 +13,17 @@ const ROOT: usize = ringfence_book::root::ROOT_BYTES;
 async fn root_settings_tiles_and_delta_belong_together() {
     let book = book().await;
     activate(&book, 5).await;
-    let answer = get(&book, "/api/v1/root").await;
+    let answer = get(&book, "/api/v1/newest").await;
     assert_eq!(answer.header("cache-control"), Some("public, max-age=10"));
-    let root = Root::decode(&answer.body, &book.book_key()).unwrap();
+    let newest = Step::decode(&answer.body, &book.book_key()).unwrap();
+    let root = newest.root;
     assert_eq!(root.states().epoch, 2);
     let network = get(&book, "/api/v1/network").await;
     assert_eq!(Sha256::digest(&network.body).0, root.states().network);
-    let delta = get(&book, "/api/v1/deltas/2").await;
-    assert_eq!(
-        delta.header("cache-control"),
-        Some("public, max-age=31536000, immutable")
-    );
-    let delta = Delta::decode(&delta.body).unwrap();
-    assert_eq!(delta.hash(), root.states().delta);
+    assert_eq!(newest.delta.unwrap().hash(), root.states().delta);
+    let steps = get(&book, "/api/v1/steps/0").await;
+    assert_eq!(steps.header("cache-control"), Some("no-cache"));
+    assert!(steps.body.ends_with(&answer.body));
     let tile = Tile::decode(&get(&book, "/api/v1/tiles/0").await.body).unwrap();
     let tiles = ringfence_book::root::TilesHash::of_tiles(root.states().plan, &[tile]);
     assert_eq!(tiles, root.states().tiles);
@@ -34,14 +32,15 @@ async fn root_settings_tiles_and_delta_belong_together() {
     assert_eq!(block.body.len(), 2 * ROOT);
     let first = Root::decode(&block.body[..ROOT], &book.book_key()).unwrap();
     assert!(root.follows(&first));
-    assert_eq!(block.body[ROOT..], answer.body);
+    assert_eq!(block.body[ROOT..], answer.body[..ROOT]);
 }
 
 #[tokio::test]
 async fn what_changes_is_sent_again_only_when_it_changed() {
     let book = book().await;
     for path in [
-        "/api/v1/root",
+        "/api/v1/newest",
+        "/api/v1/steps/0",
         "/api/v1/roots/0",
         "/api/v1/network",
         "/api/v1/tiles/0",
@@ -57,11 +56,16 @@ async fn what_changes_is_sent_again_only_when_it_changed() {
     }
     let known = |etag: &str| format!("if-none-match: {etag}\r\n");
     let (root, network) = (
-        get(&book, "/api/v1/root").await,
+        get(&book, "/api/v1/newest").await,
         get(&book, "/api/v1/network").await,
     );
     activate(&book, 5).await;
-    let root = get_with(&book, "/api/v1/root", &known(root.header("etag").unwrap())).await;
+    let root = get_with(
+        &book,
+        "/api/v1/newest",
+        &known(root.header("etag").unwrap()),
+    )
+    .await;
     assert_eq!(root.status, 200);
     let same = known(network.header("etag").unwrap());
     assert_eq!(get_with(&book, "/api/v1/network", &same).await.status, 304);
@@ -86,9 +90,22 @@ async fn a_full_block_of_roots_never_changes() {
     let last = get(&book, "/api/v1/roots/1").await;
     assert_eq!(last.body.len(), ROOT);
     assert_eq!(last.header("cache-control"), Some("no-cache"));
-    for epoch in [2, 100, 257] {
-        let delta = get(&book, &format!("/api/v1/deltas/{epoch}")).await;
-        assert_eq!(Delta::decode(&delta.body).unwrap().epoch(), epoch);
+    let full = get(&book, "/api/v1/steps/0").await;
+    assert_eq!(
+        full.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    // Some from the archive, the last from memory.
+    for (block, steps) in [(0, 16), (7, 16), (15, 16), (16, 1)] {
+        let answer = get(&book, &format!("/api/v1/steps/{block}")).await;
+        let (mut rest, mut epoch) = (answer.body.as_slice(), block * 16);
+        while !rest.is_empty() {
+            let (step, after) = Step::decode_first(rest, &book.book_key()).unwrap();
+            (rest, epoch) = (after, epoch + 1);
+            assert_eq!(step.root.states().epoch, epoch);
+            assert_eq!(step.delta.is_some(), epoch > 1);
+        }
+        assert_eq!(epoch, block * 16 + steps);
     }
 }
 
@@ -101,12 +118,10 @@ async fn files_that_there_are_not_are_not_found() {
         "/api/v1/roots/00",
         "/api/v1/roots/x",
         "/api/v1/roots/-1",
-        "/api/v1/deltas/0",
-        "/api/v1/deltas/1",
-        "/api/v1/deltas/2",
-        "/api/v1/deltas/4294967295",
-        "/api/v1/deltas/4294967296",
-        "/api/v1/deltas/",
+        "/api/v1/steps/1",
+        "/api/v1/steps/4294967295",
+        "/api/v1/steps/4294967296",
+        "/api/v1/steps/",
         "/api/v1/tiles/1",
         "/api/v1/tiles/65536",
     ] {

@@ -40,7 +40,12 @@ async fn a_client_beyond_its_rate_learns_when_to_retry_and_nothing_else() {
     assert_eq!(refused.told(), (429, json!({ "error": "too_often" })));
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=12).contains(&wait), "{wait}");
-    for path in ["/api/keys/1", "/api/keys/x", "/api/nothing", "/api/v1/root"] {
+    for path in [
+        "/api/keys/1",
+        "/api/keys/x",
+        "/api/nothing",
+        "/api/v1/newest",
+    ] {
         let other = get(&book, path).await;
         let without_wait = |head: Vec<&str>| {
             head.into_iter()
@@ -64,7 +69,7 @@ async fn a_client_beyond_its_rate_learns_when_to_retry_and_nothing_else() {
 #[tokio::test]
 async fn every_address_has_its_own_share() {
     let book = strict(&[], FEW).await;
-    let request = get_request("/api/v1/root", "");
+    let request = get_request("/api/v1/newest", "");
     for from in [[127, 0, 0, 2], [127, 0, 0, 3]] {
         for _ in 0..5 {
             assert_eq!(raw_from(from, &book, request.as_bytes()).await.status, 200);
@@ -78,7 +83,7 @@ async fn a_configured_proxy_is_believed_and_another_client_is_not() {
     let book = strict(&["127.0.0.1"], FEW).await;
     let ask_for = |visitor: u8| {
         get_request(
-            "/api/v1/root",
+            "/api/v1/newest",
             &format!("x-forwarded-for: 198.51.100.1, 192.0.2.{visitor}\r\n"),
         )
     };
@@ -124,11 +129,11 @@ async fn codes_that_begin_alike_are_tried_so_often_from_wherever() {
 async fn a_head_that_is_too_long_is_refused() {
     let book = book().await;
     let long = format!("x-long: {}\r\n", "x".repeat(17 * 1024));
-    assert_eq!(get_with(&book, "/api/v1/root", &long).await.status, 431);
+    assert_eq!(get_with(&book, "/api/v1/newest", &long).await.status, 431);
     let many = "x-many: x\r\n".repeat(64);
-    assert_eq!(get_with(&book, "/api/v1/root", &many).await.status, 431);
+    assert_eq!(get_with(&book, "/api/v1/newest", &many).await.status, 431);
     let some = "x-many: x\r\n".repeat(50);
-    assert_eq!(get_with(&book, "/api/v1/root", &some).await.status, 200);
+    assert_eq!(get_with(&book, "/api/v1/newest", &some).await.status, 200);
 }
 
 /// Time is moved by hand, but the sockets are real.
@@ -167,7 +172,7 @@ async fn one_address_holds_so_many_connections_and_no_more() {
     }
     let mut refused = connect_from([127, 0, 0, 2], &book).await;
     assert!(read_out(&mut refused).await.is_empty());
-    let request = get_request("/api/v1/root", "");
+    let request = get_request("/api/v1/newest", "");
     let neighbour = raw_from([127, 0, 0, 3], &book, request.as_bytes()).await;
     assert_eq!(neighbour.status, 200);
     held.pop();
@@ -196,7 +201,7 @@ async fn a_request_under_way_is_finished_and_an_idle_visitor_is_not_waited_for()
     let mut busy = TcpStream::connect(book.address()).await.unwrap();
     busy.write_all(begin).await.unwrap();
     // Until its head was read, a request is not under way.
-    assert_eq!(get(&book, "/api/v1/root").await.status, 200);
+    assert_eq!(get(&book, "/api/v1/newest").await.status, 200);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let address = book.address();
     let stopping = tokio::spawn(book.stop());

@@ -49,7 +49,7 @@ async fn ask(book: &PhoneBook, trusted: &CertificateDer<'static>) -> Option<Answ
         .connect(name, stream)
         .await
         .ok()?;
-    let request = get_request("/api/v1/root", "");
+    let request = get_request("/api/v1/newest", "");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;

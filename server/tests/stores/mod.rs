@@ -29,7 +29,13 @@ pub(crate) fn open(store: Box<dyn Store>) -> Book {
     book
 }
 
-/// Ends an epoch that no other process ends.
+/// Ends the next epoch, when its time has come; no other process does.
 pub(crate) fn close(book: &mut Book) -> Root {
-    book.close_epoch(NOW, b"{}").unwrap().unwrap()
+    let next = next(book);
+    book.close_epoch(next, b"{}").unwrap().unwrap()
+}
+
+/// When the next epoch may be ended.
+pub(crate) fn next(book: &Book) -> u64 {
+    book.next_due().unwrap_or(NOW)
 }

@@ -18,11 +18,13 @@ fn root(key: &SigningKey, (epoch, tiles, marks): (u32, u8, [u8; 3])) -> Option<R
     let [previous, content, delta] = marks;
     let states = Statement {
         epoch: epoch.max(1),
-        closed: 0,
+        genesis: 0,
+        closed: 300 * u64::from(epoch.max(1) - 1),
         period: 300,
         plan: NumberPlan::new(20_000, u16::from(tiles % 4)).ok()?,
         changes: 16,
         previous: RootHash([previous; 32]),
+        boundary: RootHash::NONE,
         tiles: TilesHash([content; 32]),
         delta: [delta; 32],
         network: [0; 32],
@@ -37,7 +39,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
     let last = answers
         .next()
         .and_then(|(e, t, m, _)| root(&key, (e, t, m)));
-    let mut fetch = Fetch::new(book, None, None).after(last);
+    let mut fetch = Fetch::new(book, None, None, u64::MAX).after(last);
     for _ in 0..MOST {
         let (Some(want), Some((epoch, tiles, marks, bytes))) = (fetch.wants(), answers.next())
         else {

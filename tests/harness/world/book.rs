@@ -6,8 +6,8 @@ use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use ringfence_book::{
-    ActivationCode, BookKey, Challenge, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook,
-    Want,
+    ActivationCode, BookKey, Challenge, Fetch, Fetched, Number, NumberPlan, Root, Tile,
+    VerifiedBook, Want,
 };
 use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
 use ringfence_phonebook::book::activation::Activation;
@@ -39,12 +39,27 @@ impl SimulatedBook {
     /// # Panics
     /// Never: memory does not fail.
     pub fn new(seed: [u8; 32], unix: u64) -> Self {
-        let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
+        Self::with(Schedule::of(Self::small_plan()), seed, unix)
+    }
+
+    /// The same with epochs that publish as many numbers as the largest test opens at once.
+    pub fn of_quick_owners(seed: [u8; 32], unix: u64) -> Self {
+        let schedule = Schedule {
+            changes: 16,
+            ..Schedule::of(Self::small_plan())
+        };
+        Self::with(schedule, seed, unix)
+    }
+
+    fn small_plan() -> NumberPlan {
+        NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one")
+    }
+
+    fn with(schedule: Schedule, seed: [u8; 32], unix: u64) -> Self {
         let (drawn, signing) = book_seed(seed);
         let mut store = Box::new(MemoryStore::new());
         store.seed_of_book(&drawn).expect("memory does not fail");
-        let (book, _) =
-            Book::open(store, Schedule::of(plan), seed, unix).expect("memory does not fail");
+        let (book, _) = Book::open(store, schedule, seed, unix).expect("memory does not fail");
         assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
         let mut book = Self {
             book,
@@ -56,11 +71,12 @@ impl SimulatedBook {
         book
     }
 
-    /// Ends the epoch.
+    /// Ends the epoch; if that is over later, the book's clock is ahead from then on.
     ///
     /// # Panics
     /// Never: memory does not fail.
     pub fn close_epoch(&mut self, unix: u64) {
+        let unix = self.book.next_due().map_or(unix, |due| unix.max(due));
         let closed = self.book.close_epoch(unix, NETWORK);
         closed
             .expect("memory does not fail")
@@ -98,6 +114,15 @@ impl SimulatedBook {
     pub fn epoch(&self) -> u32 {
         let published = self.book.published();
         published.root().map_or(0, |root| root.states().epoch)
+    }
+
+    /// The root of that.
+    ///
+    /// # Panics
+    /// Never: a simulated book has ended its first epoch.
+    pub fn root(&self) -> Root {
+        let published = self.book.published();
+        *published.root().expect("it has ended its first epoch")
     }
 
     /// A number of the plan that is not assigned.
@@ -194,7 +219,8 @@ impl SimulatedBook {
     /// When the book is not honest.
     pub fn download(&mut self, known: Option<VerifiedBook>) -> Option<Fetched> {
         let network = known.as_ref().map(|book| book.root().states().network);
-        let mut fetch = Fetch::new(self.key(), known, network);
+        let now = self.root().states().closed;
+        let mut fetch = Fetch::new(self.key(), known, network, now);
         while let Some(want) = fetch.wants() {
             self.requests += 1;
             let answer = self.answer(want);
@@ -207,9 +233,9 @@ impl SimulatedBook {
     fn answer(&self, want: Want) -> Vec<u8> {
         let published = self.book.published();
         let answer = match want {
-            Want::Root => published.root().map(|root| root.encode().to_vec()),
-            Want::Roots(block) => published.roots(block).map(<[u8]>::to_vec),
-            Want::Delta(epoch) => published.delta(epoch).map(|delta| delta.to_vec()),
+            Want::Newest => published.newest(),
+            Want::Roots(block) => published.roots(block),
+            Want::Steps(block) => published.steps(block),
             Want::Tile(index) => published
                 .tile(index)
                 .map(|tile| tile.tile().as_bytes().to_vec()),

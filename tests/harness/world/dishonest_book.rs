@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringfence_book::root::{RootHash, Statement, TilesHash};
-use ringfence_book::{Listing, Number, Root, Tile};
+use ringfence_book::{Day, Listing, Number, Root, Tile};
 use ringfence_engine::ReceivedEvent;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
@@ -54,24 +54,36 @@ impl World {
             let (tile, slot) = plan.place(*number).expect("a number of the plan");
             tiles[usize::from(tile)].set(slot, &listing.encode());
         }
-        let states = Statement {
-            epoch: self.phone_book.epoch() + ahead,
-            closed: self.wall().seconds(),
-            period: 300,
-            plan,
-            changes: 16,
+        let root = self.forged_root(ahead, |states| Statement {
             previous: RootHash([mark; 32]),
             tiles: TilesHash::of_tiles(plan, &tiles),
             delta: [mark; 32],
-            network: [0; 32],
-        };
-        let root = Root::sign(self.phone_book.signing_key(), states);
+            ..states
+        });
         let mut directory = Directory::new(plan).with_roots(vec![root]);
         for (index, tile) in (0..).zip(tiles) {
             directory.insert(index, tile);
         }
         self.hosts[engine].engine.handle_directory(directory);
         self.drain();
+    }
+
+    /// A root of an epoch so many after the book's last, with what the book chooses to say in it.
+    pub fn forged_root(&self, ahead: u32, say: impl FnOnce(Statement) -> Statement) -> Root {
+        let last = *self.phone_book.root().states();
+        let closed = last.closed + u64::from(ahead) * u64::from(last.period);
+        let is_same_day = Day::of_unix(closed) == last.day();
+        let states = Statement {
+            epoch: last.epoch_at(closed),
+            closed,
+            boundary: if is_same_day {
+                last.boundary
+            } else {
+                self.phone_book.root().hash()
+            },
+            ..last
+        };
+        Root::sign(self.phone_book.signing_key(), say(states))
     }
 
     /// Rings a number with these keys, and says that they are those of another number.

@@ -109,7 +109,7 @@ impl World {
             most_calls: None,
             relay: Relay::default(),
             turn: SimulatedTurn::new(now, BEGINNING),
-            phone_book: SimulatedBook::new(book_seed, BEGINNING),
+            phone_book: SimulatedBook::of_quick_owners(book_seed, BEGINNING),
             began: now,
             now,
             rng,

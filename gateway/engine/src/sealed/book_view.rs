@@ -24,7 +24,7 @@ impl BookView {
         Self(bytes)
     }
 
-    /// The 217 bytes as they travel.
+    /// The 257 bytes as they travel.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; ROOT_BYTES] {
         &self.0

@@ -187,7 +187,7 @@ impl Trust {
     }
 }
 
-/// Logs two roots of one epoch as what must never happen. The roots name no number.
+/// Logs two roots that cannot both be true as what must never happen. The roots name no number.
 fn report_split(split: SplitView) -> Output {
     tracing::error!(
         epoch = split.ours.states().epoch,

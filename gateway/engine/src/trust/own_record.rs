@@ -16,9 +16,9 @@ use ringfence_book::{Listing, Number, RingKey, Root, Tile};
 use crate::line::identity::Identity;
 use crate::trust::directory::Directory;
 
-/// Epochs that a record of a new line may take until it is published: an hour at five minutes each. One that was published before
-/// has no such time.
-const GRACE: u32 = 12;
+/// Seconds of the book's time that the record of a new line may take until it is published. One that was published before has no
+/// such time.
+const GRACE: u64 = 3_600;
 
 /// Own ring keys that are remembered after they were listed, newest last. A ring key lives for weeks, so these outlast most runs.
 const REMEMBERED: usize = 64;
@@ -47,8 +47,8 @@ impl std::fmt::Debug for FalseRecord {
 pub(crate) struct OwnRecordWatch {
     seen: bool,
     told: bool,
-    waited: u32,
-    epoch: u32,
+    /// When the first epoch was closed in which the record was another.
+    since: Option<u64>,
     /// Ring keys of this engine that the book listed during this run: if one of them comes back after it was destroyed, the book
     /// lists an old record.
     listed: VecDeque<RingKey>,
@@ -70,12 +70,9 @@ impl OwnRecordWatch {
             self.remember(own);
             return None;
         }
-        let epoch = root.states().epoch;
-        if epoch > self.epoch {
-            self.waited += 1;
-            self.epoch = epoch;
-        }
-        if !self.seen && self.waited <= GRACE {
+        let closed = root.states().closed;
+        let since = *self.since.get_or_insert(closed);
+        if !self.seen && closed.saturating_sub(since) <= GRACE {
             return None;
         }
         self.is_elsewhere = signed.is_some_and(|key| !self.listed.contains(&key));
@@ -149,11 +146,13 @@ mod tests {
             let plan = NumberPlan::new(NUMBER.value(), 1).unwrap();
             let states = Statement {
                 epoch: self.epoch,
-                closed: 0,
-                period: 300,
+                genesis: 0,
+                closed: 60 * u64::from(self.epoch - 1),
+                period: 60,
                 plan,
                 changes: 16,
                 previous: RootHash::NONE,
+                boundary: RootHash::NONE,
                 tiles: TilesHash([0; 32]),
                 delta: [0; 32],
                 network: [0; 32],
@@ -185,7 +184,7 @@ mod tests {
     fn a_new_line_has_an_hour_to_appear() {
         let mut scene = Scene::new();
         let decoy = scene.decoy();
-        for _ in 0..GRACE {
+        for _ in 0..=GRACE / 60 {
             assert!(!scene.epoch(decoy));
         }
         assert!(scene.epoch(decoy));

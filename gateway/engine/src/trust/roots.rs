@@ -1,22 +1,20 @@
-//! Roots of the phone book as this engine and those it talks with saw them. The book signs one per epoch; two different ones of
-//! one epoch prove that it shows different contents to different engines, and both together are evidence.
+//! Roots of the phone book as this engine and those it talks with saw them. Two that cannot both be true
+//! ([`Root::contradicts`]) prove that it shows different contents to different engines, and both together are evidence. A root of any day
+//! of the last thirty is compared: it names the boundary before its day.
 //!
 //! Not done here: downloading roots, verifying their chain (`ringfence_book::copy`), and keeping the proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringfence_book::Root;
+use ringfence_book::{Day, Root, RootHistory};
 
-/// Own roots that are kept: eight days at five minutes each. Older ones are not compared any more.
-const MOST_OWN: usize = 2_304;
-
-/// Roots of epochs that this engine has not reached. The book alone can make one; when there is no room, later ones are not kept.
+/// Roots that this engine has not reached. The book alone can make one; when there is no room, later ones are not kept.
 const MOST_HEARD: usize = 64;
 
-/// Epochs of which a contradiction was told. After so many there is nothing left to prove.
+/// Days of which a contradiction was told. After so many there is nothing left to prove.
 const MOST_TOLD: usize = 64;
 
-/// Two roots of one epoch that the same book signed.
+/// Two roots that the same book signed and that cannot both be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitView {
     /// The one that this engine saw, or the one that it heard of first.
@@ -28,52 +26,58 @@ pub struct SplitView {
 /// The roots of the last days.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
-    own: BTreeMap<u32, Root>,
+    own: RootHistory,
     heard: BTreeMap<u32, Root>,
-    told: BTreeSet<u32>,
+    told: BTreeSet<Day>,
 }
 
 impl Roots {
     /// The root of the book that is in use.
     pub(crate) fn newest(&self) -> Option<&Root> {
-        self.own.last_key_value().map(|(_, root)| root)
+        self.own.newest()
     }
 
     /// Takes a root that this engine downloaded and verified.
     pub(crate) fn add(&mut self, root: Root) -> Option<SplitView> {
-        let epoch = root.states().epoch;
-        let known = self.own.get(&epoch).copied();
-        let heard = self.heard.remove(&epoch);
-        if known.is_none() {
-            self.own.insert(epoch, root);
-            while self.own.len() > MOST_OWN {
-                self.own.pop_first();
-            }
-        }
+        let heard = self.heard.values().find(|heard| heard.contradicts(&root));
+        let split = heard.map(|heard| (root, *heard));
+        let known = self.contradicted(&root).map(|known| (known, root));
+        self.own.add(root);
+        self.heard = self.heard.split_off(&(root.states().epoch + 1));
         known
-            .and_then(|known| self.compare(known, root))
-            .or_else(|| self.compare(root, heard?))
+            .or(split)
+            .and_then(|(ours, theirs)| self.tell(ours, theirs))
     }
 
     /// Takes a root that the other side of a call saw.
     pub(crate) fn handle_foreign(&mut self, theirs: Root) -> Option<SplitView> {
-        let epoch = theirs.states().epoch;
-        if let Some(ours) = self.own.get(&epoch).or(self.heard.get(&epoch)) {
-            return self.compare(*ours, theirs);
+        let heard = self.heard.values().find(|heard| heard.contradicts(&theirs));
+        let ours = self.contradicted(&theirs).or(heard.copied());
+        if let Some(ours) = ours {
+            return self.tell(ours, theirs);
         }
-        let is_ahead = self
-            .newest()
-            .is_none_or(|newest| epoch > newest.states().epoch);
-        if is_ahead && self.heard.len() < MOST_HEARD {
+        let epoch = theirs.states().epoch;
+        let newest = self.newest().map_or(0, |newest| newest.states().epoch);
+        if epoch > newest && self.heard.len() < MOST_HEARD {
             self.heard.insert(epoch, theirs);
         }
         None
     }
 
-    fn compare(&mut self, ours: Root, theirs: Root) -> Option<SplitView> {
-        let is_news = ours.contradicts(&theirs)
-            && self.told.len() < MOST_TOLD
-            && self.told.insert(ours.states().epoch);
+    /// An own root that cannot be true if this one is: of its epoch, of its day, or any of another count.
+    fn contradicted(&self, root: &Root) -> Option<Root> {
+        let states = root.states();
+        let own = [
+            self.own.get(states.epoch),
+            self.own.of_day(states.day()),
+            self.own.newest(),
+        ];
+        let mut own = own.into_iter().flatten();
+        own.find(|own| own.contradicts(root)).copied()
+    }
+
+    fn tell(&mut self, ours: Root, theirs: Root) -> Option<SplitView> {
+        let is_news = self.told.len() < MOST_TOLD && self.told.insert(theirs.states().day());
         is_news.then_some(SplitView { ours, theirs })
     }
 }
@@ -86,19 +90,39 @@ mod tests {
 
     use super::*;
 
-    fn root(epoch: u32, tiles: u8) -> Root {
-        let states = Statement {
+    const GENESIS: u64 = 1_800_000_000;
+
+    fn states(epoch: u32, tiles: u8) -> Statement {
+        Statement {
             epoch,
-            closed: 1_800_000_000,
-            period: 300,
+            genesis: GENESIS,
+            closed: GENESIS + 60 * u64::from(epoch - 1),
+            period: 60,
             plan: NumberPlan::new(20_000, 1).unwrap(),
             changes: 16,
             previous: RootHash::NONE,
+            boundary: RootHash::NONE,
             tiles: TilesHash([tiles; 32]),
             delta: [0; 32],
             network: [0; 32],
-        };
+        }
+    }
+
+    fn sign(states: Statement) -> Root {
         Root::sign(&SigningKey::from_bytes(&[1; 32]), states)
+    }
+
+    fn root(epoch: u32, tiles: u8) -> Root {
+        sign(states(epoch, tiles))
+    }
+
+    /// A root of this epoch, whose day began after this boundary.
+    fn after(epoch: u32, boundary: u8) -> Root {
+        let boundary = RootHash([boundary; 32]);
+        sign(Statement {
+            boundary,
+            ..states(epoch, 1)
+        })
     }
 
     #[test]
@@ -120,6 +144,49 @@ mod tests {
         assert_eq!(roots.handle_foreign(root(1, 2)), Some(split));
         assert_eq!(roots.handle_foreign(root(1, 2)), None);
         assert_eq!(roots.newest(), Some(&root(1, 1)));
+    }
+
+    #[test]
+    fn another_boundary_of_the_same_day_is_told_whatever_the_epoch() {
+        let mut roots = Roots::default();
+        roots.add(after(5, 1));
+        assert_eq!(roots.handle_foreign(after(3, 1)), None);
+        let split = SplitView {
+            ours: after(5, 1),
+            theirs: after(3, 2),
+        };
+        assert_eq!(roots.handle_foreign(after(3, 2)), Some(split));
+        assert_eq!(roots.handle_foreign(after(4, 2)), None, "once a day");
+        let mut ahead = Roots::default();
+        ahead.add(after(5, 1));
+        assert!(ahead.handle_foreign(after(7, 2)).is_some());
+    }
+
+    #[test]
+    fn another_count_of_epochs_is_told_at_once() {
+        let mut roots = Roots::default();
+        roots.add(root(5, 1));
+        let late = states(2_000_000, 1);
+        let numbered = Statement {
+            genesis: GENESIS - 60,
+            epoch: 2_000_001,
+            ..late
+        };
+        assert!(roots.handle_foreign(sign(numbered)).is_some());
+    }
+
+    #[test]
+    fn a_root_of_nine_days_ago_is_compared_with_its_day() {
+        let mut roots = Roots::default();
+        let day = 1_440;
+        for ago in (0..20).rev() {
+            for epoch in [1, 2, 3] {
+                roots.add(after((20 - ago) * day + epoch, 20 - ago as u8));
+            }
+        }
+        let lag = |boundary| after(11 * day + 700, boundary);
+        assert_eq!(roots.handle_foreign(lag(11)), None);
+        assert!(roots.handle_foreign(lag(12)).is_some());
     }
 
     #[test]
@@ -145,10 +212,10 @@ mod tests {
     #[test]
     fn the_memory_of_both_kinds_is_bounded() {
         let mut roots = Roots::default();
-        for epoch in 1..=MOST_OWN as u32 + 10 {
+        for epoch in 1..=5_000 {
             roots.add(root(epoch, 1));
         }
-        assert_eq!(roots.own.len(), MOST_OWN);
+        assert!(roots.own.len() < 3_000);
         for epoch in 10_000..11_000 {
             roots.handle_foreign(root(epoch, 1));
         }
@@ -156,7 +223,7 @@ mod tests {
         assert_eq!(
             roots.handle_foreign(root(1, 2)),
             None,
-            "too old to be compared"
+            "too old to be compared by its epoch"
         );
     }
 }

@@ -272,7 +272,7 @@ fn ring_body(scene: &Scene, listing: &Listing) -> Vec<u8> {
         &scene.number.value().to_be_bytes(),
         &listing.serial().to_be_bytes(),
         listing.signature(),
-        &[0; 217],
+        &[0; 257],
         &[0; 2],
         CALLER_MEDIA,
     ]
@@ -287,7 +287,7 @@ fn an_honest_ring_written_by_hand_opens() {
 #[test]
 fn flags_that_this_version_does_not_know_do_not_matter() {
     let mut forger = Forger::honest();
-    forger.body[313..315].copy_from_slice(&[0xff, 0xff]);
+    forger.body[353..355].copy_from_slice(&[0xff, 0xff]);
     forger.opens();
 }
 
@@ -313,7 +313,7 @@ fn kinds_that_are_no_first_message_are_refused() {
 
 #[test]
 fn bodies_that_are_too_short_or_too_long_are_refused() {
-    for len in [0, 1, 314, 315 + 401] {
+    for len in [0, 1, 354, 355 + 401] {
         let mut forger = Forger::honest();
         forger.body.resize(len, 0);
         assert_eq!(forger.why_not(), EnvelopeError::Body, "{len} bytes");

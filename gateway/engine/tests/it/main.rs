@@ -7,6 +7,8 @@ mod call;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod forks;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod vectors;

@@ -155,6 +155,7 @@ pub(crate) fn directory(
         tile.set(plan.place(*number).unwrap().1, &listing.encode());
     }
     let states = Statement {
+        genesis: closed.seconds() - 7 * 60,
         closed: closed.seconds(),
         plan,
         ..*root(book, 8).states()
@@ -172,11 +173,13 @@ pub(crate) fn view(book: &SigningKey, epoch: u32) -> BookView {
 pub(crate) fn root(book: &SigningKey, epoch: u32) -> Root {
     let states = Statement {
         epoch,
+        genesis: 1_795_000_000 - 60 * u64::from(epoch - 1),
         closed: 1_795_000_000,
-        period: 300,
+        period: 60,
         plan: NumberPlan::DEFAULT,
         changes: 16,
         previous: RootHash([2; 32]),
+        boundary: RootHash([6; 32]),
         tiles: TilesHash([3; 32]),
         delta: [4; 32],
         network: [5; 32],

@@ -17,7 +17,7 @@ use ringfence_book::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Members, Rotate,
     Rotated, TurnCredentials, Verify,
 };
-use ringfence_book::{NetworkSettings, Root, Want};
+use ringfence_book::{NetworkSettings, Root, Step, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -110,12 +110,13 @@ impl BookClient {
         for is_last in [false, true] {
             let network = self.get(Want::Network, None).await?;
             let network = network.ok_or(BookError::Status(304))?;
-            let root = self.get(Want::Root, None).await?;
-            let root = root.ok_or(BookError::Status(304))?;
+            let newest = self.get(Want::Newest, None).await?;
+            let newest = newest.ok_or(BookError::Status(304))?;
             let settings: NetworkSettings =
                 serde_json::from_slice(&network).map_err(|_| self.not_a_book())?;
             let settings = check(settings)?;
-            let root = Root::decode(&root, &settings.book_key).map_err(FetchError::Root)?;
+            let step = Step::decode(&newest, &settings.book_key).map_err(FetchError::from)?;
+            let root = step.root;
             if <[u8; 32]>::from(Sha256::digest(&network)) == root.states().network {
                 return Ok((settings, root));
             }
@@ -189,9 +190,9 @@ impl BookClient {
         etag: Option<&str>,
     ) -> Result<Option<Vec<u8>>, BookError> {
         let path = match want {
-            Want::Root => "/api/v1/root".to_owned(),
+            Want::Newest => "/api/v1/newest".to_owned(),
             Want::Roots(block) => format!("/api/v1/roots/{block}"),
-            Want::Delta(epoch) => format!("/api/v1/deltas/{epoch}"),
+            Want::Steps(block) => format!("/api/v1/steps/{block}"),
             Want::Tile(index) => format!("/api/v1/tiles/{index}"),
             Want::Network => "/api/v1/network".to_owned(),
         };

@@ -3,36 +3,35 @@
 //! ```text
 //! STATE/book/<16 hexadecimal digits of the book's key, or a keyed name under a passphrase>/
 //!   network.json      the settings, byte for byte as the root names them
-//!   roots             the roots of the last days, 217 bytes each, the newest last
+//!   roots             the roots of the last days, 257 bytes each, the newest last
 //!   deltas            what changed since the tiles were written
 //!   tile-0000 ...     48 kB each, as they were some epochs ago
 //!   replaced          listings that were replaced in the last week
 //! ```
-//! A download in each epoch adds one root and one delta; the tiles are rewritten every 64 epochs. When the copy is read, tiles and
+//! A download in each epoch adds one root and one delta; the tiles are rewritten every 320 epochs. When the copy is read, tiles and
 //! deltas are verified against the last root as after a download; what does not match is downloaded again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringfence_book::bounds::{DownloadBudget, DownloadCost};
+use ringfence_book::fetch::MOST_BEHIND;
 use ringfence_book::root::ROOT_BYTES;
 use ringfence_book::{
-    BookKey, Delta, Fetch, Fetched, NetworkSettings, ReplacedListings, Root, Tile, VerifiedBook,
-    Want,
+    BookKey, Delta, Fetch, Fetched, NetworkSettings, ReplacedListings, Root, RootHistory, Tile,
+    VerifiedBook, Want,
 };
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{BookClient, BookError, check};
+use crate::clock;
 use crate::state::folder::StateFolder;
 use crate::state::keystore::make_folder;
 
-/// Roots that are kept: eight days at five minutes each.
-const MOST_ROOTS: usize = 2_304;
-
-/// Deltas after which the tiles are rewritten.
-const MOST_DELTAS: usize = 64;
+/// Deltas after which the tiles are rewritten: as many as a download may bring.
+const MOST_DELTAS: usize = MOST_BEHIND as usize;
 
 /// Largest file that is read: 64 deltas that replace a third of the largest book each, as no book does.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -57,7 +56,7 @@ pub struct BookCopy {
     key: BookKey,
     network: Option<(NetworkSettings, [u8; 32])>,
     book: Option<VerifiedBook>,
-    roots: Vec<Root>,
+    roots: RootHistory,
     /// Deltas on the disk.
     deltas: usize,
 }
@@ -79,7 +78,7 @@ impl BookCopy {
             key,
             network: None,
             book: None,
-            roots: Vec::new(),
+            roots: RootHistory::default(),
             deltas: 0,
         };
         copy.load();
@@ -92,7 +91,7 @@ impl BookCopy {
         Some(BookSnapshot {
             network: self.network.as_ref()?.0.clone(),
             book: self.book.clone()?,
-            roots: self.roots.as_slice().into(),
+            roots: self.roots.iter().copied().collect(),
         })
     }
 
@@ -102,8 +101,9 @@ impl BookCopy {
     /// [`BookError`]; what was there before stays. A download that is too slow or too large ends as [`DownloadBudget`] says.
     pub async fn refresh(&mut self, client: &BookClient) -> Result<BookSnapshot, BookError> {
         let known = self.network.as_ref().map(|(_, hash)| *hash);
-        let mut fetch =
-            Fetch::new(self.key, self.book.clone(), known).after(self.roots.last().copied());
+        let now = clock::unix_seconds();
+        let fetch = Fetch::new(self.key, self.book.clone(), known, now);
+        let mut fetch = fetch.after(self.roots.newest().copied());
         let (mut budget, start) = (DownloadBudget::default(), Instant::now());
         while let Some(want) = fetch.wants() {
             let bringing = timeout_at(start + budget.deadline(), self.bring(client, want));
@@ -160,7 +160,9 @@ impl BookCopy {
         }
         let is_step = self.book.is_some() && self.deltas + deltas.len() <= MOST_DELTAS;
         let follows = deltas.len() == roots.len();
-        self.roots.extend(&roots);
+        for root in &roots {
+            self.roots.add(*root);
+        }
         if is_step && follows {
             let bytes: Vec<u8> = deltas.iter().flat_map(Delta::encode).collect();
             self.append("deltas", &bytes)?;
@@ -169,9 +171,6 @@ impl BookCopy {
             self.deltas += deltas.len();
         } else {
             self.write_whole(&copy)?;
-        }
-        if self.roots.len() > MOST_ROOTS {
-            self.roots.drain(..self.roots.len() - MOST_ROOTS);
         }
         let known = self.book.as_ref().map(VerifiedBook::replaced);
         if known != Some(copy.replaced()) {
@@ -191,9 +190,7 @@ impl BookCopy {
         }
         self.write("deltas", &[])?;
         self.deltas = 0;
-        let kept = self.roots.len().saturating_sub(MOST_ROOTS);
-        let roots = self.roots.iter().skip(kept);
-        let bytes: Vec<u8> = roots.flat_map(Root::encode).collect();
+        let bytes: Vec<u8> = self.roots.iter().flat_map(Root::encode).collect();
         self.write("roots", &bytes)
     }
 
@@ -221,15 +218,10 @@ impl BookCopy {
     fn load_roots(&mut self) -> Option<Root> {
         let bytes = self.read("roots")?;
         let (parts, _) = bytes.as_chunks::<ROOT_BYTES>();
-        let kept = parts.len().saturating_sub(MOST_ROOTS);
-        for part in parts.iter().skip(kept) {
-            let root = Root::decode(part, &self.key).ok()?;
-            if self.roots.last().is_some_and(|last| !root.follows(last)) {
-                self.roots.clear();
-            }
-            self.roots.push(root);
+        for part in parts {
+            self.roots.add(Root::decode(part, &self.key).ok()?);
         }
-        self.roots.last().copied()
+        self.roots.newest().copied()
     }
 
     fn load_network(&self) -> Option<(NetworkSettings, [u8; 32])> {
@@ -267,9 +259,10 @@ impl BookCopy {
 }
 
 /// The book of these tiles after these deltas, which lead to the last of these roots.
-fn settle(tiles: Vec<Arc<Tile>>, roots: &[Root], deltas: &[Delta]) -> Option<VerifiedBook> {
+fn settle(tiles: Vec<Arc<Tile>>, roots: &RootHistory, deltas: &[Delta]) -> Option<VerifiedBook> {
     let first = roots.len().checked_sub(deltas.len() + 1)?;
-    VerifiedBook::settle(tiles, roots.get(first..)?, deltas).ok()
+    let roots: Vec<Root> = roots.iter().skip(first).copied().collect();
+    VerifiedBook::settle(tiles, &roots, deltas).ok()
 }
 
 fn tile_name(index: u16) -> String {

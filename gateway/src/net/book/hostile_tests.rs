@@ -66,7 +66,7 @@ async fn a_kept_connection_that_was_closed_is_replaced_once_for_downloads_and_ne
     let (url, requests) = server(&[ANSWER]).await;
     let client = client(&url);
     for _ in 0..3 {
-        let got = client.get(ringfence_book::Want::Root, None).await;
+        let got = client.get(ringfence_book::Want::Newest, None).await;
         assert_eq!(got.unwrap().unwrap(), b"root");
     }
     // The second and the third came too late for their connections, and once more.
@@ -85,7 +85,7 @@ async fn a_kept_connection_that_was_closed_is_replaced_once_for_downloads_and_ne
     };
     assert!(broken(client.challenge().await.unwrap_err()));
     assert_eq!(requests.load(Ordering::Relaxed), 1);
-    let got = client.get(ringfence_book::Want::Root, None).await;
+    let got = client.get(ringfence_book::Want::Newest, None).await;
     assert!(broken(got.unwrap_err()));
     assert_eq!(
         requests.load(Ordering::Relaxed),

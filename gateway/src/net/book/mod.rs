@@ -164,7 +164,7 @@ impl BookError {
         matches!(
             self,
             Self::Bounds(_)
-                | Self::Unfit(FetchError::Root(RootError::Period(_)))
+                | Self::Unfit(FetchError::Root(RootError::Period(_)) | FetchError::Ahead)
                 | Self::Unreachable {
                     why: Unreachable::Connect(OutboundError::Proxy(_) | OutboundError::Refused(_)),
                     ..
@@ -195,6 +195,7 @@ impl BookError {
             Self::KeyChanged => "do not go on before the operator has confirmed the new key over another channel; then activate again into a fresh --state".to_owned(),
             Self::Lie(_) => "do not trust this phone book before its operator has explained it to all users; the proof is saved (ringfence evidence)".to_owned(),
             Self::OwnToken => "wait: the token changes once a month; if it does not pass, do not trust this phone book".to_owned(),
+            Self::Unfit(FetchError::Ahead) => "set this machine's clock; only if it is right, tell the phone book's operator".to_owned(),
             Self::Unfit(_) => "wait: it is tried again; if it does not pass, tell the phone book's operator".to_owned(),
             Self::WrongLine => "do not trust this phone book before its operator has explained it".to_owned(),
             Self::Disk(error) => error.remedy(),
@@ -304,6 +305,14 @@ impl From<FetchError> for BookError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_book_from_the_future_is_said_at_once_and_as_a_fault_of_the_clock() {
+        let error = BookError::from(FetchError::Ahead);
+        assert!(error.is_urgent() && !error.is_final());
+        assert!(error.unnamed().contains("this machine's clock"), "{error}");
+        assert!(error.remedy().starts_with("set this machine's clock"));
+    }
 
     #[test]
     fn downloads_come_at_random_moments_around_the_mean() {

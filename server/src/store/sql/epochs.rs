@@ -1,12 +1,12 @@
 //! What waits for an epoch, how one ends, and what the ended ones published.
 
-use ringfence_book::blocks::{RECENT_DELTAS, block_of, first_of_block};
+use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block};
 use sha2::{Digest, Sha256};
 use sqlx::AnyConnection;
 
 use super::reading::{RawRow, read_row};
 use super::{read_bytes, read_next, read_number, stored, stored_number};
-use crate::store::{Closing, Edition, Revision, RootBytes, StoreError};
+use crate::store::{Closing, Edition, Revision, RootBytes, StoreError, StoredStep};
 
 /// A row of `queue`: number, record, listed, generation, due.
 type RawRevision = (i64, Vec<u8>, i64, Option<i64>, Option<i64>);
@@ -84,11 +84,12 @@ async fn begin(
         .await?;
     let done = sqlx::query(
         "INSERT INTO epochs (epoch, root, network) SELECT $1, $2, $3
-         WHERE $1 = (SELECT COALESCE(MAX(epoch), 0) + 1 FROM epochs) ON CONFLICT DO NOTHING",
+         WHERE $4 = (SELECT COALESCE(MAX(epoch), 0) FROM epochs) ON CONFLICT DO NOTHING",
     )
     .bind(epoch)
     .bind(closing.root.as_slice())
     .bind(network.as_slice())
+    .bind(i64::from(closing.after))
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -123,42 +124,49 @@ pub(super) async fn edition(
     .bind(i64::from(after))
     .fetch_all(&mut *db)
     .await?;
-    let deltas: Vec<(Vec<u8>,)> =
-        sqlx::query_as("SELECT delta FROM deltas WHERE epoch > $1 ORDER BY epoch")
-            .bind(i64::from(epoch) - i64::from(RECENT_DELTAS))
-            .fetch_all(&mut *db)
-            .await?;
+    let first = first_of_block(block_of(epoch, BLOCK_ROOTS), BLOCK_ROOTS);
     Ok(Some(Edition {
         root: read_bytes(&root, "root")?,
         network: network.ok_or(StoreError::Corrupt("network settings of an epoch"))?,
         rows: rows.into_iter().map(read_row).collect::<Result<_, _>>()?,
-        block: roots(db, first_of_block(block_of(epoch)), u32::MAX).await?,
-        deltas: deltas.into_iter().map(|(delta,)| delta).collect(),
+        block: steps(db, first, epoch).await?,
     }))
 }
 
 pub(super) async fn roots(
     db: &mut AnyConnection,
     first: u32,
-    count: u32,
+    last: u32,
 ) -> Result<Vec<RootBytes>, StoreError> {
     let roots: Vec<(Vec<u8>,)> =
-        sqlx::query_as("SELECT root FROM epochs WHERE epoch >= $1 ORDER BY epoch LIMIT $2")
+        sqlx::query_as("SELECT root FROM epochs WHERE epoch BETWEEN $1 AND $2 ORDER BY epoch")
             .bind(i64::from(first))
-            .bind(i64::from(count))
+            .bind(i64::from(last))
             .fetch_all(db)
             .await?;
     let roots = roots.into_iter();
     roots.map(|(root,)| read_bytes(&root, "root")).collect()
 }
 
-pub(super) async fn delta(
+pub(super) async fn steps(
     db: &mut AnyConnection,
-    epoch: u32,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let delta: Option<(Vec<u8>,)> = sqlx::query_as("SELECT delta FROM deltas WHERE epoch = $1")
-        .bind(i64::from(epoch))
-        .fetch_optional(db)
-        .await?;
-    Ok(delta.map(|(delta,)| delta))
+    first: u32,
+    last: u32,
+) -> Result<Vec<StoredStep>, StoreError> {
+    let steps: Vec<(i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT epochs.epoch, root, delta FROM epochs LEFT JOIN deltas ON deltas.epoch = epochs.epoch
+         WHERE epochs.epoch BETWEEN $1 AND $2 ORDER BY epochs.epoch",
+    )
+    .bind(i64::from(first))
+    .bind(i64::from(last))
+    .fetch_all(db)
+    .await?;
+    let step = |(epoch, root, delta): (i64, Vec<u8>, _)| {
+        Ok(StoredStep {
+            epoch: u32::try_from(epoch).map_err(|_| StoreError::Corrupt("epoch"))?,
+            root: read_bytes(&root, "root")?,
+            delta,
+        })
+    };
+    steps.into_iter().map(step).collect()
 }

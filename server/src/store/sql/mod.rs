@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Archive, BookSeed, Closing, Edition, NextKey, NumberCounts, NumberState, Record, Revision,
-    RootBytes, Row, Store, StoreError,
+    RootBytes, Row, Store, StoreError, StoredStep,
 };
 
 /// Which database it is: what they do not have in common.
@@ -259,13 +259,12 @@ impl fmt::Debug for SqlStore {
 struct SqlArchive(Line);
 
 impl Archive for SqlArchive {
-    fn roots(&mut self, first: u32, count: u32) -> Result<Vec<RootBytes>, StoreError> {
-        self.0
-            .read(async |db| epochs::roots(db, first, count).await)
+    fn roots(&mut self, first: u32, last: u32) -> Result<Vec<RootBytes>, StoreError> {
+        self.0.read(async |db| epochs::roots(db, first, last).await)
     }
 
-    fn delta(&mut self, epoch: u32) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.read(async |db| epochs::delta(db, epoch).await)
+    fn steps(&mut self, first: u32, last: u32) -> Result<Vec<StoredStep>, StoreError> {
+        self.0.read(async |db| epochs::steps(db, first, last).await)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::sealed::routing_tag::CallId;
 use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
 
-/// Body of a ring, 315 bytes and the media description.
+/// Body of a ring, 355 bytes and the media description.
 pub(crate) struct RingBody {
     pub(crate) call: CallId,
     pub(crate) from: SenderProof,
@@ -52,7 +52,7 @@ impl RingBody {
     }
 }
 
-/// Body of an answer, 251 bytes and the media description.
+/// Body of an answer, 291 bytes and the media description.
 pub(crate) struct AnswerBody {
     /// See [`crate::sealed::envelope::EventContext::answer_hash`].
     pub(crate) event: [u8; 32],
@@ -138,8 +138,8 @@ fn read_description(rest: &mut &[u8]) -> Result<Described, EnvelopeError> {
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];
-const RING_FIXED: usize = 315;
-const ANSWER_FIXED: usize = 251;
+const RING_FIXED: usize = 355;
+const ANSWER_FIXED: usize = 291;
 const CANCEL_LEN: usize = 25;
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
         RingBody {
             call: CallId::from_bytes([1; 16]),
             from: SenderProof::sample(),
-            book: BookView::from_bytes([10; 217]),
+            book: BookView::from_bytes([10; 257]),
             rings_for: 0x1122,
             media: Zeroizing::new(media),
         }
