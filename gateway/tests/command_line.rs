@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A code that the phone book never issued.
-const NO_CODE: &str = "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ";
+const NO_CODE: &str = "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KDE";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
