@@ -245,9 +245,12 @@ impl Hour {
             let own = self.posts.iter().filter(|(_, post)| post.from == engine);
             let mut others: Vec<_> = own.clone().map(|(at, post)| (*at, post.is_kept)).collect();
             let mut rings = Vec::new();
-            let pairs = own.clone().zip(own.skip(1));
-            for ((at, first), (later, second)) in pairs {
-                if first.is_kept != second.is_kept && later - at < 0.5 {
+            let mut own = own.peekable();
+            while let Some((at, first)) = own.next() {
+                let is_pair = |(later, second): &&(f64, Post)| {
+                    first.is_kept != second.is_kept && later - at < 0.1
+                };
+                if let Some((later, _)) = own.next_if(is_pair) {
                     rings.push((*at, engine, first.bucket));
                     others.retain(|(time, _)| time != at && time != later);
                 }
