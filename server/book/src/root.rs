@@ -259,7 +259,7 @@ impl Root {
     }
 
     /// Whether the book said two different things: of one epoch, of the boundary before one day, or of how it counts. With both roots
-    /// in hand this is proof, whoever brought them.
+    /// in hand this is proof, by whichever side each came.
     #[must_use]
     pub fn contradicts(&self, other: &Self) -> bool {
         let (one, two) = (&self.states, &other.states);

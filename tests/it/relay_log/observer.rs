@@ -1,7 +1,7 @@
 //! What a relay concludes from its log: whom a call was for, and whom each address calls most.
 //!
-//! Its rules are those that named 96 of 100 pairs of the first protocol, in which a callee posted an answer: whoever posts next after
-//! a ring is the callee; over a week, whoever posts more often than usual after the rings of an address is its friend. A ring's tag
+//! Its rules are those that named 96 of 100 pairs of the first protocol, in which a callee posted an answer: the address that posts next after
+//! a ring is the callee's; over a week, one that posts more often than usual after the rings of another is its friend's. A ring's tag
 //! names the callee's bucket, and the relay knows the bucket to which each address is subscribed.
 
 use super::traffic::Dice;
@@ -44,6 +44,15 @@ impl Score {
     /// Standard deviation of the share, if only chance were at work.
     pub(super) fn noise(&self) -> f64 {
         (self.chance * (1.0 - self.chance) / self.asked.max(1) as f64).sqrt()
+    }
+
+    fn of_all(self) -> Self {
+        let asked = self.asked.max(1) as f64;
+        Self {
+            right: self.right / asked,
+            chance: self.chance / asked,
+            ..self
+        }
     }
 }
 
@@ -151,17 +160,6 @@ impl RelayLog {
             members[*bucket].push(address);
         }
         members
-    }
-}
-
-impl Score {
-    fn of_all(self) -> Self {
-        let asked = self.asked.max(1) as f64;
-        Self {
-            right: self.right / asked,
-            chance: self.chance / asked,
-            ..self
-        }
     }
 }
 

@@ -81,7 +81,7 @@ impl Calls {
     }
 
     /// A caller whose ring sounds has one ring on the line: the newer one takes the place of the other, and the phones go on ringing. That is
-    /// what a person expects of somebody who hung up and dials again, and whose cancel is still on its way. Otherwise gives the ring back.
+    /// what a person expects of a caller who hung up and dials again, and whose cancel is still on its way. Otherwise gives the ring back.
     fn join_sounding(
         &mut self,
         line: usize,
@@ -90,9 +90,8 @@ impl Calls {
         now: Instant,
     ) -> Option<(Box<VerifiedRing>, Description)> {
         let caller = again.0.caller();
-        let mut sounding = self.sounding(line);
-        let label = sounding.find_map(|(label, other)| (other.caller() == caller).then_some(label));
-        drop(sounding);
+        let same = |(label, other): (_, &Ringing)| (other.caller() == caller).then_some(label);
+        let label = self.sounding(line).find_map(same);
         let Some(label) = label else {
             return Some(again);
         };
