@@ -8,83 +8,30 @@
 //! ```
 //! The number that is about to be called is nowhere in it: all engines ask for the same.
 
+mod chain;
+mod fault;
+mod want;
+
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
-use crate::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of, first_of_block};
+use self::fault::lie;
+use crate::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of};
 use crate::bounds::MAX_AHEAD;
-use crate::copy::{CopyError, Lie, VerifiedBook, check_next};
+use crate::copy::{CopyError, VerifiedBook};
 use crate::delta::Delta;
 use crate::history::RootHistory;
 use crate::keys::BookKey;
-use crate::root::{ROOT_BYTES, Root, RootError};
-use crate::step::{MAX_STEP, Step, StepError};
-use crate::tile::{TILE_BYTES, Tile};
+use crate::root::Root;
+use crate::step::Step;
+use crate::tile::Tile;
+
+pub use self::fault::FetchError;
+pub use self::want::Want;
 
 /// Epochs behind which tiles cost less than deltas: five hours at one a minute.
 pub const MOST_BEHIND: u32 = 320;
-
-/// Blocks of a download, which may be empty: two years at one epoch a minute.
-const MOST_BLOCKS: u32 = 4_096;
-
-/// Largest settings: with many relays they take about 2 kB.
-const MOST_NETWORK: usize = 64 * 1024;
-
-/// A file that the book serves to all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// The newest step.
-    Newest,
-    /// The roots of epochs `block * 256 + 1` and on.
-    Roots(u32),
-    /// The steps of epochs `block * 16 + 1` and on.
-    Steps(u32),
-    /// A tile. Its bytes are wanted, too, when it is the one that is known.
-    Tile(u16),
-    /// The network settings.
-    Network,
-}
-
-impl Want {
-    /// The most bytes that an answer may have.
-    #[must_use]
-    pub fn most(self) -> usize {
-        match self {
-            Self::Newest => MAX_STEP,
-            Self::Roots(_) => ROOT_BYTES * BLOCK_ROOTS as usize,
-            Self::Steps(_) => MAX_STEP * BLOCK_STEPS as usize,
-            Self::Tile(_) => TILE_BYTES,
-            Self::Network => MOST_NETWORK,
-        }
-    }
-}
-
-/// Why what was downloaded is no book.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum FetchError {
-    /// A root that is none, or that another book signed.
-    #[error("a root of the phone book cannot be used: {0}")]
-    Root(#[from] RootError),
-    /// The parts do not fit together.
-    #[error(transparent)]
-    Copy(#[from] CopyError),
-    /// The settings are not those that the root names. They may have changed in this moment.
-    #[error("the network settings are not those that the phone book signed")]
-    Network,
-    /// A state of the book before the one that this machine has seen: a mirror that is behind, a book that was set back, or one that
-    /// hides what is new.
-    #[error("the phone book shows an older state than this machine has seen")]
-    Older,
-    /// A root from the future.
-    #[error("the phone book is dated more than a day ahead of this machine's clock")]
-    Ahead,
-    /// A tile or a delta that is none.
-    #[error("a part of the phone book is damaged")]
-    Damaged,
-}
 
 /// What is new.
 #[derive(Debug)]
@@ -307,80 +254,6 @@ impl Fetch {
         self.go_on()
     }
 
-    /// Handles the roots of a block, as far as they are wanted.
-    fn handle_roots(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        let (parts, rest) = bytes.as_chunks::<ROOT_BYTES>();
-        if !rest.is_empty() {
-            return Err(FetchError::Damaged);
-        }
-        let roots = parts.iter().map(|part| Root::decode(part, &self.book));
-        let roots: Vec<Root> = roots.collect::<Result<_, _>>()?;
-        for root in &roots {
-            if self.is_wanted(root) {
-                self.push(*root, &roots)?;
-            }
-        }
-        self.next_block(BLOCK_ROOTS)
-    }
-
-    /// Handles the steps of a block, as far as they are wanted.
-    fn handle_steps(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let (step, after) = Step::decode_first(rest, &self.book)?;
-            if self.is_wanted(&step.root) {
-                self.push_step(step)?;
-            }
-            rest = after;
-        }
-        self.next_block(BLOCK_STEPS)
-    }
-
-    fn is_wanted(&self, root: &Root) -> bool {
-        let epoch = root.states().epoch;
-        let above = self.tip().is_some_and(|tip| epoch > tip.states().epoch);
-        let goal = self.goal.as_ref().map(|goal| goal.root.states().epoch);
-        above && goal.is_some_and(|goal| epoch < goal)
-    }
-
-    fn next_block(&mut self, size: u32) -> Result<(), FetchError> {
-        let following = block_of(self.next, size).saturating_add(1);
-        self.next = first_of_block(following, size);
-        self.blocks += 1;
-        self.go_on()
-    }
-
-    /// Asks for the next block until only the newest step is missing, and goes on from there.
-    fn go_on(&mut self) -> Result<(), FetchError> {
-        let (Some(goal), Some(tip)) = (self.goal.clone(), self.tip()) else {
-            return Err(CopyError::Order.into());
-        };
-        let (to, from) = (goal.root.states(), tip.states());
-        let is_here = to.epoch <= from.epoch;
-        if !is_here && to.previous != tip.hash() && self.next <= to.epoch {
-            // A block that lacks what the newest root promised is one of a mirror that is behind, or of a book with another past.
-            let more = self.blocks < MOST_BLOCKS;
-            return more.then_some(()).ok_or_else(|| CopyError::Order.into());
-        }
-        if self.stage == Stage::Roots {
-            if !is_here {
-                self.push(goal.root, &[])?;
-            }
-            self.take_tiles(goal.root);
-            return Ok(());
-        }
-        let root = goal.root;
-        if !is_here {
-            self.push_step(goal)?;
-        }
-        if self.stage == Stage::Steps {
-            self.end();
-        } else {
-            self.take_tiles(root);
-        }
-        Ok(())
-    }
-
     /// All tiles, as they are at this root or later.
     fn take_tiles(&mut self, base: Root) {
         self.base = Some(base);
@@ -408,54 +281,10 @@ impl Fetch {
         Ok(())
     }
 
-    /// A step without a delta is one to a book that goes on after a loss: its tiles are taken.
-    fn push_step(&mut self, step: Step) -> Result<(), FetchError> {
-        let Some(delta) = step.delta else {
-            if !self.tiles.is_empty() {
-                return Err(CopyError::Delta.into());
-            }
-            self.push(step.root, &[])?;
-            self.stage = Stage::Roots;
-            return Ok(());
-        };
-        self.push(step.root, &[])?;
-        self.deltas.push(delta);
-        Ok(())
-    }
-
-    /// Adds the next root. Where it does not follow, the others of its block may tell why.
-    fn push(&mut self, root: Root, block: &[Root]) -> Result<(), FetchError> {
-        let tip = self.tip().ok_or(CopyError::Order)?;
-        if let Err(fault) = check_next(&tip, &root) {
-            let other = block.iter().find(|other| other.contradicts(&tip));
-            return Err(other.map_or(fault.into(), |other| lie(tip, *other)));
-        }
-        self.roots.add(root);
-        Ok(())
-    }
-
-    /// The newest root of the chain so far.
-    fn tip(&self) -> Option<Root> {
-        self.roots.newest().copied().or(self.last)
-    }
-
     fn plan_tiles(&self) -> Option<usize> {
         self.base
             .map(|base| usize::from(base.states().plan.tiles()))
     }
-}
-
-impl From<StepError> for FetchError {
-    fn from(fault: StepError) -> Self {
-        match fault {
-            StepError::Root(fault) => Self::Root(fault),
-            StepError::Delta(_) => Self::Damaged,
-        }
-    }
-}
-
-fn lie(known: Root, shown: Root) -> FetchError {
-    CopyError::Lie(Box::new(Lie { known, shown })).into()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::chain::MOST_BLOCKS;
 use super::*;
 use crate::copy::tests::TestBook;
 use crate::day::Day;
