@@ -19,7 +19,7 @@ const ASKED: usize = 300;
 const MOST_RINGS: usize = 20_000;
 
 /// What a relay saw, by time. Covers are left out: each address posts them by one law after a ring of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RelayLog {
     /// Rings: seconds, the address, and the bucket of the callee.
     pub(super) rings: Vec<(f64, usize, usize)>,
