@@ -22,6 +22,7 @@ use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::sealed::replay::Records;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
+use ringfence_engine::trust::secrets::PairSecrets;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -115,6 +116,7 @@ fn saved() -> SavedState {
                 blocked: vec![Number::new(24_449), Number::new(24_441)],
             },
         )]),
+        secrets: PairSecrets::default(),
     }
 }
 

@@ -17,12 +17,16 @@ use crate::line::state_keeper::StateKeeper;
 use crate::output::Outbox;
 use crate::restart::keeper::RestartKeeper;
 
+use crate::sealed::contact_secret::ContactSecret;
 use crate::sealed::proof_stock::ProofStock;
+use crate::sealed::routing_tag::RoutingTag;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::Trust;
 use crate::trust::contacts::{Contact, PeerIdentity, ShownBy};
 use crate::trust::directory::{CalleeKeys, LookupError};
+use crate::trust::secrets::SharedSecrets;
 use crate::trust::shares::Owner;
+use crate::trust::tags::Tags;
 
 /// See the module.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct Environment {
     pub(crate) saved: StateKeeper,
     pub(crate) restart: RestartKeeper,
     pub(crate) trust: Trust,
+    pub(crate) tags: Tags,
     pub(crate) proofs: ProofStock,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) clock: WallClock,
@@ -82,6 +87,41 @@ impl Environment {
             sender,
             is_contact: self.is_contact(line, sender, now),
         }
+    }
+
+    /// The tag of an envelope of a line, if it shares a secret with the receiver and has not used all of this window.
+    pub(crate) fn tag(
+        &mut self,
+        line: Number,
+        receiver: PeerIdentity,
+        wall: UnixTime,
+    ) -> Option<RoutingTag> {
+        let secrets = &self.saved.state().secrets;
+        self.tags.give(secrets, (line, receiver), wall)
+    }
+
+    /// The line and the sender of an envelope under this tag, if that is a contact of the line.
+    pub(crate) fn try_tag(&mut self, tag: RoutingTag, now: Instant) -> Option<(usize, Number)> {
+        let wall = self.wall(now);
+        let secrets = &self.saved.state().secrets;
+        let (line, sender) = self.tags.try_tag(secrets, tag, wall)?;
+        let index = self.lines.of_number(line)?;
+        (self.is_contact(line, sender, now)).then_some((index, sender))
+    }
+
+    /// The two sides of a call have proved their keys to each other: the line and its peer share a secret of it.
+    pub(crate) fn share_secret(
+        &mut self,
+        line: Number,
+        peer: PeerIdentity,
+        secret: ContactSecret,
+        now: Instant,
+    ) {
+        self.tags.learn((line, peer.number), &secret);
+        let is_stranger = |pair: &SharedSecrets| !self.is_contact(pair.line, pair.number, now);
+        let gone = self.saved.state().secrets.iter().position(is_stranger);
+        let gone = gone.unwrap_or_default();
+        self.saved.share(line, peer, secret, gone);
     }
 
     /// Whether a line rings for contacts only, and this number is none.

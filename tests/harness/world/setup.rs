@@ -6,8 +6,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::{Day, Fetched};
 use ringfence_engine::{
-    Config, Engine, Line, line::identity::Identity, sealed::bucket::bucket,
-    trust::directory::Directory,
+    Config, Engine, Line, line::identity::Identity, line::saved_state::SavedState,
+    sealed::bucket::bucket, trust::directory::Directory,
 };
 use ringfence_media::Srtp;
 use ringfence_sip::{Account, CallLimits, Password, User};
@@ -264,6 +264,13 @@ impl World {
         host.start(fresh);
         self.fetch_notes(engine);
         self.drain();
+    }
+
+    /// Starts an engine again with another saved state than its last one: a backup.
+    pub fn restart_with(&mut self, engine: usize, saved_state: SavedState) {
+        self.kill(engine);
+        self.hosts[engine].saved_state.0 = saved_state;
+        self.restart(engine);
     }
 
     /// Kills an engine, and starts it again later.

@@ -361,6 +361,7 @@ impl Answering {
         };
         cx.step(call, CallStep::Confirmed);
         cx.pin(&peer);
+        cx.share_secret(call, &peer, &session);
         if dialled.is_some() {
             phone.greet(call, cx);
         }

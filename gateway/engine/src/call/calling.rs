@@ -20,6 +20,7 @@ use crate::environment::Environment;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::Outside;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
 use crate::sealed::session::SessionMessage;
@@ -51,8 +52,10 @@ impl Calling {
         let media = Description::of(&far, offered(&offer, call, cx));
         let media = media.with_video(&far, formats.unwrap_or_default()).encode();
         let (wall, rings_for) = (cx.wall, cx.env.config.no_answer);
+        let (ring_tag, note_tag) = (cx.tag(call, &peer), cx.tag(call, &peer));
         let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
-            OutgoingRing::seal(keys, callee, (&media, rings_for), event, wall, rng)
+            let outside = Outside::new(*event, ring_tag);
+            OutgoingRing::seal(keys, callee, (&media, rings_for), outside, wall, rng)
         });
         let Some((ring, post)) = sealed else {
             // The phone gets the status of a number that does not answer.
@@ -61,7 +64,7 @@ impl Calling {
         cx.step(call, CallStep::RingPosted);
         // In case that the callee's engine is off. It goes with every ring, answered or not.
         cx.post_note(call, peer.bucket, |keys, event, rng| {
-            ring.seal_missed(&keys, event, wall, rng)
+            ring.seal_missed(&keys, Outside::new(*event, note_tag), wall, rng)
         });
         cx.begin_slots(call, peer.bucket);
         cx.expect(call, [ring.answer_tag()]);
@@ -151,7 +154,8 @@ impl Calling {
         let (until, _) = call.deadline?;
         let rings_for = until.saturating_duration_since(now);
         let wall = env.wall(now);
-        let sealed = self.ring.seal_again(rings_for, event, wall, &mut env.rng);
+        let outside = Outside::new(*event, env.tag(call.number, self.peer.party, wall));
+        let sealed = self.ring.seal_again(rings_for, outside, wall, &mut env.rng);
         sealed.ok()
     }
 
@@ -186,6 +190,7 @@ impl Calling {
             let hang_up = cx.seal_datagram(&mut session, SessionMessage::HangUp, &peer);
             return Ending::start_with(EndReason::NoCodec, hang_up, call, cx);
         };
+        cx.share_secret(call, &peer, &session);
         let confirm = cx.seal_datagram(&mut session, SessionMessage::Confirm, &peer);
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;

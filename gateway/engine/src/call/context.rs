@@ -277,6 +277,17 @@ impl CallContext<'_> {
         }
     }
 
+    /// The tag of an envelope for the other side, if the two have talked before.
+    pub(crate) fn tag(&mut self, call: &CallCommon, peer: &CallPeer) -> Option<RoutingTag> {
+        self.env.tag(call.number, peer.party, self.wall)
+    }
+
+    /// The call is confirmed: it leaves a secret to the two sides.
+    pub(crate) fn share_secret(&mut self, call: &CallCommon, peer: &CallPeer, of: &CallSession) {
+        let (secret, now) = (of.contact_secret(), self.now);
+        self.env.share_secret(call.number, peer.party, secret, now);
+    }
+
     /// The other side has proved its key in an answered call.
     pub(crate) fn pin(&mut self, peer: &CallPeer) {
         let day = self.wall.day();

@@ -10,6 +10,7 @@ use crate::config::WITHDRAWN;
 use crate::environment::Environment;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::Outside;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
 use crate::sealed::session::SessionMessage;
@@ -55,10 +56,12 @@ impl Withdrawn {
                     // Under the event key that was kept for it: this process posts no more of the six.
                     cx.reclaim_ending(call);
                     let wall = cx.wall;
+                    let tag = cx.tag(call, &self.peer);
                     cx.post(call, self.peer.bucket, |_, event, rng| {
-                        let cancel = self
-                            .ring
-                            .seal_cancel(CancelReason::GaveUp, event, wall, rng);
+                        let outside = Outside::new(*event, tag);
+                        let cancel =
+                            self.ring
+                                .seal_cancel(CancelReason::GaveUp, outside, wall, rng);
                         cancel.map(|envelope| ((), envelope))
                     });
                 }
@@ -88,9 +91,10 @@ impl Withdrawn {
         if call.ending.take().is_some() {
             env.restart.note_change();
         }
+        let outside = Outside::new(*event, env.tag(call.number, self.peer.party, wall));
         let cancel = self
             .ring
-            .seal_cancel(CancelReason::GaveUp, event, wall, &mut env.rng);
+            .seal_cancel(CancelReason::GaveUp, outside, wall, &mut env.rng);
         cancel.ok()
     }
 

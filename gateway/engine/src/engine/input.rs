@@ -13,6 +13,7 @@ use crate::line::identity::Identity;
 use crate::line::saved_state::SavedState;
 use crate::output::{CallLabel, Output, PostId};
 use crate::restart::{self, RestartState};
+use crate::sealed::contact_secret::TagWindow;
 use crate::sealed::proof_of_work::ProofOfWork;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
@@ -69,6 +70,9 @@ impl Engine {
     pub fn handle_wall(&mut self, wall: UnixTime, now: Instant) {
         let expected = self.env.wall(now);
         self.env.clock = WallClock::new(wall, now);
+        // Of a day that is over, envelopes arrive for one window more.
+        let day = TagWindow::at(wall).previous().day();
+        self.env.saved.forward_secrets(day);
         // Proofs of work go stale with time alone: replaced now, they are ready for the next call.
         self.order_proofs(now);
         if wall >= expected.after(SLEPT) {

@@ -37,6 +37,7 @@ use crate::sealed::replay::ReplayMemory;
 use crate::time::{Moment, Timer, UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
 use crate::trust::directory::Directory;
+use crate::trust::tags::Tags;
 use crate::trust::{BookAge, Trust};
 
 /// All lines, phones and calls of one machine.
@@ -86,6 +87,7 @@ impl Engine {
         let mut engine = Self {
             env: Environment {
                 trust: Trust::new(book_key, directory, &lines),
+                tags: Tags::new(wall),
                 config,
                 agent,
                 lines,

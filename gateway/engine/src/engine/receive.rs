@@ -1,4 +1,5 @@
-//! An envelope from the relays: cheap checks, and then either the call that expects it, or all keys of all lines ([`super::strangers`]).
+//! An envelope from the relays: cheap checks, and then the call that expects it, the line whose contact sent it, or all keys of all lines
+//! ([`super::strangers`]).
 
 use std::time::Instant;
 
@@ -52,6 +53,13 @@ impl Engine {
             made: sealed.note_made,
             arrived: now,
         };
+        let tag = new.envelope.routing_tag();
+        if let Some((line, sender)) = self.env.try_tag(tag, now) {
+            if self.open_waiting(&new, Some(line), now)? == Some(sender) {
+                self.env.tags.spend(tag);
+            }
+            return Ok(());
+        }
         if let Some(gone) = self.strangers.add(new) {
             // Relays have a note still, and may bring it again.
             self.replay.return_proof(&gone.event.event_key);

@@ -1,9 +1,11 @@
-//! Envelopes that no running call expects. Every own ring key has to be tried on such a one, which costs more than its stamp costs a
+//! Envelopes that no running call expects, and that no contact's tag tells from a stranger's. Every own ring key has to be tried on such a one, which costs more than its stamp costs a
 //! flooder with a graphics card; so they are opened under a budget, the newest first. What is left over waits: a ring until it
 //! is too old to sound, a note for as long as there is room.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use ringfence_book::Number;
 
 use super::Engine;
 use crate::line::Lines;
@@ -84,66 +86,88 @@ impl Engine {
         let keys = lines.map(|line| line.identity.opening_secrets(today).count());
         let keys = keys.sum();
         while let Some(next) = self.strangers.take(keys, now) {
-            if let Err(rejected) = self.open_stranger(&next, now) {
+            if let Err(rejected) = self.open_waiting(&next, None, now) {
                 tracing::trace!(%rejected, "envelope dropped");
                 self.env.counters.count(rejected);
             }
         }
     }
 
-    fn open_stranger(&mut self, next: &Waiting, now: Instant) -> Result<(), EnvelopeError> {
+    /// Opens an envelope with the keys of one line, or of all; who has proved to be its sender, if it is of a kind that tells.
+    pub(super) fn open_waiting(
+        &mut self,
+        next: &Waiting,
+        only: Option<usize>,
+        now: Instant,
+    ) -> Result<Option<Number>, EnvelopeError> {
         let (envelope, event) = (&next.envelope, &next.event);
         if let Some(made) = next.made {
-            return self.open_note(envelope, event, made, now);
+            return self.open_note((envelope, event), only, made, now);
         }
         let env = &mut self.env;
         let wall = env.wall(now);
-        let (listeners, callers) = (listeners(&env.lines), env.trust.callers());
+        let ((first, listeners), callers) = (listeners(&env.lines, only), env.trust.callers());
         let arrival = Moment { wall, now };
         let replay = &mut self.replay;
         match open(&listeners, callers, envelope, event, replay, arrival)? {
-            OpenedMessage::Ring { line, ring } => self.calls.handle_ring(line, ring, env, now),
-            OpenedMessage::Cancel { id, .. } => self.calls.handle_cancel(id, env, now),
+            OpenedMessage::Ring { line, ring } => {
+                let sender = ring.caller_number();
+                self.calls.handle_ring(first + line, ring, env, now);
+                Ok(Some(sender))
+            }
+            OpenedMessage::Cancel { id, .. } => {
+                self.calls.handle_cancel(id, env, now);
+                Ok(None)
+            }
             OpenedMessage::Presence { line, word } => {
-                self.presence.handle_report(line, &word, env, now);
+                let sender = word.sender().number;
+                self.presence.handle_report(first + line, &word, env, now);
+                Ok(Some(sender))
             }
         }
-        Ok(())
     }
 
     /// What relays keep: only verified texts and missed-call notes have a meaning there.
     fn open_note(
         &mut self,
-        envelope: &Envelope,
-        event: &EventContext,
+        (envelope, event): (&Envelope, &EventContext),
+        only: Option<usize>,
         made: UnixTime,
         now: Instant,
-    ) -> Result<(), EnvelopeError> {
+    ) -> Result<Option<Number>, EnvelopeError> {
         let env = &mut self.env;
         let wall = env.wall(now);
-        let (listeners, callers) = (listeners(&env.lines), env.trust.callers());
+        let ((first, listeners), callers) = (listeners(&env.lines, only), env.trust.callers());
         match opening::open(&listeners, callers, envelope, event, (made, wall))? {
             OpenedNote::Text {
                 line,
                 id,
                 sender,
                 body,
-            } => self
-                .messages
-                .handle_piece(line, (id, sender), *body, env, now),
+            } => {
+                self.messages
+                    .handle_piece(first + line, (id, sender), *body, env, now)?;
+                Ok(Some(sender.number))
+            }
             OpenedNote::Missed {
                 line,
                 ring,
                 sender,
                 rang,
-            } => self.handle_missed(line, (ring, sender), rang, now),
+            } => {
+                self.handle_missed(first + line, (ring, sender), rang, now)?;
+                Ok(Some(sender.number))
+            }
         }
     }
 }
 
-/// All lines, as envelopes are tried on them.
-fn listeners(lines: &Lines) -> Vec<&Identity> {
-    lines.iter().map(|line| &line.identity).collect()
+/// Lines as envelopes are tried on them, all or one, and the index of the first.
+fn listeners(lines: &Lines, only: Option<usize>) -> (usize, Vec<&Identity>) {
+    let all = lines.as_slice();
+    let first = only.unwrap_or(0);
+    let tried = only.map_or(all, |line| all.get(line..=line).unwrap_or_default());
+    (first, tried.iter().map(|line| &line.identity).collect())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::output::PostId;
 use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::bucket;
 use crate::sealed::envelope::EventContext;
-use crate::sealed::first_message::SealingKeys;
+use crate::sealed::first_message::{Outside, SealingKeys};
 use crate::sealed::note::NoteId;
 use crate::sealed::note::body::TextBody;
 use crate::sealed::note::pieces::TextPieces;
@@ -371,7 +371,10 @@ impl OutgoingText {
                 event_key: proof.event_key,
             };
             let (draft, callee) = (&self.draft, &self.callee);
-            let sealed = draft.seal(index, &keys, callee, &event, wall, &mut env.rng);
+            let secrets = &env.saved.state().secrets;
+            let tag = env.tags.give(secrets, (line.number, callee.peer()), wall);
+            let outside = Outside::new(event, tag);
+            let sealed = draft.seal(index, &keys, callee, outside, wall, &mut env.rng);
             // The phone gets the status of a number that is not answered.
             let envelope = sealed.map_err(|_| 480_u16)?;
             posts.insert(env.out.post_note(proof, bucket, envelope));

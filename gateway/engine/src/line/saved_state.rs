@@ -1,5 +1,5 @@
 //! What an engine must not forget when it is switched off: notes that it has taken, texts that no phone has taken yet, the calls of
-//! the past, and the settings of its lines.
+//! the past, what it shares with contacts, and the settings of its lines.
 //!
 //! Plain data with bounds. The shell saves all of it whenever [`crate::Output::SavedState`] says so, and hands it back at the next start.
 
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::sealed::note::NoteId;
 use crate::sealed::replay::Records;
 use crate::time::UnixTime;
+use crate::trust::secrets::PairSecrets;
 use crate::trust::shares::Shares;
 
 /// How long a note is remembered: a day longer than relays keep it.
@@ -57,6 +58,8 @@ pub struct SavedState {
     pub calls: VecDeque<PastCall>,
     /// The settings of lines, by their numbers.
     pub settings: BTreeMap<Number, LineSettings>,
+    /// What lines share with those with whom they talked.
+    pub secrets: PairSecrets,
 }
 
 /// A text that no phone has taken.

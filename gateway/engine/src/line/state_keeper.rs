@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use ringfence_book::Number;
+use ringfence_book::{Day, Number};
 
 use super::call_record::CallRecord;
 use super::saved_state::{CallWay, LineSettings, MOST_BLOCKED, PastCall, SavedState, WaitingText};
+use crate::sealed::contact_secret::ContactSecret;
 use crate::sealed::note::NoteId;
 use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
+use crate::trust::contacts::PeerIdentity;
 
 /// The saved state, and whether it has changed since the shell was last asked to save it.
 #[derive(Debug, Default)]
@@ -113,6 +115,23 @@ impl StateKeeper {
             is_stranger,
         });
         self.is_changed = true;
+    }
+
+    /// Keeps what a line shares with the other side of an answered call; without room, in place of the pair at `gone`.
+    pub(crate) fn share(
+        &mut self,
+        line: Number,
+        peer: PeerIdentity,
+        secret: ContactSecret,
+        gone: usize,
+    ) {
+        self.state.secrets.add(line, peer, secret, gone);
+        self.is_changed = true;
+    }
+
+    /// Nothing is left of the secrets of days before this one.
+    pub(crate) fn forward_secrets(&mut self, day: Day) {
+        self.is_changed |= self.state.secrets.forward(day);
     }
 
     /// Keeps a text until a phone has taken it, in place of the one at `gone`.

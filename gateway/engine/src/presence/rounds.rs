@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::{MAX_BUCKET_BITS, bucket};
 use crate::sealed::envelope::{Envelope, EventContext};
-use crate::sealed::first_message::SealingKeys;
+use crate::sealed::first_message::{Outside, SealingKeys};
 use crate::sealed::presence::seal;
 
 /// Where the round stands.
@@ -103,5 +103,8 @@ fn seal_report(
         number: line.number,
         book: BookView::NONE,
     };
-    seal(&keys, &callee, presence, event, wall, &mut env.rng).ok()
+    let secrets = &env.saved.state().secrets;
+    let tag = env.tags.give(secrets, (line.number, callee.peer()), wall);
+    let outside = Outside::new(*event, tag);
+    seal(&keys, &callee, presence, outside, wall, &mut env.rng).ok()
 }

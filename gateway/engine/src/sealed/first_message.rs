@@ -41,18 +41,41 @@ pub enum SealError {
     CalleeKey,
 }
 
+/// What stands outside of a message 1 that is to be sealed: the event around it, and the tag by which its receiver will know it. Without
+/// a tag the hint is random.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside {
+    event: EventContext,
+    tag: Option<RoutingTag>,
+}
+
+impl Outside {
+    pub(crate) const fn new(event: EventContext, tag: Option<RoutingTag>) -> Self {
+        Self { event, tag }
+    }
+}
+
+impl From<&EventContext> for Outside {
+    fn from(event: &EventContext) -> Self {
+        Self::new(*event, None)
+    }
+}
+
 /// What is drawn for one message 1, in this order.
 pub(crate) struct FirstMessageDraw {
+    event: EventContext,
     routing_tag: RoutingTag,
     ephemeral: Zeroizing<[u8; 32]>,
 }
 
 impl FirstMessageDraw {
-    pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
-        let routing_tag = RoutingTag::random(rng);
+    pub(crate) fn new(outside: Outside, rng: &mut impl CryptoRng) -> Self {
+        let Outside { event, tag } = outside;
+        let routing_tag = tag.unwrap_or_else(|| RoutingTag::random(rng));
         let mut ephemeral = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut ephemeral[..]);
         Self {
+            event,
             routing_tag,
             ephemeral,
         }
@@ -71,10 +94,11 @@ pub(crate) fn seal_first(
     callee: [u8; 32],
     callee_identity: &IdentityKey,
     payload: Zeroizing<[u8; FIRST_PAYLOAD]>,
-    event: &EventContext,
     draw: FirstMessageDraw,
 ) -> Result<(FirstMessage, Envelope), SealError> {
-    let prologue = event.prologue(draw.routing_tag, callee_identity.as_bytes());
+    let prologue = draw
+        .event
+        .prologue(draw.routing_tag, callee_identity.as_bytes());
     let first = FirstMessage {
         own,
         callee,

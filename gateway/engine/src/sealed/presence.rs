@@ -6,10 +6,10 @@ use rand_core::CryptoRng;
 use ringfence_book::{IdentityKey, Number};
 use zeroize::Zeroizing;
 
+use crate::sealed::envelope::Envelope;
 use crate::sealed::envelope::payload::PayloadKind;
-use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::{
-    FirstMessageDraw, SealError, SealingKeys, first_payload, seal_first,
+    FirstMessageDraw, Outside, SealError, SealingKeys, first_payload, seal_first,
 };
 use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::sender_proof::{SENDER_PROOF_LEN, SenderProof};
@@ -63,7 +63,7 @@ pub fn seal(
     caller: &SealingKeys<'_>,
     contact: &CalleeKeys,
     presence: PresenceStatus,
-    event: &EventContext,
+    outside: impl Into<Outside>,
     now: UnixTime,
     rng: &mut impl CryptoRng,
 ) -> Result<Envelope, SealError> {
@@ -79,8 +79,7 @@ pub fn seal(
         key,
         &contact.identity,
         payload,
-        event,
-        FirstMessageDraw::new(rng),
+        FirstMessageDraw::new(outside.into(), rng),
     );
     sealed.map(|(_, envelope)| envelope)
 }

@@ -10,10 +10,12 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
+use ringfence_book::Day;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::call::control::ConfirmProof;
+use crate::sealed::contact_secret::ContactSecret;
 use crate::sealed::envelope::noise::{self, SessionKeys};
 use crate::sealed::envelope::payload::{self, LATER_PAYLOAD, PayloadKind};
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -37,25 +39,27 @@ const PROOF_DOMAIN: &[u8] = b"ringfence/2 confirm\0";
 pub struct CallSession {
     keys: SessionKeys,
     call: CallId,
+    /// Of the ring that was answered: both sides know it.
+    day: Day,
     own: SessionDirection,
     next_out: u64,
     window: CounterWindow,
 }
 
 impl CallSession {
-    pub(crate) fn of_caller(keys: SessionKeys, call: CallId) -> Self {
+    pub(crate) fn of_caller(keys: SessionKeys, call: CallId, day: Day) -> Self {
         Self::new(
             keys,
-            call,
+            (call, day),
             SessionDirection::FromCaller,
             SessionDirection::FromCallee,
         )
     }
 
-    pub(crate) fn of_callee(keys: SessionKeys, call: CallId) -> Self {
+    pub(crate) fn of_callee(keys: SessionKeys, call: CallId, day: Day) -> Self {
         Self::new(
             keys,
-            call,
+            (call, day),
             SessionDirection::FromCallee,
             SessionDirection::FromCaller,
         )
@@ -63,7 +67,7 @@ impl CallSession {
 
     fn new(
         keys: SessionKeys,
-        call: CallId,
+        (call, day): (CallId, Day),
         own: SessionDirection,
         theirs: SessionDirection,
     ) -> Self {
@@ -71,6 +75,7 @@ impl CallSession {
         Self {
             keys,
             call,
+            day,
             own,
             next_out: FIRST_COUNTER,
             window,
@@ -157,6 +162,11 @@ impl CallSession {
         mac.update(PROOF_DOMAIN);
         mac.update(&self.keys.transcript);
         ConfirmProof(mac.finalize().into_bytes().into())
+    }
+
+    /// What the two share from now on.
+    pub(crate) fn contact_secret(&self) -> ContactSecret {
+        ContactSecret::of_call(&self.keys, self.day)
     }
 
     /// The routing tags under which the next messages of the other side may come: at most [`WINDOW`], and they
@@ -253,8 +263,8 @@ mod tests {
         };
         let call = || CallId::from_bytes([4; 16]);
         (
-            CallSession::of_caller(keys(), call()),
-            CallSession::of_callee(keys(), call()),
+            CallSession::of_caller(keys(), call(), Day::new(1)),
+            CallSession::of_callee(keys(), call(), Day::new(1)),
         )
     }
 

@@ -9,7 +9,9 @@ pub mod directory;
 pub(crate) mod own_record;
 pub mod roots;
 pub mod safety_number;
+pub mod secrets;
 pub(crate) mod shares;
+pub(crate) mod tags;
 
 use ringfence_book::{BookKey, Day, Number};
 

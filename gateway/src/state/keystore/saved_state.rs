@@ -1,4 +1,5 @@
-//! The saved state at rest: texts that wait, notes that were taken, calls of the past, and the lines' settings, in one file that is sealed
+//! The saved state at rest: texts that wait, notes that were taken, calls of the past, what lines share with contacts, and their
+//! settings, in one file that is sealed
 //! like a line's, with JSON in it.
 //!
 //! Only a running engine writes it; commands beside it read a whole file at any time, because it is replaced in one step.
@@ -8,13 +9,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ringfence_book::Number;
+use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::line::saved_state::{
     CallWay, LineSettings, MOST_BLOCKED, MOST_CALLS, MOST_TEXTS, PastCall, REMEMBERED, SavedState,
     WaitingText,
 };
+use ringfence_engine::sealed::contact_secret::ContactSecret;
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::secrets::SharedSecrets;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -39,6 +42,8 @@ struct Stored {
     calls: Vec<StoredCall>,
     #[serde(rename = "habits")]
     settings: Vec<StoredSettings>,
+    #[serde(default)]
+    secrets: Vec<StoredPair>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +104,24 @@ struct StoredSettings {
     #[serde(default)]
     contacts_only: bool,
     blocked: Vec<u32>,
+}
+
+/// What a line and a number share, the newest secret first.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPair {
+    line: u32,
+    number: u32,
+    identity: String,
+    secrets: Vec<StoredSecret>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSecret {
+    day: Day,
+    #[serde(serialize_with = "write_text", deserialize_with = "read_text")]
+    key: Zeroizing<String>,
 }
 
 impl Versioned for Stored {
@@ -210,6 +233,7 @@ impl Stored {
                         .collect(),
                 })
                 .collect(),
+            secrets: saved_state.secrets.iter().map(StoredPair::of).collect(),
         }
     }
 
@@ -257,7 +281,44 @@ impl Stored {
                 .settings
                 .insert(Number::new(settings.line), read);
         }
+        for pair in self.secrets {
+            if !saved_state.secrets.insert(pair.read()?) {
+                return None;
+            }
+        }
         Some(saved_state)
+    }
+}
+
+impl StoredPair {
+    fn of(pair: &SharedSecrets) -> Self {
+        let secrets = pair.secrets.iter().map(|secret| StoredSecret {
+            day: secret.day(),
+            key: Zeroizing::new(STANDARD.encode(secret.as_bytes())),
+        });
+        Self {
+            line: pair.line.value(),
+            number: pair.number.value(),
+            identity: STANDARD.encode(pair.identity.as_bytes()),
+            secrets: secrets.collect(),
+        }
+    }
+
+    fn read(self) -> Option<SharedSecrets> {
+        let secrets = self.secrets.into_iter().map(|secret| {
+            let key = Zeroizing::new(STANDARD.decode(&*secret.key).ok()?);
+            Some(ContactSecret::new(
+                secret.day,
+                key.as_slice().try_into().ok()?,
+            ))
+        });
+        let identity = STANDARD.decode(self.identity).ok()?;
+        Some(SharedSecrets {
+            line: Number::new(self.line),
+            number: Number::new(self.number),
+            identity: IdentityKey::from_bytes(&identity.try_into().ok()?).ok()?,
+            secrets: secrets.collect::<Option<_>>()?,
+        })
     }
 }
 
@@ -313,6 +374,10 @@ fn note_id(text: &str) -> Option<NoteId> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
+    use ringfence_engine::line::identity::Identity;
+
     use super::*;
 
     fn saved_state() -> SavedState {
@@ -344,6 +409,13 @@ mod tests {
             blocked: vec![Number::new(20_009), Number::new(20_003)],
         };
         saved_state.settings.insert(number, settings);
+        let secret = |key| ContactSecret::new(Day::new(20_000), [key; 32]);
+        assert!(saved_state.secrets.insert(SharedSecrets {
+            line: number,
+            number: Number::new(20_002),
+            identity: Identity::generate(&mut ChaCha20Rng::from_seed([7; 32])).key(),
+            secrets: vec![secret(1), secret(2)],
+        }));
         saved_state
     }
 

@@ -6,10 +6,12 @@ use zeroize::Zeroizing;
 
 use super::PIECE;
 use super::body::TextBody;
+use crate::sealed::envelope::Envelope;
 use crate::sealed::envelope::payload::PayloadKind;
-use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealError;
-use crate::sealed::first_message::{FirstMessageDraw, SealingKeys, first_payload, seal_first};
+use crate::sealed::first_message::{
+    FirstMessageDraw, Outside, SealingKeys, first_payload, seal_first,
+};
 use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
 use crate::trust::directory::CalleeKeys;
@@ -44,7 +46,7 @@ impl TextDraft {
         index: usize,
         caller: &SealingKeys<'_>,
         callee: &CalleeKeys,
-        event: &EventContext,
+        outside: impl Into<Outside>,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
@@ -65,8 +67,7 @@ impl TextDraft {
             key,
             &callee.identity,
             payload,
-            event,
-            FirstMessageDraw::new(rng),
+            FirstMessageDraw::new(outside.into(), rng),
         );
         sealed.map(|(_, envelope)| envelope)
     }

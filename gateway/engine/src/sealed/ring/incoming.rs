@@ -229,7 +229,8 @@ impl VerifiedRing {
         let (sealed, keys) =
             noise::write_answer(&self.own, &self.prologue, first, ephemeral, &payload)
                 .map_err(|_| SealError::CalleeKey)?;
-        let session = CallSession::of_callee(keys, self.body.call.clone());
+        let (call, day) = (self.body.call.clone(), self.body.from.dated.day());
+        let session = CallSession::of_callee(keys, call, day);
         Ok((session, Envelope::frame(routing_tag, &sealed)))
     }
 }

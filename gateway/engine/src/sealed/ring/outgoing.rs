@@ -17,7 +17,7 @@ use crate::sealed::envelope::noise::FirstMessage;
 use crate::sealed::envelope::payload::{self, PayloadKind};
 use crate::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
 use crate::sealed::first_message::{
-    FirstMessageDraw, SealError, SealingKeys, first_payload, seal_first,
+    FirstMessageDraw, Outside, SealError, SealingKeys, first_payload, seal_first,
 };
 use crate::sealed::note::body::MissedBody;
 use crate::sealed::rejected::EnvelopeError;
@@ -29,8 +29,8 @@ use crate::trust::directory::CalleeKeys;
 
 /// A ring that was sealed and may be answered. Its secrets are wiped when it is dropped.
 pub struct OutgoingRing {
-    /// One for each time that it was sealed: any of them may be answered.
-    firsts: Vec<FirstMessage>,
+    /// One for each time that it was sealed, with its date: any of them may be answered.
+    firsts: Vec<(UnixTime, FirstMessage)>,
     body: RingBody,
     id: RingId,
     callee: IdentityKey,
@@ -40,7 +40,7 @@ pub struct OutgoingRing {
 }
 
 impl OutgoingRing {
-    /// Seals a ring for the event that `event` describes. `media` is the caller's encoded description; phones shall ring for
+    /// Seals a ring for the event that `outside` describes. `media` is the caller's encoded description; phones shall ring for
     /// `rings_for`, at most 65 s.
     ///
     /// # Errors
@@ -49,11 +49,11 @@ impl OutgoingRing {
         caller: SealingKeys<'_>,
         callee: &CalleeKeys,
         (media, rings_for): (&[u8], Duration),
-        event: &EventContext,
+        outside: impl Into<Outside>,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Envelope), SealError> {
-        let draw = FirstMessageDraw::new(rng);
+        let draw = FirstMessageDraw::new(outside.into(), rng);
         let call = CallId::draw(rng);
         let own = caller.identity.ring_secret().clone();
         let mut ring = Self {
@@ -65,7 +65,7 @@ impl OutgoingRing {
             own,
             key: *callee.ring_key.as_bytes(),
         };
-        let envelope = ring.seal_copy(rings_for, event, draw)?;
+        let envelope = ring.seal_copy(rings_for, draw)?;
         Ok((ring, envelope))
     }
 
@@ -76,25 +76,24 @@ impl OutgoingRing {
     pub fn seal_again(
         &mut self,
         rings_for: Duration,
-        event: &EventContext,
+        outside: impl Into<Outside>,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         self.body.from.dated = now;
-        self.seal_copy(rings_for, event, FirstMessageDraw::new(rng))
+        self.seal_copy(rings_for, FirstMessageDraw::new(outside.into(), rng))
     }
 
     fn seal_copy(
         &mut self,
         rings_for: Duration,
-        event: &EventContext,
         draw: FirstMessageDraw,
     ) -> Result<Envelope, SealError> {
         self.body.rings_for = u16::try_from(rings_for.as_millis()).unwrap_or(u16::MAX);
         let payload = first_payload(PayloadKind::Ring, &self.body.encode())?;
         let own = self.own.clone();
-        let (first, envelope) = seal_first(own, self.key, &self.callee, payload, event, draw)?;
-        self.firsts.push(first);
+        let (first, envelope) = seal_first(own, self.key, &self.callee, payload, draw)?;
+        self.firsts.push((self.body.from.dated, first));
         Ok(envelope)
     }
 
@@ -129,11 +128,12 @@ impl OutgoingRing {
             return Err(EnvelopeError::Hint);
         }
         let mut rejected = EnvelopeError::NotOurs;
-        let opened = self.firsts.iter().find_map(|first| {
+        let opened = self.firsts.iter().find_map(|(dated, first)| {
             let opened = first.read_answer(envelope.sealed());
-            opened.map_err(|error| rejected = error.into()).ok()
+            let (payload, keys) = opened.map_err(|error| rejected = error.into()).ok()?;
+            Some((payload, keys, dated.day()))
         });
-        let (payload, keys) = opened.ok_or(rejected)?;
+        let (payload, keys, day) = opened.ok_or(rejected)?;
         let (kind, body) = payload::decode(&payload[..])?;
         if kind != PayloadKind::Answer {
             return Err(EnvelopeError::Kind);
@@ -146,7 +146,8 @@ impl OutgoingRing {
             media: body.media,
             book: body.book,
         };
-        Ok((answer, CallSession::of_caller(keys, self.body.call.clone())))
+        let call = self.body.call.clone();
+        Ok((answer, CallSession::of_caller(keys, call, day)))
     }
 
     /// Seals the withdrawal of this ring, for the same callee key.
@@ -156,7 +157,7 @@ impl OutgoingRing {
     pub fn seal_cancel(
         &self,
         reason: CancelReason,
-        event: &EventContext,
+        outside: impl Into<Outside>,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
@@ -165,7 +166,7 @@ impl OutgoingRing {
             dated: now,
             reason,
         };
-        self.seal_under_ring_keys(PayloadKind::Cancel, &body.encode(), event, rng)
+        self.seal_under_ring_keys(PayloadKind::Cancel, &body.encode(), outside.into(), rng)
     }
 
     /// Seals a note of this ring for a callee whose engine may be off: that it rang and was not answered.
@@ -175,7 +176,7 @@ impl OutgoingRing {
     pub fn seal_missed(
         &self,
         caller: &SealingKeys<'_>,
-        event: &EventContext,
+        outside: impl Into<Outside>,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
@@ -184,7 +185,7 @@ impl OutgoingRing {
             from: SenderProof::of(caller, now),
             rang: self.rang,
         };
-        self.seal_under_ring_keys(PayloadKind::Missed, &body.encode(), event, rng)
+        self.seal_under_ring_keys(PayloadKind::Missed, &body.encode(), outside.into(), rng)
     }
 
     /// Seals a later message about this ring under the keys of the ring: its receiver computes the ring's name from them.
@@ -192,7 +193,7 @@ impl OutgoingRing {
         &self,
         kind: PayloadKind,
         body: &[u8],
-        event: &EventContext,
+        outside: Outside,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         let sealed = seal_first(
@@ -200,8 +201,7 @@ impl OutgoingRing {
             self.key,
             &self.callee,
             first_payload(kind, body)?,
-            event,
-            FirstMessageDraw::new(rng),
+            FirstMessageDraw::new(outside, rng),
         );
         sealed.map(|(_, envelope)| envelope)
     }
