@@ -154,10 +154,8 @@ impl Answering {
                 self.phone.handle_sip(&event, call, cx);
                 CallState::Answering(self)
             }
-            CallInput::News(PartnerNews::Over(_)) => {
-                self.break_off(EndReason::HungUpHere, call, cx)
-            }
-            CallInput::Leg(sip::Event::HungUp { .. } | sip::Event::Cancelled { .. }) => {
+            CallInput::News(PartnerNews::Over(_))
+            | CallInput::Leg(sip::Event::HungUp { .. } | sip::Event::Cancelled { .. }) => {
                 self.break_off(EndReason::HungUpHere, call, cx)
             }
             CallInput::Cancelled => self.lose_caller(EndReason::Cancelled, call, cx),

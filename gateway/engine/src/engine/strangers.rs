@@ -1,6 +1,6 @@
-//! Envelopes that no running call expects, and that no contact's tag tells from a stranger's. Every own ring key has to be tried on such a one, which costs more than its stamp costs a
-//! flooder with a graphics card; so they are opened under a budget, the newest first. What is left over waits: a ring until it
-//! is too old to sound, a note for as long as there is room.
+//! Envelopes that no running call expects, and that have no tag of a contact. Every own ring key has to be tried on such a one, which
+//! costs more than its stamp costs a flooder with a graphics card; so they are opened under a budget, the newest first. What is left
+//! over waits: a ring until it is too old to sound, a note for as long as there is room.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

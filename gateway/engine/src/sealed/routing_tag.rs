@@ -1,7 +1,7 @@
-//! Routing tags: how the two sides of one call, and no others, recognise each other's envelopes.
+//! Routing tags: how the two sides of one call, or two contacts, and no others, recognise each other's envelopes.
 //!
-//! A ring and a cancel carry random bytes. Every later tag comes from the call id, which travels only inside
-//! the sealed ring. It never comes from public values: a holder of the public phone book could otherwise test which
+//! A ring and whatever else is no answer to one carries a tag of two contacts ([`super::contact_secret`]), or random bytes. Every later tag
+//! of a call comes from the call id, which travels only inside the sealed ring. None ever comes from public values: a holder of the public phone book could otherwise test which
 //! answer belongs to which pair of numbers.
 
 use std::fmt;
@@ -16,7 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub struct RoutingTag(pub [u8; 16]);
 
 impl RoutingTag {
-    /// The tag of a ring or cancel: random, so that it tells nothing.
+    /// The tag of an envelope whose receiver knows none: random, so that it tells nothing.
     pub(crate) fn random(rng: &mut impl CryptoRng) -> Self {
         let mut routing_tag = [0; 16];
         rng.fill_bytes(&mut routing_tag);
