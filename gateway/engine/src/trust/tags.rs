@@ -21,8 +21,10 @@ const TRIES: u8 = 3;
 pub(crate) struct Tags {
     /// The process before this one may have given tags of the window in which this one started.
     started: TagWindow,
-    /// The latest window of each pair, and how many tags of it were given.
-    given: BTreeMap<(Number, Number), (TagWindow, usize)>,
+    /// The latest window in which any was given.
+    latest: TagWindow,
+    /// How many of it, by pairs.
+    given: BTreeMap<(Number, Number), usize>,
     /// What may arrive, of the three windows around the present one.
     expected: BTreeMap<TagWindow, BTreeMap<RoutingTag, ExpectedTag>>,
 }
@@ -39,6 +41,7 @@ impl Tags {
     pub(crate) fn new(wall: UnixTime) -> Self {
         Self {
             started: TagWindow::at(wall),
+            latest: TagWindow::at(wall),
             given: BTreeMap::new(),
             expected: BTreeMap::new(),
         }
@@ -52,26 +55,31 @@ impl Tags {
         wall: UnixTime,
     ) -> Option<RoutingTag> {
         let window = TagWindow::at(wall);
+        if self.latest < window {
+            self.latest = window;
+            self.given.clear();
+        }
         let pair = secrets.of(line, peer.number)?;
         let secret = pair.secrets.first()?;
-        if window <= self.started || pair.identity != peer.identity {
+        // A clock that was put back gives none: they were given.
+        if window < self.latest || pair.identity != peer.identity {
             return None;
         }
-        let given = self.given.entry((line, peer.number));
-        let (latest, count) = given.or_insert((window, 0));
-        if *latest < window {
-            (*latest, *count) = (window, 0);
-        }
-        // A clock that was put back gives none: they were given.
-        let tags = secret.tags(line, window);
-        let tag = tags.get(*count).filter(|_| *latest == window)?;
+        let ends = (line, peer.number);
+        let count = if self.latest > self.started {
+            self.given.entry(ends).or_insert(0)
+        } else {
+            self.given.get_mut(&ends)?
+        };
+        let tag = *secret.tags(line, window).get(*count)?;
         *count += 1;
-        Some(*tag)
+        Some(tag)
     }
 
-    /// Tags of a secret that was drawn just now may arrive. The newest is the one whose tags are given: from its first on.
+    /// Tags of a secret that was drawn just now may arrive. The newest is the one whose tags are given: from its first on, and in the
+    /// window in which this process started too, since no other has given any.
     pub(crate) fn learn(&mut self, (line, sender): (Number, Number), secret: &ContactSecret) {
-        self.given.remove(&(line, sender));
+        self.given.insert((line, sender), 0);
         for (window, tags) in &mut self.expected {
             expect(tags, (line, sender), secret, *window);
         }
@@ -257,6 +265,12 @@ mod tests {
         alice.tags = Tags::new(MIDNIGHT);
         assert!(alice.give(MIDNIGHT.after(WINDOW / 2)).is_none());
         assert!(alice.give(MIDNIGHT.after(WINDOW)).is_some());
+        // But for a secret that this process has drawn.
+        let before = MIDNIGHT.before(Duration::from_secs(1));
+        alice.tags = Tags::new(before);
+        assert!(alice.give(before).is_none());
+        alice.share(2);
+        assert!(alice.give(before).is_some());
     }
 
     #[test]
