@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_engine::line::command::LineCommand;
 use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
@@ -86,6 +87,34 @@ fn who_dials_back_while_it_rings_picks_up() {
     assert_eq!(world.trace().iter().filter(posted).count(), 0);
     world.hang_up(other);
     world.run_until_quiet(Duration::from_secs(5));
+}
+
+#[test]
+fn who_dials_a_caller_that_rings_silently_picks_up() {
+    // Either may have the lower key.
+    for seed in 0..4 {
+        let (mut world, pair) = World::of_two(seed);
+        world
+            .command(
+                pair.callee,
+                world.number(pair.callee, 0),
+                LineCommand::DoNotDisturb(true),
+            )
+            .expect("it has that line");
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        let rings = |world: &World| world.handset(pair.bob).is_ringing();
+        assert!(world.never(Duration::from_secs(10), rings));
+        world.dial(pair.bob, world.number(pair.caller, 0));
+        world.run_until("both talk", Duration::from_secs(2), |world| {
+            [pair.alice, pair.bob]
+                .into_iter()
+                .all(|phone| world.handset(phone).received_audio().packets() > 0)
+        });
+        world.hang_up(pair.bob);
+        world.run_until_quiet(Duration::from_secs(60));
+        let calls = &world.host(pair.callee).saved_state.0.calls;
+        assert_eq!(calls.len(), 1, "the ring became this call");
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn as_value(saved_state: &SavedState, missed: bool) -> Value {
             "answered": call.talked.is_some(),
             "seconds": call.talked.map_or(0, |span| span.as_secs()),
             "new": call.is_new,
+            "stranger_not_rung": call.is_stranger,
         })
     };
     let calls: Vec<Value> = chosen(saved_state, missed).map(call).collect();
@@ -66,15 +67,13 @@ fn table(saved_state: &SavedState, missed: bool) -> String {
 }
 
 fn line(call: &PastCall) -> String {
-    let outcome = match (call.talked, call.way) {
-        (Some(span), _) => {
-            let seconds = span.as_secs();
+    let outcome = match call.unanswered() {
+        None => {
+            let seconds = call.talked.map_or(0, |span| span.as_secs());
             format!("{}:{:02} min", seconds / 60, seconds % 60)
         }
-        (None, CallWay::Out) => "no answer".to_owned(),
-        (None, CallWay::In) if call.is_new => "MISSED".to_owned(),
-        (None, CallWay::In) if call.is_stranger => "stranger, not rung".to_owned(),
-        (None, CallWay::In) => "not answered".to_owned(),
+        Some(words) if call.is_new => words.to_uppercase(),
+        Some(words) => words.to_owned(),
     };
     let arrow = match call.way {
         CallWay::Out => "->",
@@ -117,6 +116,10 @@ mod tests {
         let mut saved_state = SavedState::default();
         saved_state.calls.extend([
             call(0, CallWay::Out, Some(Duration::from_secs(61)), false),
+            PastCall {
+                is_stranger: true,
+                ..call(30, CallWay::In, None, false)
+            },
             call(60, CallWay::In, None, true),
         ]);
         saved_state
@@ -130,6 +133,7 @@ mod tests {
             lines,
             [
                 "2026-11-18T11:07:40Z  20001 <- 20002      MISSED",
+                "2026-11-18T11:07:10Z  20001 <- 20002      stranger, not rung",
                 "2026-11-18T11:06:40Z  20001 -> 20002      1:01 min",
             ]
         );
@@ -141,7 +145,8 @@ mod tests {
     fn programs_get_every_field() {
         let value = as_value(&saved_state(), false);
         assert_eq!(value["texts_waiting"], 0);
-        let call = &value["calls"][1];
+        assert_eq!(value["calls"][1]["stranger_not_rung"], true);
+        let call = &value["calls"][2];
         assert_eq!(call["direction"], "out");
         assert_eq!(
             (&call["answered"], &call["seconds"]),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
+use ringfence_book::bounds::MAX_SERVERS;
 use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
 
 use super::credentials::{CredentialPool, LoginLease, LoginStock, TurnLogin};
@@ -17,9 +18,6 @@ use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::state::secret::Secret;
-
-/// Addresses that an allocation lets through at any time. Each costs a request when the allocation is made and whenever it is checked.
-const MOST_PERMITTED: usize = 8;
 
 /// The TURN servers of an engine and how it logs in to them.
 #[derive(Clone, Debug)]
@@ -152,11 +150,12 @@ impl TurnServers {
     }
 
     /// The addresses of the servers, which are those of their allocations too (behind a one-to-one NAT both are the public one): the
-    /// other side's answer comes from there, and whose it is is not known before. Alike for all allocations, and from the start.
+    /// other side's answer comes from there, and whose it is is not known before. Alike for all allocations, and from the start. Each
+    /// costs a request when the allocation is made and whenever it is checked.
     fn permitted(&self) -> Vec<IpAddr> {
         let addresses = self.servers.iter().map(|target| target.addr().ip());
         let distinct: BTreeSet<IpAddr> = addresses.collect();
-        distinct.into_iter().take(MOST_PERMITTED).collect()
+        distinct.into_iter().take(MAX_SERVERS).collect()
     }
 
     /// The login for one more allocation at the server `host`, reached from `network`; with what says that it is in use.

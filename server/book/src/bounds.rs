@@ -21,8 +21,8 @@ pub const MAX_WORK_BITS: u8 = 26;
 /// Most bits of a bucket. With more, the 256 crowds of a network of thousands would become so small that a tag names an engine.
 pub const MAX_BUCKET_BITS: u8 = 8;
 
-/// Most relays, and most TURN servers.
-pub const MAX_SERVERS: usize = 16;
+/// Most relays, and most TURN servers, in settings too: every ring goes to all relays, and each allocation lets through all servers.
+pub const MAX_SERVERS: usize = 8;
 
 /// Longest URL of a relay or TURN server in bytes.
 pub const MAX_URL: usize = 256;

@@ -6,14 +6,16 @@ use ringfence_media::Description;
 
 use super::calls::{Calls, NewCall};
 use super::ringing::Ringing;
+use super::unheard::Unheard;
 use super::{CallInput, CallState};
 use crate::config::{MAX_RINGS_PER_LINE, RINGS_FOR_CONTACTS};
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::saved_state::CallWay;
-use crate::line::settings::is_unwanted;
+use crate::line::settings::Reception;
 use crate::output::CallLabel;
 use crate::sealed::ring::incoming::VerifiedRing;
+use crate::time::Timer;
 use crate::trust::contacts::ShownBy;
 
 impl Calls {
@@ -40,8 +42,17 @@ impl Calls {
         let Some(ring) = self.resolve_glare(line, ring, env, now) else {
             return;
         };
-        if is_unwanted(line, &ring, env, now) {
-            return;
+        let record = CallRecord::rang(ring.caller_number(), ring.dated_id(), env.wall(now));
+        match Reception::of(line, &ring, env, now) {
+            Reception::Sounds => {}
+            Reception::Silent { is_stranger } => {
+                let record = CallRecord {
+                    is_stranger,
+                    ..record
+                };
+                return self.keep_unheard(line, ring, record, env, now);
+            }
+            Reception::Refused => return,
         }
         let Some((ring, remote)) = self.join_sounding(line, (ring, remote), env, now) else {
             return;
@@ -55,16 +66,26 @@ impl Calls {
             return;
         }
         self.forget_unheard(line, env, now);
-        let record = CallRecord::rang(ring.caller_number(), ring.dated_id(), env.wall(now));
-        let new = NewCall {
-            line,
-            peer: Some(ring.caller_number()),
-            direction: CallWay::In,
-            leg: None,
-        };
-        self.begin(new, env, now, |common, cx| {
+        self.begin(rung(line, &ring), env, now, |common, cx| {
             common.record = Some(record);
             Ringing::start(*ring, remote, common, cx)
+        });
+    }
+
+    /// No phone rings. A person of the line who dials the caller meanwhile answers it.
+    fn keep_unheard(
+        &mut self,
+        line: usize,
+        ring: Box<VerifiedRing>,
+        record: CallRecord,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        self.forget_unheard(line, env, now);
+        self.begin(rung(line, &ring), env, now, |common, cx| {
+            common.record = Some(record);
+            cx.set_deadline(common, ring.rings_for(), Timer::Ringing);
+            CallState::Unheard(Unheard::new(*ring))
         });
     }
 
@@ -116,5 +137,15 @@ impl Calls {
                 self.end(call, env, now);
             }
         }
+    }
+}
+
+/// What is known of the call of a ring.
+fn rung(line: usize, ring: &VerifiedRing) -> NewCall {
+    NewCall {
+        line,
+        peer: Some(ring.caller_number()),
+        direction: CallWay::In,
+        leg: None,
     }
 }

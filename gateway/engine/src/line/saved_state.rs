@@ -96,6 +96,20 @@ pub struct PastCall {
     pub is_stranger: bool,
 }
 
+impl PastCall {
+    /// What came of a call in which the two did not talk, in words for a person; `None` if they talked.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<&'static str> {
+        let words = match self.way {
+            CallWay::Out => "no answer",
+            CallWay::In if self.is_new => "missed",
+            CallWay::In if self.is_stranger => "stranger, not rung",
+            CallWay::In => "not answered",
+        };
+        self.talked.is_none().then_some(words)
+    }
+}
+
 /// Which way a call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallWay {

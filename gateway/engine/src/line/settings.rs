@@ -2,35 +2,34 @@
 
 use std::time::Instant;
 
-use super::call_record::CallRecord;
 use crate::environment::Environment;
 use crate::sealed::ring::incoming::VerifiedRing;
 
-/// Whether the phones of a line are not to ring: for a blocked number; while "do not disturb" is on, when the call counts as missed; or for a
-/// stranger while the line rings for contacts only, when it stands in the list of past calls and no phone says so. To the caller each is a call
-/// that is not answered.
-pub(crate) fn is_unwanted(
-    line: usize,
-    ring: &VerifiedRing,
-    env: &mut Environment,
-    now: Instant,
-) -> bool {
-    let Some(line) = env.lines.number(line) else {
-        return true;
-    };
-    let caller = ring.caller_number();
-    if env.saved.state().is_blocked(line, caller) {
-        return true;
-    }
-    let is_stranger = env.is_kept_out(line, caller, now);
-    let is_silent = is_stranger || env.saved.state().do_not_disturb(line);
-    if is_silent {
-        let wall = env.wall(now);
-        let record = CallRecord {
-            is_stranger,
-            ..CallRecord::rang(caller, ring.dated_id(), wall)
+/// What a line makes of a ring. To its caller, a call that is silent or refused is one that is not answered.
+pub(crate) enum Reception {
+    /// The phones ring.
+    Sounds,
+    /// No phone rings, and the call stands in the list of past calls: as missed while "do not disturb" is on; as a stranger's, of which no
+    /// lamp tells, while the line rings for contacts only.
+    Silent { is_stranger: bool },
+    /// A blocked number's, of which nothing is kept.
+    Refused,
+}
+
+impl Reception {
+    /// By the settings at this moment.
+    pub(crate) fn of(line: usize, ring: &VerifiedRing, env: &Environment, now: Instant) -> Self {
+        let Some(line) = env.lines.number(line) else {
+            return Self::Refused;
         };
-        env.saved.record_call(line, record, wall);
+        let caller = ring.caller_number();
+        if env.saved.state().is_blocked(line, caller) {
+            return Self::Refused;
+        }
+        let is_stranger = env.is_kept_out(line, caller, now);
+        if is_stranger || env.saved.state().do_not_disturb(line) {
+            return Self::Silent { is_stranger };
+        }
+        Self::Sounds
     }
-    is_silent
 }

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nostr::{ClientMessage, JsonUtil, Url};
+use ringfence_book::bounds::MAX_SERVERS;
 use ringfence_book::nostr_event::{ENVELOPE_BYTES, bucket_tag};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -46,9 +47,6 @@ pub use self::trouble::{RelayFault, RelayTrouble, RelayWords};
 use super::outbound::{Destination, Outbound};
 use super::socks::Circuit;
 use crate::clock;
-
-/// Relays of one engine. Every ring goes to all of them.
-pub const MOST_RELAYS: usize = 8;
 
 /// Envelopes on their way to the task of one relay, which takes them at once.
 const ORDERS: usize = 64;
@@ -76,7 +74,7 @@ pub enum RelayListError {
     #[error("no Nostr relay is named")]
     NoRelay,
     /// More relays than an engine talks to.
-    #[error("{0} Nostr relays are named; at most {MOST_RELAYS} are used")]
+    #[error("{0} Nostr relays are named; at most {MAX_SERVERS} are used")]
     TooMany(usize),
     /// Not a `ws://` or `wss://` URL.
     #[error("{0} is not the URL of a Nostr relay")]
@@ -186,7 +184,7 @@ impl Relays {
         let event = write_event(&outgoing, self.bucket_bits, clock::unix_seconds())?;
         let id = event.id;
         let message = ClientMessage::event(event).as_json();
-        let (outcome, mut outcomes) = mpsc::channel(MOST_RELAYS);
+        let (outcome, mut outcomes) = mpsc::channel(MAX_SERVERS);
         let mut unknown = 0;
         for (relay, orders) in self.orders.iter().enumerate() {
             if !self.board.may_post(relay) {
@@ -231,7 +229,7 @@ impl Relays {
 fn read_urls(urls: &[String]) -> Result<Vec<(Url, Destination)>, RelayListError> {
     match urls.len() {
         0 => return Err(RelayListError::NoRelay),
-        many if many > MOST_RELAYS => return Err(RelayListError::TooMany(many)),
+        many if many > MAX_SERVERS => return Err(RelayListError::TooMany(many)),
         _ => {}
     }
     let read = |url: &String| read_url(url).ok_or_else(|| RelayListError::BadUrl(url.clone()));

@@ -92,13 +92,8 @@ fn history(context: &PageContext<'_>) -> Markup {
 }
 
 fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
-    let outcome = match (call.talked, call.way) {
-        (Some(span), _) => minutes(span.as_secs()),
-        (None, CallWay::Out) => "no answer".to_owned(),
-        (None, CallWay::In) if call.is_new => "missed".to_owned(),
-        (None, CallWay::In) if call.is_stranger => "stranger, not rung".to_owned(),
-        (None, CallWay::In) => "not answered".to_owned(),
-    };
+    let talked = || minutes(call.talked.map_or(0, |span| span.as_secs()));
+    let outcome = call.unanswered().map_or_else(talked, str::to_owned);
     html! {
         tr .new[call.is_new] {
             td { (at(call.began)) }
