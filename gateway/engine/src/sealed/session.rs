@@ -164,8 +164,9 @@ impl CallSession {
         ConfirmProof(mac.finalize().into_bytes().into())
     }
 
-    /// What the two share from now on.
-    pub(crate) fn contact_secret(&self) -> ContactSecret {
+    /// What the two share from now on, once the call is confirmed.
+    #[must_use]
+    pub fn contact_secret(&self) -> ContactSecret {
         ContactSecret::of_call(&self.keys, self.day)
     }
 

@@ -10,6 +10,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use ringfence_book::{BookKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
+use ringfence_engine::sealed::contact_secret::{ContactSecret, TAGS, TagWindow};
 use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
 use ringfence_engine::sealed::first_message::SealingKeys;
 use ringfence_engine::sealed::note::TextDraft;
@@ -82,6 +83,8 @@ fn described(event: &EventContext, envelope: &Envelope) -> Value {
     })
 }
 
+/// What the call leaves to the two is of this number too.
+const CALLEE: Number = Number::new(20_002);
 /// The serial of every listing here.
 const SERIAL: u32 = 0x5eed_0001;
 const NOW: UnixTime = UnixTime::from_millis(1_795_000_000_123);
@@ -185,6 +188,8 @@ fn vectors() -> Value {
         Ok(SessionMessage::HangUp)
     );
 
+    let secret = caller_side.contact_secret();
+    assert_eq!(callee_side.contact_secret(), secret);
     let notes = notes(&caller, &callee, &ring);
     let word = word(&caller, &callee, &mut scene);
 
@@ -217,6 +222,7 @@ fn vectors() -> Value {
         },
         "notes": notes,
         "presence": word,
+        "contact_secret": { "of_utc_day": secret.day().count(), "secret": hex::encode(secret.as_bytes()), "tags": tags(&secret) },
         "stamp": proof(),
         "safety_numbers": safety(),
     })
@@ -281,6 +287,20 @@ fn word(caller: &Identity, callee: &Identity, scene: &mut Scene) -> Value {
         "draws": { "hint": hex::encode(routing_tag), "ephemeral_secret": hex::encode(secret) },
         "sealed": described(&at, &word),
     })
+}
+
+/// The tags of both sides in the window of the call, and in one two days later.
+fn tags(secret: &ContactSecret) -> Value {
+    let windows = [NOW, NOW.after(Duration::from_secs(2 * 86_400))];
+    let all = windows.into_iter().flat_map(|at| {
+        [CALLER, CALLEE].map(|sender| {
+            let tags = secret.tags(sender, TagWindow::at(at));
+            assert_eq!(tags.len(), TAGS);
+            let tags: Vec<_> = tags.iter().map(|tag| hex::encode(tag.0)).collect();
+            json!({ "unix_ms": at.millis(), "sender": sender.value(), "tags": tags })
+        })
+    });
+    all.collect()
 }
 
 fn person(seed: [u8; 32], ring_secret: [u8; 32], identity: &Identity) -> Value {
