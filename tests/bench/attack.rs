@@ -1,5 +1,7 @@
 //! Friends during an attack: a contact rings while strangers post envelopes that no key opens, to an engine with 1, 16 and 256 lines.
 //!
+//! The called line has dialled the caller once, so that it knows the caller's envelopes by their tags. Each ring is answered.
+//!
 //! The stamps are made before. How late a ring is counts from the relay's own time for an event of that moment, which the flood makes
 //! longer too; without a flood it is the same difference.
 
@@ -83,7 +85,9 @@ pub(crate) fn measure(plan: &Plan) {
 
 /// Rings so often, attacked or not: how late, the share of a core of the called engine, and envelopes of strangers a second.
 fn ring(pair: &Deployment, plan: &Plan, attacked: bool) -> (Rounds, f64, f64) {
-    let mut phones = [0, 1].map(|engine| PhoneBank::open(&pair.lines_of(engine)));
+    let called = pair.lines_of(1);
+    let mut phones = [&pair.lines_of(0), &called[..1]].map(PhoneBank::open);
+    make_contacts(&mut phones);
     let mut post = Post::open(&pair.relay());
     let rings = u32::try_from(plan.rings).expect("some rings");
     let stock = if attacked {
@@ -112,6 +116,13 @@ fn ring(pair: &Deployment, plan: &Plan, attacked: bool) -> (Rounds, f64, f64) {
         share,
         f64::from(u32::try_from(posted).unwrap_or(u32::MAX)) / took,
     )
+}
+
+/// The called line dials the caller: then the caller is its contact, and the two share a secret.
+fn make_contacts([caller, called]: &mut [PhoneBank; 2]) {
+    let ends = [End::open(), End::open()];
+    let call = phone_bank::call(called, caller, ends.each_ref());
+    phone_bank::hang_up(called, caller, &call);
 }
 
 /// Strangers that post.
