@@ -120,6 +120,15 @@ const WINDOW: Duration = Duration::from_secs(600);
 
 /// Two who have talked and named each other, a window later.
 fn friends(seed: u64, lines: usize) -> (World, CallPair) {
+    let (mut world, pair) = acquaintances(seed, lines);
+    for (engine, other) in [(pair.caller, pair.callee), (pair.callee, pair.caller)] {
+        name(&mut world, engine, other);
+    }
+    (world, pair)
+}
+
+/// Two who have talked, a window later.
+fn acquaintances(seed: u64, lines: usize) -> (World, CallPair) {
     let mut world = World::new(seed);
     let (caller, callee) = (world.open_engine(1), world.open_engine(lines));
     let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
@@ -131,14 +140,15 @@ fn friends(seed: u64, lines: usize) -> (World, CallPair) {
         bob,
     };
     talk(&mut world, pair);
-    for (engine, other) in [(caller, callee), (callee, caller)] {
-        let number = world.number(other, 0);
-        world.edit_contacts(engine, |contacts| {
-            contacts.name(number, "friend").expect("it was answered")
-        });
-    }
     world.run_for(WINDOW);
     (world, pair)
+}
+
+fn name(world: &mut World, engine: usize, other: usize) {
+    let number = world.number(other, 0);
+    world.edit_contacts(engine, |contacts| {
+        contacts.name(number, "friend").expect("it was answered")
+    });
 }
 
 fn talk(world: &mut World, pair: CallPair) {
@@ -223,6 +233,43 @@ fn a_contacts_ring_cancel_and_text_wait_for_nothing_while_strangers_send_more_th
     let opened = world.host(pair.callee).engine.counters().not_ours;
     let came = world.host(pair.callee).engine.counters().envelopes;
     assert!(opened < came / 2, "the budget is smaller than the flood");
+}
+
+#[test]
+fn a_number_that_was_merely_answered_waits_like_a_stranger_until_it_has_a_name() {
+    let (mut world, pair) = acquaintances(60, 12);
+    let mut rng = ChaCha20Rng::seed_from_u64(9);
+    let bob = world.number(pair.callee, 0);
+    let second = Duration::from_secs(1);
+    under_flood(&mut world, &mut rng, second, |world| {
+        world.host(pair.callee).engine.counters().envelopes > 1_000
+    });
+    let mut five_texts = |world: &mut World| {
+        let before = texts(world, pair.bob).len();
+        for _ in 0..5 {
+            world.send_text(pair.alice, bob, "hello");
+            let until = world.clock() + second / 5;
+            under_flood(world, &mut rng, second, |world| world.clock() >= until);
+        }
+        texts(world, pair.bob).len() - before
+    };
+    assert!(five_texts(&mut world) < 5);
+    name(&mut world, pair.callee, pair.caller);
+    assert_eq!(five_texts(&mut world), 5);
+}
+
+#[test]
+fn ten_minutes_after_midnight_nothing_is_left_of_the_secrets_of_the_day_before() {
+    let (mut world, pair) = friends(61, 1);
+    let sides = [(pair.caller, pair.callee), (pair.callee, pair.caller)];
+    let both = |world: &World| sides.map(|(engine, other)| newest(world, engine, other));
+    let before = both(&world);
+    let midnight = 86_400 - world.wall().seconds() % 86_400;
+    world.run_for(Duration::from_secs(midnight));
+    assert_eq!(both(&world), before, "envelopes of that day may arrive");
+    world.run_for(WINDOW + Duration::from_secs(60));
+    let after = both(&world);
+    assert!(after[0] == after[1] && after[0] != before[0]);
 }
 
 #[test]
