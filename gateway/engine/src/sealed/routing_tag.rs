@@ -1,8 +1,8 @@
 //! Routing tags: how the two sides of one call, or two contacts, and no others, recognise each other's envelopes.
 //!
-//! A ring and whatever else is no answer to one carries a tag of two contacts ([`super::contact_secret`]), or random bytes. Every later tag
-//! of a call comes from the call id, which travels only inside the sealed ring. None ever comes from public values: a holder of the public phone book could otherwise test which
-//! answer belongs to which pair of numbers.
+//! A ring and whatever else is no answer to one carries a tag of two contacts ([`super::contact_secret`]), or random bytes. Every later
+//! tag of a call comes from the call id, which travels only inside the sealed ring. None ever comes from public values: a holder of the
+//! public phone book could otherwise test which answer belongs to which pair of numbers.
 
 use std::fmt;
 

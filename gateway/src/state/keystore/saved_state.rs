@@ -1,6 +1,5 @@
 //! The saved state at rest: texts that wait, notes that were taken, calls of the past, what lines share with contacts, and their
-//! settings, in one file that is sealed
-//! like a line's, with JSON in it.
+//! settings, in one file that is sealed like a line's, with JSON in it.
 //!
 //! Only a running engine writes it; commands beside it read a whole file at any time, because it is replaced in one step.
 
