@@ -95,7 +95,7 @@ async fn an_activated_line_is_kept_and_stands_in_the_book() {
 async fn a_code_works_once_and_an_unknown_one_never() {
     let mut scene = scene().await;
     let issued = scene.book.issue().await.unwrap();
-    let unknown = ActivationCode::draw(&mut rand::rng());
+    let unknown = ActivationCode::draw(&scene.book.book_key(), &mut rand::rng());
     let line = activate(&mut scene.store, &scene.client, &issued.code, None)
         .await
         .unwrap();
@@ -210,6 +210,27 @@ async fn a_book_that_signs_with_another_key_is_not_believed() {
         BookError::KeyChanged
     );
     assert!(copy.snapshot().is_none());
+}
+
+#[tokio::test]
+async fn a_code_is_not_sent_to_another_book() {
+    let scene = scene().await;
+    let other = open(ANY_PORT).await;
+    let client = BookClient::new(&other.url(), &Outbound::direct()).unwrap();
+    let issued = scene.book.issue().await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut store = Keystore::open(elsewhere.path(), None).unwrap();
+    let refused = activate(&mut store, &client, &issued.code, None).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused, LineError::CodeOfOtherBook(client.url().to_owned()));
+    assert!(refused.remedy().contains("was not sent"), "{refused:?}");
+    assert_eq!(
+        store.pending(&issued.code.digest().as_bytes()[..8]),
+        Ok(None)
+    );
+    // Where it belongs it is still good.
+    let line = activate(&mut store, &scene.client, &issued.code, None).await;
+    assert_eq!(line.unwrap().number, issued.number.value());
 }
 
 #[tokio::test]

@@ -448,7 +448,8 @@ fn of_two_processes_with_one_code_one_wins() {
 }
 
 fn code(seed: u8) -> CodeDigest {
-    ActivationCode::draw(&mut ChaCha20Rng::from_seed([seed; 32])).digest()
+    let book = BookKey::from(&SigningKey::from_bytes(&[1; 32]));
+    ActivationCode::draw(&book, &mut ChaCha20Rng::from_seed([seed; 32])).digest()
 }
 
 struct Desk {

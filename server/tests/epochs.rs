@@ -18,7 +18,8 @@ use ringfence_book::blocks::{BLOCK_ROOTS, BLOCK_STEPS, block_of};
 use ringfence_book::challenge::sign_deactivation;
 use ringfence_book::root::{NO_DELTA, ROOT_BYTES, RootHash, TilesHash};
 use ringfence_book::{
-    ActivationCode, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Step, Tile,
+    ActivationCode, BookKey, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Step,
+    Tile,
 };
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::owner_forms::{Deactivation, Rotation};
@@ -451,7 +452,8 @@ fn a_change_made_while_an_epoch_ends_is_not_lost() {
         let mut store = store().unwrap();
         let number = Number::new(1);
         store.fill(&[row(number, 1)]).unwrap();
-        let code = ActivationCode::draw(&mut ChaCha20Rng::from_seed([1; 32]));
+        let book = BookKey::from(&SigningKey::from_bytes(&[1; 32]));
+        let code = ActivationCode::draw(&book, &mut ChaCha20Rng::from_seed([1; 32]));
         store.issue(number, &code.digest(), NOW, NOW + 1).unwrap();
         store.redeem(&code.digest(), &[2; 192], NOW).unwrap();
         let seen = store.queue(9).unwrap();

@@ -23,7 +23,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::root::TilesHash;
 use ringfence_book::{
-    ActivationCode, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Tile,
+    ActivationCode, BookKey, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Tile,
 };
 use ringfence_phonebook::book::ActivateError;
 use ringfence_phonebook::book::activation::Activation;
@@ -60,7 +60,8 @@ fn terms() -> Schedule {
 
 fn code(index: usize) -> ActivationCode {
     let seed = u64::try_from(index).unwrap();
-    ActivationCode::draw(&mut ChaCha20Rng::seed_from_u64(seed))
+    let book = BookKey::from(&SigningKey::from_bytes(&[1; 32]));
+    ActivationCode::draw(&book, &mut ChaCha20Rng::seed_from_u64(seed))
 }
 
 /// The keys with which this writer tries this code.

@@ -31,7 +31,11 @@ pub async fn activate(
     code: &ActivationCode,
     name: Option<String>,
 ) -> Result<LineFile, LineError> {
-    let network = client.network().await?;
+    // Signed by the book: an answer that only names its key gets no code.
+    let (network, _) = client.introduce().await?;
+    if !code.is_of(&network.book_key) {
+        return Err(LineError::CodeOfOtherBook(client.url().to_owned()));
+    }
     // Reading them also finds a wrong passphrase before the code is spent.
     let lines = store.lines()?;
     if let Some(other) = lines
@@ -104,6 +108,8 @@ pub(super) fn draw_password() -> Secret {
 mod tests {
     use std::collections::BTreeSet;
 
+    use ringfence_book::BookKey;
+
     use super::*;
 
     #[test]
@@ -123,11 +129,16 @@ mod tests {
     fn a_repeated_attempt_sends_the_same_keys() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Keystore::open(folder.path(), None).unwrap();
-        let code = ActivationCode::draw(&mut rand::rng()).digest();
+        let key = Identity::generate(&mut rand::rng()).key();
+        let book = BookKey::from_bytes(key.as_bytes()).unwrap();
+        let draw = || ActivationCode::draw(&book, &mut rand::rng()).digest();
+        let code = draw();
         let first = identity_for(&mut store, &code).unwrap();
         let second = identity_for(&mut store, &code).unwrap();
         assert_eq!(first.key(), second.key());
-        let other = ActivationCode::draw(&mut rand::rng()).digest();
-        assert_ne!(identity_for(&mut store, &other).unwrap().key(), first.key());
+        assert_ne!(
+            identity_for(&mut store, &draw()).unwrap().key(),
+            first.key()
+        );
     }
 }

@@ -26,6 +26,9 @@ pub enum LineError {
     /// The state folder has lines of another phone book.
     #[error("the lines in this state folder belong to another phone book ({0})")]
     OtherBook(String),
+    /// The activation code is of another book than the one that answers at this URL. It was not sent.
+    #[error("this activation code is of another phone book than the one at {0}")]
+    CodeOfOtherBook(String),
 }
 
 impl LineError {
@@ -36,6 +39,7 @@ impl LineError {
             Self::Book(error) => error.unnamed(),
             Self::Keystore(error) => error.unnamed(),
             Self::OtherBook(_) => "the lines belong to another phone book".to_owned(),
+            Self::CodeOfOtherBook(_) => "the activation code is of another phone book".to_owned(),
         }
     }
 
@@ -48,6 +52,7 @@ impl LineError {
             Self::OtherBook(_) => {
                 "choose another folder with --state: an engine serves one phone book".to_owned()
             }
+            Self::CodeOfOtherBook(_) => "ask the one who gave you the code for the phone book's address; if this is it, another book answers there: do not use it. The code was not sent".to_owned(),
         }
     }
 }

@@ -165,20 +165,22 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
             "{told}"
         );
     }
-    let spent = [
-        "activate",
-        "--phonebook",
-        &url,
-        "--code",
-        "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KDE",
-        "--state",
-    ];
     let elsewhere = shell.path("elsewhere");
-    let told = shell.fails(&[&spent[..], &[elsewhere.to_str().unwrap()]].concat(), 1);
-    assert!(
-        told.contains("refused the activation code") && told.contains("a code works once"),
-        "{told}"
-    );
+    let unknown = servers.unknown_code();
+    for (code, words) in [
+        (
+            unknown.as_str(),
+            ["refused the activation code", "a code works once"],
+        ),
+        (
+            "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ",
+            ["of another phone book", "The code was not sent"],
+        ),
+    ] {
+        let typed = ["activate", "--phonebook", &url, "--code", code, "--state"];
+        let told = shell.fails(&[&typed[..], &[elsewhere.to_str().unwrap()]].concat(), 1);
+        assert!(words.iter().all(|words| told.contains(words)), "{told}");
+    }
     // The code of the refused commands is still good.
     let state = [
         "activate",

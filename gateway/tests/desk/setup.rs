@@ -76,8 +76,8 @@ async fn a_setup_that_stops_half_way_goes_on_when_it_is_run_again() {
     let (servers, shell) = (Servers::start().await, Shell::open());
     let (url, code) = (servers.book.url(), servers.code().await);
     let ports = [free_port(), free_port()];
-    let spent = "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KDE";
-    let refused = shell.fails(&options(&url, spent, [&ports[0], &ports[1]]), 1);
+    let unknown = servers.unknown_code();
+    let refused = shell.fails(&options(&url, &unknown, [&ports[0], &ports[1]]), 1);
     assert!(refused.contains("refused the activation code"), "{refused}");
     let file = shell.path(".config/ringfence/ringfence.toml");
     let written = std::fs::read_to_string(&file).unwrap();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use ringfence::selfcall::phone::TonePhone;
 use ringfence::softphone::{PhoneEvent, Registration};
-use ringfence_book::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_book::{ActivationCode, NumberPlan};
 use ringfence_box::EmbeddedRelay;
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_phonebook::PhoneBook;
@@ -131,6 +131,11 @@ impl Servers {
 
     pub(crate) async fn code(&self) -> String {
         self.book.issue().await.unwrap().code.text()
+    }
+
+    /// A code of the book that it never issued.
+    pub(crate) fn unknown_code(&self) -> String {
+        ActivationCode::draw(&self.book.book_key(), &mut rand::rng()).text()
     }
 }
 

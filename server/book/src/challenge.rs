@@ -261,8 +261,8 @@ mod tests {
             StaticSecret::from([2; 32]),
         );
         let listing = Listing::sign(&identity, RingKey::from(&ring), 1);
-        let code = ActivationCode::draw(&mut ChaCha20Rng::from_seed([3; 32])).digest();
         let book = BookKey::from(&SigningKey::from_bytes(&[4; 32]));
+        let code = ActivationCode::draw(&book, &mut ChaCha20Rng::from_seed([3; 32])).digest();
         Scene {
             identity,
             ring,
@@ -321,7 +321,8 @@ mod tests {
             ..scene()
         };
         let other_code = Scene {
-            code: ActivationCode::draw(&mut ChaCha20Rng::from_seed([6; 32])).digest(),
+            code: ActivationCode::draw(&scene().book, &mut ChaCha20Rng::from_seed([6; 32]))
+                .digest(),
             ..scene()
         };
         let scene = scene();

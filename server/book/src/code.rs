@@ -1,4 +1,5 @@
-//! The activation code: 128 random bits that stand for a number until they are used, once. Written as seven groups of four in
+//! The activation code: 72 random bits that stand for a number until they are used, once, and 56 bits of a hash of the book's key, so
+//! that an engine takes no other book for the one that issued the code. Written as seven groups of four in
 //! Crockford's alphabet (no I, L, O, U) with twelve check bits, so that a slip of the finger is found before anything is sent
 //! and cannot be mistaken for a code that the book refuses.
 
@@ -11,7 +12,13 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-const CODE_BYTES: usize = 16;
+use crate::keys::BookKey;
+
+/// Random, and good for a day, in which a book lets few of them be tried: whoever has a book's store still makes 2^71 hashes.
+const SECRET_BYTES: usize = 9;
+/// Of a hash of the book's key: to pass for a book takes 2^56 keys.
+const FINGERPRINT_BYTES: usize = 7;
+const CODE_BYTES: usize = SECRET_BYTES + FINGERPRINT_BYTES;
 /// 16 bytes and 12 check bits in characters of 5 bits.
 const CHARACTERS: usize = 28;
 const GROUP: usize = 4;
@@ -41,11 +48,19 @@ pub enum CodeError {
 }
 
 impl ActivationCode {
-    /// A new code.
-    pub fn draw(rng: &mut impl CryptoRng) -> Self {
+    /// A new code of the book with this key.
+    pub fn draw(book: &BookKey, rng: &mut impl CryptoRng) -> Self {
         let mut code = Self([0; CODE_BYTES]);
-        rng.fill_bytes(&mut code.0);
+        let (secret, end) = code.0.split_at_mut(SECRET_BYTES);
+        rng.fill_bytes(secret);
+        end.copy_from_slice(&fingerprint(book));
         code
+    }
+
+    /// Whether the book with this key can have issued it.
+    #[must_use]
+    pub fn is_of(&self, book: &BookKey) -> bool {
+        self.0.ends_with(&fingerprint(book))
     }
 
     /// The text to hand over, `XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX`. The only way in which a code shows itself.
@@ -62,7 +77,7 @@ impl ActivationCode {
         text
     }
 
-    /// What the book keeps instead of the code. 128 random bits need no slow hash.
+    /// What the book keeps instead of the code. Random bits that are good for a day need no slow hash.
     #[must_use]
     pub fn digest(&self) -> CodeDigest {
         CodeDigest(
@@ -174,6 +189,15 @@ impl fmt::Debug for CodeDigest {
     }
 }
 
+fn fingerprint(book: &BookKey) -> [u8; FINGERPRINT_BYTES] {
+    let digest = Sha256::new()
+        .chain_update(b"ringfence/2 book-fingerprint\0")
+        .chain_update(book.as_bytes())
+        .finalize()
+        .0;
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
 fn five_bits((value, check): (u128, u16), position: usize) -> u8 {
     let bits = match position {
         0..25 => value >> (123 - 5 * position),
@@ -204,14 +228,42 @@ fn value_of(character: char) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
     use super::*;
 
+    fn book(seed: u8) -> BookKey {
+        BookKey::from(&SigningKey::from_bytes(&[seed; 32]))
+    }
+
     fn code(seed: u8) -> ActivationCode {
-        ActivationCode::draw(&mut ChaCha20Rng::from_seed([seed; 32]))
+        ActivationCode::draw(&book(1), &mut ChaCha20Rng::from_seed([seed; 32]))
+    }
+
+    #[test]
+    fn a_code_names_its_book_and_no_other() {
+        let read = |text: &str| text.parse::<ActivationCode>().unwrap();
+        for seed in 0..8 {
+            let typed = read(&code(seed).text());
+            assert!(typed.is_of(&book(1)));
+            assert!((2..32).all(|other| !typed.is_of(&book(other))));
+        }
+        // Every bit of the fingerprint counts.
+        for bit in 0..8 * FINGERPRINT_BYTES {
+            let mut other = code(1);
+            other.0[SECRET_BYTES + bit / 8] ^= 1 << (bit % 8);
+            assert!(!other.is_of(&book(1)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn codes_of_one_book_differ_in_all_but_the_fingerprint() {
+        let (one, other) = (code(1), code(2));
+        assert_eq!(one.0[SECRET_BYTES..], other.0[SECRET_BYTES..]);
+        assert!((0..SECRET_BYTES).all(|at| one.0[at] != other.0[at]));
     }
 
     #[test]
@@ -298,7 +350,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_code_reads_back(seed in any::<[u8; 32]>()) {
-            let code = ActivationCode::draw(&mut ChaCha20Rng::from_seed(seed));
+            let code = ActivationCode::draw(&book(1), &mut ChaCha20Rng::from_seed(seed));
             prop_assert_eq!(code.text().parse::<ActivationCode>(), Ok(code));
         }
 

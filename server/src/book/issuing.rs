@@ -34,7 +34,7 @@ impl Book {
     /// # Errors
     /// [`IssueError`].
     pub fn issue(&mut self, now: u64) -> Result<Issue, IssueError> {
-        let code = ActivationCode::draw(&mut self.rng);
+        let code = ActivationCode::draw(&self.key(), &mut self.rng);
         let expires = now.saturating_add(CODE_LIFE.as_secs());
         let plan = self.terms.plan;
         for _ in 0..MAX_BLIND_DRAWS {

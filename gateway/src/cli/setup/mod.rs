@@ -251,10 +251,10 @@ async fn redeem(
         let outcome = activate(store, client, code, args.name.clone()).await;
         drop(progress);
         match outcome {
-            Err(LineError::Book(error @ BookError::CodeRefused))
-                if prompter.has_terminal() && args.code.is_none() =>
-            {
-                prompter.print(&format!("{}\n", CommandError::Book(error).text()))?;
+            Err(
+                error @ (LineError::Book(BookError::CodeRefused) | LineError::CodeOfOtherBook(_)),
+            ) if prompter.has_terminal() && args.code.is_none() => {
+                prompter.print(&format!("{}\n", CommandError::Activate(error).text()))?;
                 *code = self::code(args, prompter)?;
             }
             other => return Ok(other?),
