@@ -13,10 +13,11 @@ use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::net::outbound::{Outbound, OutboundError};
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_book::{ActivationCode, Day, Listing, Number, NumberPlan};
+use ringfence_book::{ActivationCode, Day, Listing, Number, NumberPlan, Root};
 use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
+use ringfence_phonebook::operator;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -41,13 +42,20 @@ async fn scene() -> Scene {
 }
 
 async fn open(listen: SocketAddr) -> PhoneBook {
-    let config = Config {
+    start(listen, Database::Memory).await
+}
+
+async fn start(listen: SocketAddr, database: Database) -> PhoneBook {
+    PhoneBook::start(settings(listen, database)).await.unwrap()
+}
+
+fn settings(listen: SocketAddr, database: Database) -> Config {
+    Config {
         listen,
-        database: Database::Memory,
+        database,
         plan: NumberPlan::new(20_000, 2).unwrap(),
         ..Config::default()
-    };
-    PhoneBook::start(config).await.unwrap()
+    }
 }
 
 impl Scene {
@@ -210,6 +218,93 @@ async fn a_book_that_signs_with_another_key_is_not_believed() {
         BookError::KeyChanged
     );
     assert!(copy.snapshot().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_book_that_was_restored_from_an_old_backup_is_refused_and_the_copy_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name| Database::File(folder.path().join(name));
+    let backup = folder.path().join("backup");
+    let book = start(ANY_PORT, at("book.sqlite")).await;
+    let config = settings(ANY_PORT, at("book.sqlite"));
+    operator::backup::backup(&config, &backup).await.unwrap();
+    for _ in 0..3 {
+        book.close_epoch_now().await.unwrap();
+    }
+    let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
+    let mut copy = BookCopy::open(folder.path().join("engine"), book.book_key()).unwrap();
+    let fresh = copy.refresh(&client).await.unwrap();
+    book.stop().await;
+    let config = settings(ANY_PORT, at("restored.sqlite"));
+    operator::backup::restore(&config, &backup).await.unwrap();
+    let restored = PhoneBook::start(config).await.unwrap();
+    for _ in 0..5 {
+        restored.close_epoch_now().await.unwrap();
+    }
+    let client = BookClient::new(&restored.url(), &Outbound::direct()).unwrap();
+    let refused = copy.refresh(&client).await.unwrap_err();
+    assert!(matches!(refused, BookError::Lie(_)), "{refused}");
+    assert_eq!(copy.snapshot().unwrap().book.root(), fresh.book.root());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_book_goes_on_after_the_roots_that_an_engine_has_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name| Config {
+        epoch_seconds: 1,
+        ..settings(ANY_PORT, Database::File(folder.path().join(name)))
+    };
+    let engine = |name, book: &PhoneBook| {
+        let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
+        let copy = BookCopy::open(folder.path().join(name), book.book_key()).unwrap();
+        (client, copy)
+    };
+    let backup = folder.path().join("backup");
+    let book = PhoneBook::start(at("book.sqlite")).await.unwrap();
+    let (client, mut watcher) = engine("watcher", &book);
+    watcher.refresh(&client).await.unwrap();
+    operator::backup::backup(&at("book.sqlite"), &backup)
+        .await
+        .unwrap();
+    book.close_epoch_now().await.unwrap();
+    let older = engine("behind", &book).1.refresh(&client).await.unwrap();
+    for _ in 0..3 {
+        book.close_epoch_now().await.unwrap();
+    }
+    let seen = watcher.refresh(&client).await.unwrap();
+    let last = *seen.book.root();
+    book.stop().await;
+
+    let config = at("restored.sqlite");
+    operator::backup::restore(&config, &backup).await.unwrap();
+    let file = folder.path().join("roots");
+    let bytes: Vec<u8> = seen.roots.iter().flat_map(Root::encode).collect();
+    std::fs::write(&file, &bytes[1..]).unwrap();
+    let refused = operator::backup::resume(&config, &file).await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("no roots of this")
+    );
+    std::fs::write(&file, bytes).unwrap();
+    // The clock of the first book was set on by some seconds.
+    let mut outcome = operator::backup::resume(&config, &file).await;
+    for _ in 0..10 {
+        let Err(early) = &outcome else { break };
+        assert!(early.to_string().contains("try again later"), "{early}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        outcome = operator::backup::resume(&config, &file).await;
+    }
+    assert!(outcome.unwrap() > last.states().epoch);
+    let restored = PhoneBook::start(config).await.unwrap();
+    restored.close_epoch_now().await.unwrap();
+    for (name, known) in [("watcher", last), ("behind", *older.book.root())] {
+        let (client, mut copy) = engine(name, &restored);
+        let followed = copy.refresh(&client).await.unwrap();
+        assert!(followed.book.root().states().epoch > last.states().epoch);
+        assert!(followed.roots.contains(&known), "{name}");
+    }
 }
 
 #[tokio::test]

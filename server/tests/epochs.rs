@@ -24,7 +24,7 @@ use ringfence_book::{
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::owner_forms::{Deactivation, Rotation};
 use ringfence_phonebook::book::published::Published;
-use ringfence_phonebook::book::{BookOpenError, IssueError, KEPT_DELTAS, OwnerError};
+use ringfence_phonebook::book::{BookOpenError, IssueError, KEPT_DELTAS, OwnerError, ResumeError};
 use ringfence_phonebook::store::{Closing, NumberState, REST, Revision};
 use ringfence_phonebook::{Book, MemoryStore, Schedule};
 use sha2::{Digest, Sha256};
@@ -561,9 +561,17 @@ fn a_book_that_was_set_back_goes_on_after_the_roots_of_an_engine() {
         let last = *roots.last().unwrap();
         let missing = [roots[0], roots[2], roots[3]];
         let later = last.states().due();
-        assert!(book.resume(&missing, later, b"{}").is_err());
-        assert_eq!(book.resume(&roots, later - 1, b"{}").unwrap(), None);
-        let root = book.resume(&roots, later, b"{}").unwrap().unwrap();
+        let refused = |outcome| match outcome {
+            Err(why) => why,
+            Ok(root) => panic!("it went on: {root:?}"),
+        };
+        let why = refused(book.resume(&missing, later));
+        assert!(matches!(why, ResumeError::Order), "{why}");
+        let why = refused(book.resume(&roots[..1], later));
+        assert!(matches!(why, ResumeError::NothingLost), "{why}");
+        let why = refused(book.resume(&roots, later - 1));
+        assert!(matches!(why, ResumeError::Early), "{why}");
+        let root = book.resume(&roots, later).unwrap();
         assert!(root.follows(&last));
         assert_eq!(root.states().delta, NO_DELTA);
         assert_eq!(newest_delta(&book), None);

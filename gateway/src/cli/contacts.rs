@@ -4,16 +4,15 @@
 mod listing;
 
 use clap::{Args, Subcommand};
-use ringfence_book::{BookKey, Day, IdentityKey, Number};
+use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::contacts::{Contact, ContactError, ContactUpdate};
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
 use super::block::{self, BlockRequest};
-use super::{CommandError, PathArgs, unlock};
+use super::{CommandError, PathArgs, book_copy, unlock};
 use crate::clock;
 use crate::config::Config;
-use crate::net::book::BookCopy;
 use crate::run::assemble::{AssembleError, directory};
 use crate::state::keystore::{ContactsFile, Keystore, LineFile};
 use crate::state::secret::Secret;
@@ -208,14 +207,7 @@ fn listed(
     secret: &Option<Secret>,
     number: Number,
 ) -> Result<IdentityKey, CommandError> {
-    let lines = Keystore::look(&config.state, secret.clone())?;
-    let line = lines.first().ok_or(AssembleError::NoLine)?;
-    let key =
-        BookKey::from_bytes(&line.book_key).map_err(|_| AssembleError::BadLine(line.number))?;
-    let snapshot = BookCopy::open(&config.state, key)?
-        .snapshot()
-        .ok_or(CommandError::NoBook)?;
-    let found = directory(&snapshot).look_up(number);
+    let found = directory(&book_copy(config, secret)?).look_up(number);
     found
         .map(|keys| keys.identity)
         .map_err(CommandError::NotListed)

@@ -18,6 +18,7 @@ mod lines;
 mod passphrase;
 mod paths;
 mod progress;
+mod roots;
 mod serve;
 mod setup;
 mod status;
@@ -28,11 +29,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use ringfence_book::BookKey;
 use ringfence_daemon::core_dumps;
 use ringfence_daemon::log::{self, Dial, Format};
 use ringfence_daemon::man::{self, Shell};
 
 use crate::config::Config;
+use crate::net::book::{BookCopy, BookSnapshot};
+use crate::run::assemble::AssembleError;
 use crate::state::folder::StateFolder;
 use crate::state::keystore::Keystore;
 use crate::state::secret::Secret;
@@ -125,6 +129,8 @@ enum CliCommand {
     Stolen(stolen::StolenArgs),
     /// List the evidence against the phone book, if there is any
     Evidence(evidence::EvidenceArgs),
+    /// Write the signed roots of the phone book that this engine has seen into a file, for an operator who has lost the newest epochs
+    Roots(roots::RootsArgs),
     /// Print the completions for a shell
     #[command(hide = true)]
     Completions {
@@ -182,6 +188,7 @@ async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
         CliCommand::Restore(args) => backup::restore_backup(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Stolen(args) => stolen::run(&args).await.map(|()| ExitCode::SUCCESS),
         CliCommand::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Roots(args) => roots::run(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Completions { shell } => {
             write(&man::completions(shell, Cli::command()))?;
             Ok(ExitCode::SUCCESS)
@@ -218,6 +225,16 @@ fn unlock(config: &mut Config) -> Result<Option<Secret>, CommandError> {
 fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, CommandError> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
     passphrase::find(encrypted, new_passphrase)
+}
+
+/// The copy of the phone book on this machine; no server is asked.
+fn book_copy(config: &Config, secret: &Option<Secret>) -> Result<BookSnapshot, CommandError> {
+    let lines = Keystore::look(&config.state, secret.clone())?;
+    let line = lines.first().ok_or(AssembleError::NoLine)?;
+    let key =
+        BookKey::from_bytes(&line.book_key).map_err(|_| AssembleError::BadLine(line.number))?;
+    let copy = BookCopy::open(&config.state, key)?;
+    copy.snapshot().ok_or(CommandError::NoBook)
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

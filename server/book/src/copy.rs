@@ -43,8 +43,10 @@ pub enum CopyError {
     /// The book contradicts itself.
     #[error("the phone book signed two roots that contradict each other")]
     Lie(Box<Lie>),
-    /// The roots are not one after the other, or the number plan shrank.
-    #[error("the roots of the phone book are not in order")]
+    /// A root does not name the one before, or the number plan shrank. Two such roots are no proof: others may have been between.
+    #[error(
+        "its newest root does not lead back to the last one that this machine has seen: the book was set back, or a mirror is behind"
+    )]
     Order,
     /// A delta is missing, or not the one that its root names.
     #[error("a delta of the phone book is not the one that its root names")]
@@ -225,6 +227,7 @@ pub(crate) mod tests {
     use crate::root::{RootHash, Statement};
 
     /// A book of raw records, which publishes an epoch whenever it is told to.
+    #[derive(Clone)]
     pub(crate) struct TestBook {
         pub(crate) key: SigningKey,
         pub(crate) period: u32,

@@ -81,38 +81,37 @@ impl Book {
     }
 
     /// Goes on after roots that this book published and has lost since, as engines have them, the oldest first. What they published is
-    /// lost: no delta leads to the root that this signs, and engines take all tiles. `now` in Unix seconds. `None`: it is not time yet.
+    /// lost: no delta leads to the root that this signs, and engines take all tiles. `now` in Unix seconds.
     ///
     /// # Errors
-    /// [`ResumeError`].
-    pub fn resume(
-        &mut self,
-        roots: &[Root],
-        now: u64,
-        network: &[u8],
-    ) -> Result<Option<Root>, ResumeError> {
-        let known = self.published.root().copied();
-        let mut last = known.ok_or(ResumeError::Order)?;
-        let newer = |root: &&Root| root.states().epoch > last.states().epoch;
+    /// [`ResumeError`]; nothing is changed then.
+    pub fn resume(&mut self, roots: &[Root], now: u64) -> Result<Root, ResumeError> {
+        let files = self.published.recent().ok_or(ResumeError::Order)?;
+        let (known, network) = (*files.root(), Arc::clone(files.network()));
+        let newer = |root: &&Root| root.states().epoch > known.states().epoch;
         let lost: Vec<Root> = roots.iter().filter(newer).copied().collect();
+        if lost.is_empty() {
+            return Err(ResumeError::NothingLost);
+        }
+        let mut last = known;
         for root in &lost {
             check_next(&last, root).map_err(|_| ResumeError::Order)?;
             last = *root;
         }
         if last.states().epoch_at(now) <= last.states().epoch {
-            return Ok(None);
+            return Err(ResumeError::Early);
         }
-        let root = self.root_of(&self.published, Some(&last), now, None, network);
+        let root = self.root_of(&self.published, Some(&last), now, None, &network);
         check_next(&last, &root).map_err(|_| ResumeError::Order)?;
         let mut before = known;
         for next in lost.iter().chain([&root]) {
-            if !self.store_root(next, before.as_ref(), &[], None, network)? {
+            if !self.store_root(next, Some(&before), &[], None, &network)? {
                 return Err(ResumeError::Order);
             }
-            before = Some(*next);
+            before = *next;
         }
         self.refresh()?;
-        Ok(Some(root))
+        Ok(root)
     }
 
     fn store_root(

@@ -1,5 +1,6 @@
 //! Why the book says no.
 
+use ringfence_book::root::RootError;
 use thiserror::Error;
 
 use crate::book::activation::ActivationRefusal;
@@ -31,11 +32,22 @@ pub enum ResumeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// They are none, or those of another book.
+    #[error("the file holds no roots of this phone book: {0}")]
+    Root(#[from] RootError),
     /// They do not follow the last root of the book, or the number plan is smaller than theirs.
     #[error(
-        "the roots do not follow from those of the backup; take those of another engine, or a later backup"
+        "the roots do not follow from those of this database: it is more than two days older, has a smaller number plan, or was served since it was restored"
     )]
     Order,
+    /// The book has all of them.
+    #[error("no epoch is missing: this database is as new as the file")]
+    NothingLost,
+    /// The next epoch has not begun.
+    #[error(
+        "the newest of these roots is of this minute, or of a clock that is ahead; try again later"
+    )]
+    Early,
 }
 
 /// Why no number is issued.

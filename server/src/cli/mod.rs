@@ -93,14 +93,21 @@ enum Command {
     },
     /// Copy a backup into a database that holds no book yet, SQLite or PostgreSQL.
     ///
-    /// Restore only the newest backup. The book goes on after the last epoch in it, and signs the epochs that came later anew. An
-    /// engine that saw those keeps its copy, does not follow the restored book, and reports to its user that the phone book contradicts
-    /// itself: two roots of one epoch are how a lie is proved, and a lie cannot be told from an accident. After such a restore tell
-    /// the members which epochs were lost; what they activated or changed since is lost too.
+    /// Restore only the newest backup. The book goes on after the last epoch in it. If later epochs were served, run `resume` before
+    /// `serve`: an engine that saw those does not follow a book that forgot them, and a lie cannot be told from an accident.
     Restore {
         #[command(flatten)]
         book: BookArgs,
         /// The backup
+        file: PathBuf,
+    },
+    /// After a restore: go on after the epochs that were served since the backup, as an engine has seen them (`ringfence roots FILE`).
+    ///
+    /// What was activated or changed since the backup is lost all the same. The backup may be two days old.
+    Resume {
+        #[command(flatten)]
+        book: BookArgs,
+        /// The roots of the engine that has the newest copy of the book
         file: PathBuf,
     },
     /// Print the completions for a shell
@@ -243,7 +250,11 @@ async fn run(command: Command) -> Result<(), CommandError> {
         }
         Command::Restore { book, file } => {
             let epoch = backup::restore(&begin(book)?, &file).await?;
-            say(&restored(epoch))
+            say(&output::restored(epoch))
+        }
+        Command::Resume { book, file } => {
+            let epoch = backup::resume(&begin(book)?, &file).await?;
+            say(&output::resumed(epoch))
         }
         Command::Completions { shell } => write(&man::completions(shell, Cli::command())),
         Command::Man { folder: None } => {
@@ -342,15 +353,6 @@ fn settings(book: BookArgs) -> Result<Settings, ConfigError> {
         .unwrap_or_default();
     settings.database = book.database.unwrap_or(settings.database);
     Ok(settings)
-}
-
-fn restored(epoch: u32) -> String {
-    format!(
-        "the book is restored as it was at the end of epoch {epoch}; start the server\n\
-         Warning: if later epochs were served, stop here and restore the newest backup instead. The book will sign epoch {} anew; \
-         engines that saw the first one keep their copy and report a contradiction of the phone book to their users.",
-        epoch.saturating_add(1)
-    )
 }
 
 /// Prints the answer to a command. A reader that has closed the pipe has read enough.

@@ -16,6 +16,24 @@ pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
     }
 }
 
+/// A book that was restored as it was at the end of an epoch.
+pub(crate) fn restored(epoch: u32) -> String {
+    format!(
+        "the book is restored as it was at the end of epoch {epoch}\n\
+         Warning: if later epochs were served, restore the newest backup instead, or let an engine that saw them run `ringfence roots FILE`, \
+         and run `ringfence-phonebook resume FILE` here before `serve`. Without it, engines that saw those epochs keep their copy and refuse \
+         this book."
+    )
+}
+
+/// A book that goes on after roots of an engine.
+pub(crate) fn resumed(epoch: u32) -> String {
+    format!(
+        "the book goes on with epoch {epoch}; start the server\n\
+         What was activated or changed after the backup is lost: issue those numbers anew, and tell the members."
+    )
+}
+
 /// How many numbers are in each state, and each of them that is not free.
 pub(crate) fn listed(
     counts: &NumberCounts,

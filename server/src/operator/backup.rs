@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ringfence_book::root::{ROOT_BYTES, Root, RootError};
 use ringfence_daemon::clock::unix_now;
 use tokio::runtime::Handle;
 
-use super::{OperatorError, at_desk, plan_of};
-use crate::book::{Book, Schedule};
+use super::{OperatorError, at_desk, plan_of, with_book};
+use crate::book::{Book, ResumeError, Schedule};
 use crate::config::{Config, Database};
 use crate::service::{StartError, draw_seed, open_database};
 use crate::store::sql::SqlStore;
@@ -65,6 +66,28 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u32, OperatorError>
         } else {
             Err(OperatorError::Occupied)
         }
+    })
+    .await
+}
+
+/// Goes on after the roots that an engine has seen since the backup that is in this database, so that engines follow. Answers the epoch
+/// that was closed for it.
+///
+/// # Errors
+/// [`OperatorError`]; the database is as it was then.
+pub async fn resume(config: &Config, file: &Path) -> Result<u32, OperatorError> {
+    let bytes = fs::read(file).map_err(|cause| OperatorError::File {
+        path: file.to_owned(),
+        cause,
+    })?;
+    with_book(config, move |book| {
+        let (parts, rest) = bytes.as_chunks::<ROOT_BYTES>();
+        let roots = parts.iter().map(|part| Root::decode(part, &book.key()));
+        let roots: Vec<Root> = roots.collect::<Result<_, _>>().map_err(ResumeError::Root)?;
+        if !rest.is_empty() {
+            return Err(ResumeError::Root(RootError::Length).into());
+        }
+        Ok(book.resume(&roots, unix_now())?.states().epoch)
     })
     .await
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use crate::book::admin_token::AdminToken;
-use crate::book::{Book, BookOpenError, Issue, IssueError, Schedule};
+use crate::book::{Book, BookOpenError, Issue, IssueError, ResumeError, Schedule};
 use crate::config::{Config, Database};
 use crate::service::{StartError, draw_seed, open_store};
 use crate::store::{NumberCounts, NumberState, Store, StoreError};
@@ -70,6 +70,9 @@ pub enum OperatorError {
         /// What is wrong with it.
         cause: BookOpenError,
     },
+    /// The book does not go on after these roots.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// A file that would be overwritten.
     #[error("{} exists already and is not overwritten; choose another name or move it away", .0.display())]
     Exists(PathBuf),

@@ -107,7 +107,15 @@ impl BookCopy {
         let (mut budget, start) = (DownloadBudget::default(), Instant::now());
         while let Some(want) = fetch.wants() {
             let bringing = timeout_at(start + budget.deadline(), self.bring(client, want));
-            let bytes = bringing.await.map_err(|_| DownloadCost::Slow)??;
+            let brought = bringing.await.map_err(|_| DownloadCost::Slow)?;
+            if matches!(
+                (want, &brought),
+                (Want::Steps(_), Err(BookError::Status(404)))
+            ) {
+                fetch.handle_absence()?;
+                continue;
+            }
+            let bytes = brought?;
             budget.handle_answer(bytes.len(), start.elapsed())?;
             fetch.handle_answer(&bytes)?;
         }

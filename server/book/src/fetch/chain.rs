@@ -40,6 +40,20 @@ impl Fetch {
         self.next_block(BLOCK_STEPS)
     }
 
+    /// The book has no such file. Steps that it has lost are not needed: roots and all tiles lead to the same copy.
+    ///
+    /// # Errors
+    /// [`FetchError::Damaged`] for any other file: the download is over, and what was known stays.
+    pub fn handle_absence(&mut self) -> Result<(), FetchError> {
+        let tip = self
+            .tip()
+            .filter(|_| self.stage == Stage::Steps && self.tiles.is_empty());
+        let tip = tip.ok_or(FetchError::Damaged)?;
+        self.next = tip.states().epoch.saturating_add(1);
+        self.stage = Stage::Roots;
+        self.go_on()
+    }
+
     fn is_wanted(&self, root: &Root) -> bool {
         let epoch = root.states().epoch;
         let above = self.tip().is_some_and(|tip| epoch > tip.states().epoch);

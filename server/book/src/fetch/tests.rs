@@ -214,6 +214,26 @@ fn a_step_without_a_delta_leads_to_all_tiles() {
 }
 
 #[test]
+fn steps_that_the_book_has_lost_lead_to_all_tiles() {
+    let mut publisher = TestBook::new(2);
+    let copy = publisher.copy();
+    for epoch in 1..4 {
+        publisher.close(&change(epoch));
+    }
+    let mut fetch = publisher.fetch(Some(copy));
+    assert_eq!(fetch.handle_absence(), Err(FetchError::Damaged));
+    while let Some(want) = fetch.wants() {
+        match want {
+            Want::Steps(_) => fetch.handle_absence().unwrap(),
+            want => fetch.handle_answer(&publisher.answer(want)).unwrap(),
+        }
+    }
+    let fetched = fetch.finish().unwrap().unwrap();
+    assert_eq!(fetched.copy.tiles(), publisher.tiles);
+    assert_eq!(fetched.roots, publisher.roots[1..]);
+}
+
+#[test]
 fn a_plan_that_grows_costs_all_tiles() {
     let mut publisher = TestBook::new(1);
     let copy = publisher.copy();
@@ -320,6 +340,23 @@ fn a_client_that_has_lost_the_tiles_still_knows_the_past_roots() {
     let again = run(&publisher, last).unwrap().unwrap();
     assert_eq!(again.copy.tiles(), publisher.tiles);
     assert_eq!(again.roots, []);
+}
+
+#[test]
+fn a_book_that_was_set_back_to_a_backup_is_refused_from_then_on() {
+    let mut publisher = TestBook::new(1);
+    publisher.close(&change(1));
+    let mut restored = publisher.clone();
+    publisher.close(&change(2));
+    let copy = publisher.copy();
+    // It goes on later, so that no two epochs have one number; and the next day it still does not lead to what was seen.
+    restored.now = publisher.now + 600;
+    for pause in [0, 0, 86_400] {
+        restored.now += pause;
+        restored.close(&change(3));
+        let (fetched, _) = restored.download(Some(copy.clone()), |_| {});
+        assert_eq!(fetched.unwrap_err(), CopyError::Order.into());
+    }
 }
 
 #[test]
