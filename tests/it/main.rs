@@ -29,6 +29,7 @@ mod missed_calls;
 mod names;
 mod no_answer;
 mod no_look_up;
+mod old_book;
 mod own_lines;
 mod own_record;
 mod path_of_a_call;

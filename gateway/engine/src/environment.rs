@@ -13,6 +13,7 @@ use ringfence_sip as sip;
 use crate::config::Config;
 use crate::counters::EngineCounters;
 use crate::line::Lines;
+use crate::line::old_book::OldBookNotices;
 use crate::line::state_keeper::StateKeeper;
 use crate::output::Outbox;
 use crate::restart::keeper::RestartKeeper;
@@ -43,6 +44,7 @@ pub(crate) struct Environment {
     pub(crate) clock: WallClock,
     pub(crate) counters: EngineCounters,
     pub(crate) out: Outbox,
+    pub(crate) old_book: OldBookNotices,
     /// A relay has confirmed that it brings this engine's envelopes: without one, no answer to a ring would arrive.
     pub(crate) is_listening: bool,
     /// The engine shuts down: nothing new begins.

@@ -13,7 +13,7 @@ use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::saved_state::CallWay;
-use crate::line::{emergency_numbers, feature_codes};
+use crate::line::{emergency_numbers, feature_codes, old_book};
 use crate::output::CallParties;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -60,6 +60,7 @@ impl Calls {
         let Some(digits) = feature_codes::dial((line, leg), dialled.digits, env, now) else {
             return;
         };
+        old_book::tell(line, env, now);
         let (number, callee) = (digits.parse().ok(), env.callee(&digits));
         let (status, end) = match (callee, read_offer(&sdp, env)) {
             _ if env.closing => (503, EndReason::ShutDown),

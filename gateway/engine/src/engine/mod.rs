@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::counters::EngineCounters;
 use crate::environment::Environment;
 use crate::line::messages::MessageQueue;
+use crate::line::old_book::OldBookNotices;
 use crate::line::saved_state::SavedState;
 use crate::line::state_keeper::StateKeeper;
 use crate::line::subscriptions::Subscriptions;
@@ -98,6 +99,7 @@ impl Engine {
                 clock: WallClock::new(wall, now),
                 counters: EngineCounters::default(),
                 out: Outbox::default(),
+                old_book: OldBookNotices::default(),
                 is_listening: true,
                 closing: false,
             },

@@ -9,6 +9,7 @@ pub(crate) mod emergency_numbers;
 pub mod feature_codes;
 pub mod identity;
 pub(crate) mod messages;
+pub(crate) mod old_book;
 pub mod saved_state;
 pub(crate) mod settings;
 pub(crate) mod state_keeper;
