@@ -232,7 +232,7 @@ async fn a_book_that_was_restored_from_an_old_backup_is_refused_and_the_copy_sta
         book.close_epoch_now().await.unwrap();
     }
     let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
-    let mut copy = BookCopy::open(folder.path().join("engine"), book.book_key()).unwrap();
+    let mut copy = BookCopy::open(&*folder.path().join("engine"), book.book_key()).unwrap();
     let fresh = copy.refresh(&client).await.unwrap();
     book.stop().await;
     let config = settings(ANY_PORT, at("restored.sqlite"));
@@ -256,7 +256,7 @@ async fn a_restored_book_goes_on_after_the_roots_that_an_engine_has_seen() {
     };
     let engine = |name, book: &PhoneBook| {
         let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
-        let copy = BookCopy::open(folder.path().join(name), book.book_key()).unwrap();
+        let copy = BookCopy::open(&*folder.path().join(name), book.book_key()).unwrap();
         (client, copy)
     };
     let backup = folder.path().join("backup");

@@ -356,7 +356,7 @@ fn help_names_every_command_and_option() {
     let output = program().arg("--help").output().unwrap();
     assert!(
         [
-            "serve", "issue", "list", "revoke", "export", "backup", "restore"
+            "serve", "issue", "list", "revoke", "export", "backup", "restore", "resume"
         ]
         .iter()
         .all(|command| text(&output.stdout).contains(command))

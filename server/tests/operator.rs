@@ -513,11 +513,19 @@ fn the_commands_speak_to_people_and_to_scripts() {
         "{out}"
     );
     assert!(run(&["restore", "--help"]).1.contains("newest backup"));
+    std::fs::write(folder.path().join("roots"), "no roots").unwrap();
+    let (done, _, said) = run(&["resume", "roots"]);
+    assert!(
+        !done && said.contains("no roots of this phone book"),
+        "{said}"
+    );
     let (done, _, said) = run(&["export", "mirror"]);
     assert!(!done && said.contains("start the server once"), "{said}");
     let (done, _, said) = run(&["issue", "--count", "0"]);
     assert!(!done && said.contains("--count"), "{said}");
-    for command in ["issue", "list", "revoke", "export", "backup", "restore"] {
+    for command in [
+        "issue", "list", "revoke", "export", "backup", "restore", "resume",
+    ] {
         let (done, out, _) = run(&[command, "--help"]);
         assert!(done && out.contains("--config"), "{command}");
     }

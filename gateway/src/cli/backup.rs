@@ -130,7 +130,7 @@ pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
         ));
     }
     text.push_str(
-        "\nNo other engine may run with these lines: stop it before this one starts. At its first start the engine draws new ring keys; until the phone book has published them, within ten minutes, calls may not reach it.",
+        "\nNo other engine may run with these lines: stop it before this one starts. At its first start the engine draws new ring keys; until the phone book has published them, within two minutes, calls may not reach it.",
     );
     say(&text)
 }

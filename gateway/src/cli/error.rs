@@ -146,7 +146,7 @@ impl CommandError {
             Self::Line(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
             Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial the feature codes *60 and *80".to_owned(),
             Self::NotSaved => "check that the disk has room, then look again: ringfence contacts".to_owned(),
-            Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within ten minutes".to_owned(),
+            Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within two minutes".to_owned(),
             Self::NoBook => "start the engine once: it downloads the phone book".to_owned(),
             Self::IsContact => "`ringfence contacts name` names it; `ringfence contacts remove` forgets its key".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),

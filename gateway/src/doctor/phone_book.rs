@@ -180,7 +180,7 @@ fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> 
                 _ if is_new(config, line.number) => Finding::warn(
                     area,
                     "the phone book does not list it yet",
-                    "wait: a new line appears within ten minutes",
+                    "wait: a new line appears within two minutes",
                 ),
                 _ => Finding::fail(
                     area,

@@ -1,5 +1,7 @@
 //! Commands beside a running engine, and without one: status, lines, contacts; and what a start says when it cannot be.
 
+use ringfence_book::Root;
+use ringfence_book::root::ROOT_BYTES;
 use serde_json::Value;
 
 use crate::shell::{Engine, Servers, Shell, phone, settled};
@@ -196,4 +198,23 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
         &[&state[..], &[elsewhere.to_str().unwrap()]].concat(),
     );
     assert!(line["password"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roots_that_an_engine_has_seen_are_written_for_an_operator_who_lost_them() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let file = shell.path("roots");
+    let typed = ["roots", file.to_str().unwrap()];
+    let told = shell.fails(&typed, 1);
+    assert!(told.contains("start the engine once"), "{told}");
+    let _engine = Engine::start(&shell);
+    let _phone = phone(&shell).await;
+    let told = shell.done(&typed);
+    assert!(told.contains("ringfence-phonebook resume"), "{told}");
+    let bytes = std::fs::read(&file).unwrap();
+    let (roots, rest) = bytes.as_chunks::<ROOT_BYTES>();
+    assert!(rest.is_empty());
+    let newest = Root::decode(roots.last().unwrap(), &servers.book.book_key()).unwrap();
+    assert!(told.contains(&format!("epoch {},", newest.states().epoch)));
 }

@@ -84,7 +84,8 @@ impl Book {
     /// lost: no delta leads to the root that this signs, and engines take all tiles. `now` in Unix seconds.
     ///
     /// # Errors
-    /// [`ResumeError`]; nothing is changed then.
+    /// [`ResumeError`]. After one of the store a part of the roots may be written, and the backup is to be restored anew; after any other
+    /// nothing has changed.
     pub fn resume(&mut self, roots: &[Root], now: u64) -> Result<Root, ResumeError> {
         let files = self.published.recent().ok_or(ResumeError::Order)?;
         let (known, network) = (*files.root(), Arc::clone(files.network()));

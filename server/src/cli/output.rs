@@ -19,8 +19,8 @@ pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
 /// A book that was restored as it was at the end of an epoch.
 pub(crate) fn restored(epoch: u32) -> String {
     format!(
-        "the book is restored as it was at the end of epoch {epoch}\n\
-         Warning: if later epochs were served, restore the newest backup instead, or let an engine that saw them run `ringfence roots FILE`, \
+        "the book is restored as it was at the end of epoch {epoch}; start the server\n\
+         Warning: if later epochs were served, do not start it yet: restore the newest backup instead, or let an engine that saw them run `ringfence roots FILE`, \
          and run `ringfence-phonebook resume FILE` here before `serve`. Without it, engines that saw those epochs keep their copy and refuse \
          this book."
     )

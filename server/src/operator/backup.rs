@@ -74,7 +74,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<u32, OperatorError>
 /// that was closed for it.
 ///
 /// # Errors
-/// [`OperatorError`]; the database is as it was then.
+/// [`OperatorError`]; see [`Book::resume`].
 pub async fn resume(config: &Config, file: &Path) -> Result<u32, OperatorError> {
     let bytes = fs::read(file).map_err(|cause| OperatorError::File {
         path: file.to_owned(),

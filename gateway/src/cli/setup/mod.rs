@@ -292,7 +292,7 @@ fn finish(
         "ringfence run".to_owned()
     };
     say(&format!(
-        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within ten minutes. Emergency calls do not work: use another phone. `ringfence doctor` checks everything that a call needs.",
+        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within two minutes. Emergency calls do not work: use another phone. `ringfence doctor` checks everything that a call needs.",
         file.display()
     ))
 }

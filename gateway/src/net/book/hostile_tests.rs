@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ringfence_book::NumberPlan;
 use ringfence_book::bounds::BoundsError;
+use ringfence_book::{NumberPlan, Want};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::lines::LineError;
+use crate::lines::activate::activate;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::outbound::Outbound;
 use crate::net::test_proxy::TestProxy;
 use crate::net::tls;
+use crate::state::keystore::Keystore;
 
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -66,7 +69,7 @@ async fn a_kept_connection_that_was_closed_is_replaced_once_for_downloads_and_ne
     let (url, requests) = server(&[ANSWER]).await;
     let client = client(&url);
     for _ in 0..3 {
-        let got = client.get(ringfence_book::Want::Newest, None).await;
+        let got = client.get(Want::Newest, None).await;
         assert_eq!(got.unwrap().unwrap(), b"root");
     }
     // The second and the third came too late for their connections, and once more.
@@ -85,7 +88,7 @@ async fn a_kept_connection_that_was_closed_is_replaced_once_for_downloads_and_ne
     };
     assert!(broken(client.challenge().await.unwrap_err()));
     assert_eq!(requests.load(Ordering::Relaxed), 1);
-    let got = client.get(ringfence_book::Want::Newest, None).await;
+    let got = client.get(Want::Newest, None).await;
     assert!(broken(got.unwrap_err()));
     assert_eq!(
         requests.load(Ordering::Relaxed),
@@ -108,6 +111,28 @@ async fn compression_and_redirects_are_named_and_not_followed() {
     assert!(error.remedy().contains("https://new.example"));
     assert!(!error.unnamed().contains("new.example"));
     assert_eq!(requests.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_code_is_not_sent_to_a_server_that_only_names_the_key_of_its_book() {
+    let book = book(16, 60).await;
+    let settings = client(&book.url()).get(Want::Network, None).await;
+    let settings = String::from_utf8(settings.unwrap().unwrap()).unwrap();
+    let answers = [settings, "x".repeat(257)].map(|body| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}", body.len());
+        &*Box::leak(format!("{head}\r\n\r\n{body}").into_boxed_str())
+    });
+    let (url, requests) = server(Box::leak(Box::new(answers))).await;
+    let issued = book.issue().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Keystore::open(folder.path(), None).unwrap();
+    let refused = activate(&mut store, &client(&url), &issued.code, None).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(refused, LineError::Book(BookError::Unfit(_))),
+        "{refused}"
+    );
+    assert_eq!(requests.load(Ordering::Relaxed), 2, "settings and root");
 }
 
 #[tokio::test]
