@@ -175,7 +175,7 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
             ["refused the activation code", "a code works once"],
         ),
         (
-            "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ",
+            "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KDE",
             ["of another phone book", "The code was not sent"],
         ),
     ] {
