@@ -13,6 +13,7 @@ use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::net::outbound::{Outbound, OutboundError};
 use ringfence::state::keystore::{Keystore, LineFile};
+use ringfence_book::root::ROOT_BYTES;
 use ringfence_book::{ActivationCode, Day, Listing, Number, NumberPlan, Root};
 use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::PhoneBook;
@@ -279,14 +280,16 @@ async fn a_restored_book_goes_on_after_the_roots_that_an_engine_has_seen() {
     operator::backup::restore(&config, &backup).await.unwrap();
     let file = folder.path().join("roots");
     let bytes: Vec<u8> = seen.roots.iter().flat_map(Root::encode).collect();
-    std::fs::write(&file, &bytes[1..]).unwrap();
-    let refused = operator::backup::resume(&config, &file).await;
-    assert!(
-        refused
-            .unwrap_err()
-            .to_string()
-            .contains("no roots of this")
-    );
+    let mut forged = bytes.clone();
+    for root in forged.chunks_mut(ROOT_BYTES) {
+        root[ROOT_BYTES - 1] ^= 1;
+    }
+    for wrong in [&bytes[1..], &forged] {
+        std::fs::write(&file, wrong).unwrap();
+        let refused = operator::backup::resume(&config, &file).await;
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains("no roots of this"), "{why}");
+    }
     std::fs::write(&file, bytes).unwrap();
     // The clock of the first book was set on by some seconds.
     let mut outcome = operator::backup::resume(&config, &file).await;
