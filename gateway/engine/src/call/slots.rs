@@ -22,7 +22,7 @@ const SLOTS: usize = 6;
 const SHORTEST: u64 = 4_000;
 const LONGEST: u64 = 7_000;
 
-/// Until an envelope is tried again for which no proof of work was in stock. They are ordered when the ring is posted.
+/// Until an envelope is tried again for which no proof of work was in stock.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// The envelopes that are still to be posted, of all calls.
@@ -75,9 +75,10 @@ impl PostingSlots {
         })
     }
 
-    /// Proofs of work that they will need.
+    /// Proofs of work that they need next. Each is ordered when the envelope before is posted: the work of all six at once would take
+    /// the processor from the call that is being set up.
     pub(super) fn lacks(&self) -> usize {
-        self.0.iter().map(|slots| slots.left).sum()
+        self.0.len()
     }
 
     pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
