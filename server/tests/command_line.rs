@@ -75,6 +75,27 @@ fn listens(lines: &str, word: &str) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
+#[test]
+fn a_book_that_engines_would_refuse_is_not_served_and_not_made() {
+    let folder = folder();
+    let file = folder.path().join("book.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    for (nine, word) in [
+        (format!("relays = {:?}\n", ["wss://relay"; 9]), "relays"),
+        (format!("turn = {:?}\n", ["turn:a:1"; 9]), "TURN"),
+    ] {
+        std::fs::write(&file, format!("{nine}{settings}")).unwrap();
+        let served = with_settings("serve", folder.path()).output().unwrap();
+        let told = String::from_utf8(served.stderr).unwrap();
+        assert!(!served.status.success());
+        assert!(
+            told.contains("engines would refuse") && told.contains(word),
+            "{told}"
+        );
+        assert!(!folder.path().join("book.sqlite").exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_box_serves_all_three_and_ends_them_within_three_seconds() {

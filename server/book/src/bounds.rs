@@ -63,23 +63,35 @@ impl NetworkSettings {
     /// # Errors
     /// [`BoundsError`]: the first setting outside of its bounds.
     pub fn check_bounds(&self) -> Result<(), BoundsError> {
-        let fits = |urls: &[String]| {
-            urls.len() <= MAX_SERVERS && urls.iter().all(|url| url.len() <= MAX_URL)
-        };
-        if self.work_bits > MAX_WORK_BITS {
-            return Err(BoundsError::WorkBits(self.work_bits));
-        }
-        if self.bucket_bits > MAX_BUCKET_BITS {
-            return Err(BoundsError::BucketBits(self.bucket_bits));
-        }
-        if !fits(&self.relays) {
-            return Err(BoundsError::Relays);
-        }
-        if !fits(&self.turn) {
-            return Err(BoundsError::Turn);
-        }
-        Ok(())
+        check(self.work_bits, self.bucket_bits, &self.relays, &self.turn)
     }
+}
+
+/// Checks what a book is about to tell engines.
+///
+/// # Errors
+/// [`BoundsError`]: the first setting outside of its bounds.
+pub fn check(
+    work_bits: u8,
+    bucket_bits: u8,
+    relays: &[String],
+    turn: &[String],
+) -> Result<(), BoundsError> {
+    let fits =
+        |urls: &[String]| urls.len() <= MAX_SERVERS && urls.iter().all(|url| url.len() <= MAX_URL);
+    if work_bits > MAX_WORK_BITS {
+        return Err(BoundsError::WorkBits(work_bits));
+    }
+    if bucket_bits > MAX_BUCKET_BITS {
+        return Err(BoundsError::BucketBits(bucket_bits));
+    }
+    if !fits(relays) {
+        return Err(BoundsError::Relays);
+    }
+    if !fits(turn) {
+        return Err(BoundsError::Turn);
+    }
+    Ok(())
 }
 
 /// A download that costs more than it may.
