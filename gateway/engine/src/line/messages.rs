@@ -354,14 +354,9 @@ impl OutgoingText {
     /// `None` while there are too few proofs of work; a status when it cannot be sealed.
     fn post(&self, env: &mut Environment, now: Instant) -> Result<Option<BTreeSet<PostId>>, u16> {
         let wall = env.wall(now);
-        let line = env.lines.get(self.line).ok_or(403_u16)?;
+        let number = env.lines.number(self.line).ok_or(403_u16)?;
         let Some(proofs) = env.proofs.take(self.draft.pieces(), wall) else {
             return Ok(None);
-        };
-        let keys = SealingKeys {
-            identity: &line.identity,
-            number: line.number,
-            book: BookView::NONE,
         };
         let bucket = bucket(&self.callee.identity, env.config.bucket_bits);
         let mut posts = BTreeSet::new();
@@ -371,9 +366,13 @@ impl OutgoingText {
                 event_key: proof.event_key,
             };
             let (draft, callee) = (&self.draft, &self.callee);
-            let secrets = &env.saved.state().secrets;
-            let tag = env.tags.give(secrets, (line.number, callee.peer()), wall);
-            let outside = Outside::new(event, tag);
+            let outside = Outside::new(event, env.tag(number, callee.peer(), wall));
+            let line = env.lines.get(self.line).ok_or(403_u16)?;
+            let keys = SealingKeys {
+                identity: &line.identity,
+                number,
+                book: BookView::NONE,
+            };
             let sealed = draft.seal(index, &keys, callee, outside, wall, &mut env.rng);
             // The phone gets the status of a number that is not answered.
             let envelope = sealed.map_err(|_| 480_u16)?;

@@ -97,14 +97,13 @@ fn seal_report(
     let is_same = callee.identity == contact.identity && contact.other.is_none();
     let index = env.lines.of_number(line)?;
     let presence = own_presence(index, calls, env).filter(|_| is_same)?;
+    let tag = env.tag(line, callee.peer(), wall);
     let line = env.lines.get(index)?;
     let keys = SealingKeys {
         identity: &line.identity,
         number: line.number,
         book: BookView::NONE,
     };
-    let secrets = &env.saved.state().secrets;
-    let tag = env.tags.give(secrets, (line.number, callee.peer()), wall);
     let outside = Outside::new(*event, tag);
     seal(&keys, &callee, presence, outside, wall, &mut env.rng).ok()
 }
