@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use ringfence_book::bounds::{self, BoundsError};
 use ringfence_book::turn_credentials::turn_host;
 use ringfence_box::{BoxError, BoxPlan, CommunityBox, EmbeddedRelay, TurnServer};
 use thiserror::Error;
@@ -15,6 +16,11 @@ use crate::service::StartError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AllInOneError {
+    /// Engines would refuse what the phone book publishes.
+    #[error(
+        "engines would refuse this phone book: {0}. Name fewer in the settings, or shorter ones"
+    )]
+    Bounds(#[from] BoundsError),
     /// The phone book does not start.
     #[error(transparent)]
     Book(#[from] StartError),
@@ -59,16 +65,26 @@ impl AllInOne {
             config.turn_secret = None;
             config.turn_secrets.insert(host, secret.clone());
         }
-        match PhoneBook::start(config).await {
+        match Self::start_book(config).await {
             Ok(book) => Ok(Self {
                 book,
                 community_box,
             }),
             Err(error) => {
                 community_box.stop().await;
-                Err(error.into())
+                Err(error)
             }
         }
+    }
+
+    async fn start_book(config: Config) -> Result<PhoneBook, AllInOneError> {
+        bounds::check(
+            config.work_bits,
+            config.bucket_bits,
+            &config.relays,
+            &config.turn,
+        )?;
+        Ok(PhoneBook::start(config).await?)
     }
 
     /// The phone book.

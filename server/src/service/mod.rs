@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use ringfence_book::bounds::{self, BoundsError};
 use ringfence_book::keys::BookKey;
 use ringfence_book::root::Root;
 use ringfence_book::wire::NetworkSettings;
@@ -78,11 +77,6 @@ pub enum StartError {
     /// The database opens, the book in it does not.
     #[error("cannot open the phone book: {0}")]
     Book(#[from] BookOpenError),
-    /// Engines would refuse what it publishes.
-    #[error(
-        "engines would refuse this phone book: {0}. Name fewer in the settings, or shorter ones"
-    )]
-    Bounds(#[from] BoundsError),
     /// The system gives no randomness.
     #[error("the system's random source failed; no key can be made without it")]
     Random,
@@ -128,12 +122,6 @@ impl PhoneBook {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        bounds::check(
-            config.work_bits,
-            config.bucket_bits,
-            &config.relays,
-            &config.turn,
-        )?;
         let address = config.listen;
         let listener = TcpListener::bind(address)
             .await
