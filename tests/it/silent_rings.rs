@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{CallStep, EndReason, sealed::envelope::VERSION};
+use ringfence_engine::{CallStep, EndReason, ReceivedEvent, sealed::envelope::VERSION};
 use ringfence_media::Description;
 use ringfence_tests::world::{
     CallPair, World,
@@ -62,17 +62,37 @@ fn a_ring_under_another_event_key_or_in_another_bucket_does_not_open() {
 }
 
 #[test]
-fn a_ring_that_comes_more_than_a_minute_late_is_stale() {
-    for (late, rings) in [(55, true), (65, false)] {
+fn a_ring_whose_caller_no_longer_waits_by_its_own_date_rings_no_phone() {
+    for (late, rings) in [(25, true), (32, true), (34, false), (55, false), (65, false)] {
         let (mut world, pair) = World::of_two(3);
-        lose_rings(&mut world, pair);
-        let (at, ring) = world.relay.passed()[0].clone();
+        let (at, ring) = hold_ring_back(&mut world, pair);
         world.run_for(at + Duration::from_secs(late) - world.clock());
+        world.remove_filter();
         let before = world.trace().len();
         world.repost(ring);
         world.run_for(Duration::from_secs(1));
         assert_eq!(stirred(&world, pair, before), rings, "{late} s late");
     }
+}
+
+#[test]
+fn a_ring_that_comes_late_sounds_only_for_what_is_left_of_its_callers_patience() {
+    let (mut world, pair) = World::of_two(8);
+    let (at, ring) = hold_ring_back(&mut world, pair);
+    // Neither a copy nor the cancel comes.
+    world.switch_off(pair.caller);
+    world.run_for(at + Duration::from_secs(25) - world.clock());
+    world.remove_filter();
+    world.repost(ring);
+    world.run_until("rings", Duration::from_secs(1), |world| {
+        world.handset(pair.bob).is_ringing()
+    });
+    world.run_until("falls silent", Duration::from_secs(9), |world| {
+        !world.handset(pair.bob).is_ringing()
+    });
+    let passed = (world.clock() - at).as_secs_f64();
+    assert!((32.5..33.5).contains(&passed), "{passed} s after its date");
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::NoAnswer)));
 }
 
 #[test]
@@ -156,13 +176,19 @@ fn a_forged_answer_spoils_nothing() {
     assert!(!world.has_reached(pair.caller, CallStep::Ended(EndReason::NoAnswer)));
 }
 
-/// Alice rings Bob, but the relay holds the ring back; Alice cancels.
-fn lose_rings(world: &mut World, pair: CallPair) {
+/// Alice rings Bob, but the relay delivers nothing as long as the filter stays; when the ring passed it, and the ring.
+fn hold_ring_back(world: &mut World, pair: CallPair) -> (Duration, ReceivedEvent) {
     world.filter_packets(|packet| packet.from != Endpoint::Relay);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("posted", Duration::from_secs(1), |world| {
         world.has_reached(pair.caller, CallStep::RingAccepted)
     });
+    world.relay.passed()[0].clone()
+}
+
+/// The same, and Alice cancels.
+fn lose_rings(world: &mut World, pair: CallPair) {
+    hold_ring_back(world, pair);
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(11));
     world.remove_filter();

@@ -212,7 +212,7 @@ pub(super) fn clock_of(server: &str, offset: Option<ClockOffset>) -> Option<Find
     Some(Finding::fail(
         area,
         format!(
-            "this machine's clock is {seconds} s {side}: engines accept rings that are at most a minute off"
+            "this machine's clock is {seconds} s {side}: phones ring for less time, and not at all when it is a minute"
         ),
         "set the clock, for example with timedatectl set-ntp true; if it is right, tell the server's operator",
     ))

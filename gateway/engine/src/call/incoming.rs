@@ -14,6 +14,7 @@ use crate::line::call_record::CallRecord;
 use crate::line::saved_state::CallWay;
 use crate::line::settings::Reception;
 use crate::output::CallLabel;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::incoming::VerifiedRing;
 use crate::time::Timer;
 use crate::trust::contacts::ShownBy;
@@ -39,6 +40,11 @@ impl Calls {
             env.counters.forged += 1;
             return;
         };
+        if ring.rings_for(env.wall(now)).is_zero() {
+            // Its caller has gone. The note that came with it tells of the call.
+            env.counters.count(EnvelopeError::Stale);
+            return;
+        }
         let Some(ring) = self.resolve_glare(line, ring, env, now) else {
             return;
         };
@@ -84,7 +90,7 @@ impl Calls {
         self.forget_unheard(line, env, now);
         self.begin(rung(line, &ring), env, now, |common, cx| {
             common.record = Some(record);
-            cx.set_deadline(common, ring.rings_for(), Timer::Ringing);
+            cx.set_deadline(common, ring.rings_for(cx.wall), Timer::Ringing);
             CallState::Unheard(Unheard::new(*ring))
         });
     }

@@ -50,7 +50,7 @@ impl Ringing {
             .collect();
         let (at, video) = (at.into_iter().collect(), remote.video.is_some());
         cx.media(call, MediaOrder::OpenNear { at, video });
-        cx.set_deadline(call, ring.rings_for(), Timer::Ringing);
+        cx.set_deadline(call, ring.rings_for(cx.wall), Timer::Ringing);
         CallState::Ringing(Box::new(Self {
             ring,
             remote,
@@ -126,7 +126,7 @@ impl Ringing {
             if let Some(record) = &mut call.record {
                 record.ring = Some(ring.dated_id());
             }
-            cx.set_deadline(call, ring.rings_for(), Timer::Ringing);
+            cx.set_deadline(call, ring.rings_for(cx.wall), Timer::Ringing);
             self.remote = taken(remote, cx);
             std::mem::replace(&mut self.ring, ring)
         } else {

@@ -1,8 +1,9 @@
 //! Compares this machine's clock with the phone book's, by the `Date` of its answers (RFC 9110 section 6.6.1), and follows the
 //! difference between two answers.
 //!
-//! A ring is accepted for a minute before and after its time. With a clock that is further off, phones neither ring nor call, without
-//! any other sign. The difference is reported and not corrected, because the book is not trusted with the time.
+//! A ring is accepted for a minute before and after its time, and says by the clock until when it may sound. With a clock that is off,
+//! phones ring for less time, and beyond a minute neither ring nor call, without any other sign. The difference is reported and not
+//! corrected, because the book is not trusted with the time.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,8 +12,8 @@ use hyper::header::{AGE, DATE, HeaderMap};
 
 use crate::clock::ClockReading;
 
-/// Less than the minute for which a ring is accepted; more than an answer takes to arrive.
-pub(crate) const TOLERANCE: Duration = Duration::from_secs(45);
+/// Half of the time for which a phone usually rings is left with such a clock; more than an answer takes to arrive.
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(15);
 
 /// How far this machine's clock is from the phone book's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -255,7 +255,7 @@ fn clock(offset: &ClockOffset) -> String {
     let effect = if offset.apart > USELESS_CLOCK {
         "no call can be made or received"
     } else {
-        "calls fail when it is a minute"
+        "phones ring for less time or not at all, and calls fail when it is a minute"
     };
     format!("This machine's clock is {apart} {side} the phone book's: {effect}.")
 }

@@ -182,10 +182,12 @@ impl VerifiedRing {
         self.body.from.dated
     }
 
-    /// How long the caller waits from now on.
+    /// How long the caller still waits at `now`, a moment of this engine's wall clock: as long as it said, and not longer than until the
+    /// end that follows from its date, so that a ring that was held back does not ring after its caller has gone. Zero when it has.
     #[must_use]
-    pub fn rings_for(&self) -> Duration {
-        Duration::from_millis(self.body.rings_for.into())
+    pub fn rings_for(&self, now: UnixTime) -> Duration {
+        let says = Duration::from_millis(self.body.rings_for.into());
+        self.body.from.dated.after(says + LATE).since(now).min(says)
     }
 
     /// The phone book as the caller sees it.
@@ -240,6 +242,9 @@ impl fmt::Debug for VerifiedRing {
         f.write_str("VerifiedRing(..)")
     }
 }
+
+/// How long after the end of its own time a ring may still sound: for its way, and for clocks that are a little apart.
+const LATE: Duration = Duration::from_secs(3);
 
 /// How far a ring's own time may be from ours, either way.
 pub const GOOD_FOR: Duration = Duration::from_secs(60);
