@@ -33,6 +33,46 @@ fn the_other_phone_stops_with_the_next_envelope_of_its_caller() {
 }
 
 #[test]
+fn a_cancel_that_is_lost_is_made_good_by_the_next_envelope() {
+    for lost in 1..=3 {
+        let (mut world, pair) = World::of_two(5);
+        world.ring(pair);
+        let gave_up = world.clock();
+        world.hang_up(pair.alice);
+        let (caller, mut sent) = (Endpoint::Engine(pair.caller), 0);
+        world.filter_packets(move |packet| {
+            let is_posted = packet.from == caller && packet.to == Endpoint::Relay;
+            sent += usize::from(is_posted);
+            !(is_posted && sent <= lost)
+        });
+        world.run_until("the phone stops", Duration::from_secs(29), |world| {
+            !world.handset(pair.bob).is_ringing()
+        });
+        let (pauses, longest) = (u32::try_from(lost + 1).unwrap(), Duration::from_secs(7));
+        let most = pauses * longest + 3 * world.links.relay.delay;
+        assert!(world.clock() - gave_up < most, "{lost} lost");
+        assert!(
+            world.has_reached(pair.callee, CallStep::Ended(EndReason::Cancelled)),
+            "{lost} lost"
+        );
+    }
+}
+
+#[test]
+fn a_caller_who_gives_up_while_the_relay_is_away_is_heard_when_it_is_back() {
+    let (mut world, pair) = World::of_two(6);
+    world.ring(pair);
+    world.relay.is_down = true;
+    world.hang_up(pair.alice);
+    world.run_for(Duration::from_secs(12));
+    assert!(world.handset(pair.bob).is_ringing());
+    world.relay.is_down = false;
+    world.run_until("the phone stops", Duration::from_secs(8), |world| {
+        world.has_reached(pair.callee, CallStep::Ended(EndReason::Cancelled))
+    });
+}
+
+#[test]
 fn a_call_given_up_before_its_ring_is_posted_rings_no_phone() {
     let (mut world, pair) = World::of_two(2);
     world.dial(pair.alice, world.number(pair.callee, 0));

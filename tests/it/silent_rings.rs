@@ -63,7 +63,13 @@ fn a_ring_under_another_event_key_or_in_another_bucket_does_not_open() {
 
 #[test]
 fn a_ring_whose_caller_no_longer_waits_by_its_own_date_rings_no_phone() {
-    for (late, rings) in [(25, true), (32, true), (34, false), (55, false), (65, false)] {
+    for (late, rings) in [
+        (25, true),
+        (32, true),
+        (34, false),
+        (55, false),
+        (65, false),
+    ] {
         let (mut world, pair) = World::of_two(3);
         let (at, ring) = hold_ring_back(&mut world, pair);
         world.run_for(at + Duration::from_secs(late) - world.clock());

@@ -1,18 +1,25 @@
 //! The envelopes that a caller posts after its ring: six of them, four to seven seconds apart, whatever becomes of the call. While it
-//! rings they are the ring again, sealed anew; a cancel goes in the next of them; all others are covers. So a relay sees the same of a
-//! call that is answered, refused, given up, or that nobody was there to hear.
+//! rings they are the ring again, sealed anew; once the caller gave up, all that are left are its cancel, so that a lost one is made good
+//! by the next; all others are covers. So a relay sees the same of a call that is answered, refused, given up, or that nobody was there to
+//! hear.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_core::Rng;
+use ringfence_book::Number;
 
 use super::CallState;
 use super::calls::Calls;
 use crate::environment::Environment;
 use crate::output::CallLabel;
 use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::Outside;
 use crate::sealed::proof_of_work::ProofOfWork;
-use crate::time::Timer;
+use crate::sealed::ring::CancelReason;
+use crate::sealed::ring::outgoing::OutgoingRing;
+use crate::time::{Timer, UnixTime};
+use crate::trust::contacts::PeerIdentity;
 
 /// Envelopes after the ring and its note.
 const SLOTS: usize = 6;
@@ -35,6 +42,16 @@ struct CallSlots {
     bucket: u16,
     left: usize,
     next: Instant,
+    given_up: Option<GivenUp>,
+}
+
+/// A ring that its caller has taken back. It is kept longer than its call.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    pub(super) ring: Arc<OutgoingRing>,
+    /// The line that rang.
+    pub(super) number: Number,
+    pub(super) callee: PeerIdentity,
 }
 
 /// One envelope that is due.
@@ -43,6 +60,8 @@ pub(super) struct DueSlot {
     pub(super) call: CallLabel,
     pub(super) bucket: u16,
     pub(super) proof: ProofOfWork,
+    /// What it is, if the caller gave up.
+    pub(super) cancel: Option<Envelope>,
 }
 
 impl PostingSlots {
@@ -53,7 +72,15 @@ impl PostingSlots {
             bucket,
             left: SLOTS,
             next: now + draw_pause(rng),
+            given_up: None,
         });
+    }
+
+    /// The caller of a ring gave up: what is still to be posted is the cancel.
+    pub(super) fn give_up(&mut self, call: CallLabel, given_up: GivenUp) {
+        if let Some(slots) = self.0.iter_mut().find(|slots| slots.call == call) {
+            slots.given_up = Some(given_up);
+        }
     }
 
     /// The next envelope that is due and has its proof of work.
@@ -66,13 +93,19 @@ impl PostingSlots {
         };
         due.next += draw_pause(&mut env.rng);
         due.left -= 1;
-        let (call, bucket) = (due.call, due.bucket);
-        self.0.retain(|slots| slots.left > 0);
-        Some(DueSlot {
-            call,
-            bucket,
+        let event = EventContext {
+            bucket: due.bucket,
+            event_key: proof.event_key,
+        };
+        let given_up = due.given_up.as_ref();
+        let slot = DueSlot {
+            call: due.call,
+            bucket: due.bucket,
             proof,
-        })
+            cancel: given_up.and_then(|given_up| given_up.seal_cancel(&event, wall, env)),
+        };
+        self.0.retain(|slots| slots.left > 0);
+        Some(slot)
     }
 
     /// Proofs of work that they need next. Each is ordered when the envelope before is posted: the work of all six at once would take
@@ -87,6 +120,21 @@ impl PostingSlots {
     }
 }
 
+impl GivenUp {
+    fn seal_cancel(
+        &self,
+        event: &EventContext,
+        wall: UnixTime,
+        env: &mut Environment,
+    ) -> Option<Envelope> {
+        let outside = Outside::new(*event, env.tag(self.number, self.callee, wall));
+        let cancel = self
+            .ring
+            .seal_cancel(CancelReason::GaveUp, outside, wall, &mut env.rng);
+        cancel.ok()
+    }
+}
+
 impl Calls {
     /// Posts the envelopes that are due.
     pub(super) fn post_slots(&mut self, env: &mut Environment, now: Instant) {
@@ -95,14 +143,14 @@ impl Calls {
                 bucket: slot.bucket,
                 event_key: slot.proof.event_key,
             };
-            let wall = env.wall(now);
-            let call = self.calls.get_mut(&slot.call);
-            let sealed = call.and_then(|call| match &mut call.phase {
-                CallState::Calling(calling) => calling.ring_again(&call.common, &event, env, now),
-                CallState::Withdrawn(withdrawn) => {
-                    withdrawn.cancel_once(&mut call.common, &event, wall, env)
+            let sealed = slot.cancel.or_else(|| {
+                let call = self.calls.get_mut(&slot.call)?;
+                match &mut call.phase {
+                    CallState::Calling(calling) => {
+                        calling.ring_again(&call.common, &event, env, now)
+                    }
+                    _ => None,
                 }
-                _ => None,
             });
             let envelope = sealed.unwrap_or_else(|| Envelope::cover(&mut env.rng));
             env.out.post(slot.proof, slot.bucket, envelope);

@@ -1,27 +1,28 @@
-//! Caller, after it gave up: the cancel waits for the next envelope that leaves anyway, and the relayed address is kept for ten seconds,
-//! so that a person who picks up meanwhile is told at once.
+//! Caller, after it gave up: the cancel goes with the envelopes that leave anyway ([`super::slots`]), and the relayed address is kept for
+//! ten seconds, so that a person who picks up meanwhile is told at once.
+
+use std::sync::Arc;
 
 use ringfence_media::Description;
 
 use super::context::CallContext;
 use super::ending::Ending;
+use super::slots::GivenUp;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::config::WITHDRAWN;
-use crate::environment::Environment;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::Outside;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
 use crate::sealed::session::SessionMessage;
-use crate::time::{Timer, UnixTime};
+use crate::time::Timer;
 
 /// A ring that its caller has taken back.
 #[derive(Debug)]
 pub(crate) struct Withdrawn {
-    ring: OutgoingRing,
+    ring: Arc<OutgoingRing>,
     peer: CallPeer,
-    is_cancelled: bool,
 }
 
 impl Withdrawn {
@@ -35,12 +36,15 @@ impl Withdrawn {
         if let Some(record) = call.record.take() {
             cx.env.saved.record_call(call.number, record, cx.wall);
         }
+        let ring = Arc::new(ring);
+        let given_up = GivenUp {
+            ring: Arc::clone(&ring),
+            number: call.number,
+            callee: peer.party,
+        };
+        cx.routes.slots.give_up(call.label, given_up);
         cx.set_deadline(call, WITHDRAWN, Timer::Withdrawn);
-        CallState::Withdrawn(Box::new(Self {
-            ring,
-            peer,
-            is_cancelled: false,
-        }))
+        CallState::Withdrawn(Box::new(Self { ring, peer }))
     }
 
     pub(super) fn handle(
@@ -52,19 +56,17 @@ impl Withdrawn {
         match input {
             CallInput::Envelope(envelope, _) => self.hang_up_late(envelope, call, cx),
             CallInput::ShutDown => {
-                if !self.is_cancelled {
-                    // Under the event key that was kept for it: this process posts no more of the six.
-                    cx.reclaim_ending(call);
-                    let wall = cx.wall;
-                    let tag = cx.tag(call, &self.peer);
-                    cx.post(call, self.peer.bucket, |_, event, rng| {
-                        let outside = Outside::new(*event, tag);
-                        let cancel =
-                            self.ring
-                                .seal_cancel(CancelReason::GaveUp, outside, wall, rng);
-                        cancel.map(|envelope| ((), envelope))
-                    });
-                }
+                // Under the event key that was kept for it: this process posts no more of the six.
+                cx.reclaim_ending(call);
+                let wall = cx.wall;
+                let tag = cx.tag(call, &self.peer);
+                cx.post(call, self.peer.bucket, |_, event, rng| {
+                    let outside = Outside::new(*event, tag);
+                    let cancel = self
+                        .ring
+                        .seal_cancel(CancelReason::GaveUp, outside, wall, rng);
+                    cancel.map(|envelope| ((), envelope))
+                });
                 cx.media(call, MediaOrder::Close);
                 CallState::Over
             }
@@ -74,28 +76,6 @@ impl Withdrawn {
             }
             _ => CallState::Withdrawn(self),
         }
-    }
-
-    /// The cancel, for an envelope that leaves now; once.
-    pub(super) fn cancel_once(
-        &mut self,
-        call: &mut CallCommon,
-        event: &EventContext,
-        wall: UnixTime,
-        env: &mut Environment,
-    ) -> Option<Envelope> {
-        if std::mem::replace(&mut self.is_cancelled, true) {
-            return None;
-        }
-        // Nothing is left to be said by the next process.
-        if call.ending.take().is_some() {
-            env.restart.note_change();
-        }
-        let outside = Outside::new(*event, env.tag(call.number, self.peer.party, wall));
-        let cancel = self
-            .ring
-            .seal_cancel(CancelReason::GaveUp, outside, wall, &mut env.rng);
-        cancel.ok()
     }
 
     /// A person has picked up who could not know yet.
