@@ -78,6 +78,28 @@ fn where_no_datagram_reaches_the_caller_the_answer_goes_over_the_relay_after_two
 }
 
 #[test]
+fn an_answer_that_no_relay_took_is_posted_again_until_one_has_it() {
+    let (mut world, pair) = World::of_two(5);
+    let theirs = Endpoint::Engine(pair.callee);
+    world
+        .filter_packets(move |packet| packet.from != theirs || packet.kind != PacketKind::Datagram);
+    world.ring(pair);
+    world.relay.is_down = true;
+    let before = world.trace().len();
+    world.answer(pair.bob);
+    world.run_for(Duration::from_millis(8_500));
+    assert!(!world.has_reached(pair.caller, CallStep::AnswerOpened));
+    let in_vain = posted(&world, pair.callee, before);
+    assert!((5..=7).contains(&in_vain), "once a second: {in_vain}");
+    world.relay.is_down = false;
+    let waited = time_to_audio(&mut world, pair, Duration::from_secs(3));
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    assert_eq!(posted(&world, pair.callee, before), in_vain + 1);
+    world.run_for(Duration::from_secs(20));
+    assert_eq!(posted(&world, pair.callee, before), in_vain + 1);
+}
+
+#[test]
 fn a_callee_who_hangs_up_at_once_is_heard_without_a_relay() {
     let (mut world, pair) = World::of_two(4);
     world.ring(pair);

@@ -94,6 +94,9 @@ pub(crate) const ANSWER_AGAIN: Duration = Duration::from_millis(250);
 /// and the answer goes over the relay too.
 pub(crate) const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 
+/// Until an answer that no relay took is posted again. A relay that starts again is back in seconds; one that refuses is not to be pressed.
+pub(crate) const ANSWER_POSTED_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a finished call keeps its media path, so that the other side's engine hears the
 /// hang-up even if a packet is lost.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);

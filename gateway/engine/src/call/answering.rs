@@ -1,14 +1,13 @@
 //! Callee, picked up: a relayed address is drawn, the answer sealed and sent from there to the caller's, again and again until it
-//! is confirmed; after two seconds it goes over the relay too. The microphone stays closed until the caller's confirmation proves
-//! that the ring was no replay and its sender holds the keys it claims.
-
-use std::time::Instant;
+//! is confirmed, in some cases over the relay too ([`super::confirming`]). The microphone stays closed until the caller's confirmation
+//! proves that the ring was no replay and its sender holds the keys it claims.
 
 use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
 use super::agreed::AgreedMedia;
 use super::calling::offered;
+use super::confirming::Confirming;
 use super::context::{CallContext, Datagram};
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
@@ -16,15 +15,14 @@ use super::talking::Talking;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
-use crate::config::{ANSWER_AGAIN, ANSWER_DIRECT, CONNECT};
+use crate::config::CONNECT;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
-use crate::sealed::first_message::SealError;
 use crate::sealed::proof_stock::PER_INCOMING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
-use crate::sealed::session::{CallSession, SessionMessage};
+use crate::sealed::session::SessionMessage;
 use crate::time::Timer;
 
 /// A ring that a person answered.
@@ -51,16 +49,6 @@ enum Stage {
     },
     /// The answer is out.
     Confirming(Confirming),
-}
-
-/// An answer that the caller has not confirmed.
-#[derive(Debug)]
-struct Confirming {
-    session: CallSession,
-    answer: Datagram,
-    /// From when on it goes over the relay too; `None` once it did.
-    over_relay_at: Option<Instant>,
-    until: Instant,
 }
 
 impl Answering {
@@ -149,6 +137,12 @@ impl Answering {
             }
             CallInput::Envelope(envelope, event) => {
                 self.handle_envelope(envelope, &event, call, cx)
+            }
+            CallInput::Posted(post, relays) => {
+                if let Stage::Confirming(confirming) = &mut self.stage {
+                    confirming.handle_posted(post, relays, cx.now);
+                }
+                CallState::Answering(self)
             }
             CallInput::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
                 self.phone.handle_sip(&event, call, cx);
@@ -250,12 +244,7 @@ impl Answering {
             connected,
             control,
             dialled,
-            stage: Stage::Confirming(Confirming {
-                session,
-                answer,
-                over_relay_at: Some(cx.now + ANSWER_DIRECT),
-                until: cx.now + CONNECT,
-            }),
+            stage: Stage::Confirming(Confirming::new(session, answer, cx.now)),
         });
         state.keep_ending(call, cx);
         state.answer_again(call, cx)
@@ -273,7 +262,7 @@ impl Answering {
         }
     }
 
-    /// Sends the answer once more, until its time is over; the relay gets it once.
+    /// Sends the answer once more, until its time is over.
     fn answer_again(
         mut self: Box<Self>,
         call: &mut CallCommon,
@@ -286,21 +275,10 @@ impl Answering {
                 _ => CallState::Answering(self),
             };
         };
-        if confirming.until <= cx.now {
-            return self.break_off(EndReason::NotConfirmed, call, cx);
+        match confirming.send_again(self.peer.bucket, call, cx) {
+            true => CallState::Answering(self),
+            false => self.break_off(EndReason::NotConfirmed, call, cx),
         }
-        cx.send_datagram(call, &confirming.answer);
-        if confirming.over_relay_at.is_some_and(|at| at <= cx.now) {
-            let envelope = confirming.answer.envelope.clone();
-            let posted = cx.post(call, self.peer.bucket, |_, _, _| {
-                Ok::<_, SealError>(((), envelope))
-            });
-            if posted.is_some() {
-                confirming.over_relay_at = None;
-            }
-        }
-        cx.set_deadline(call, ANSWER_AGAIN, Timer::Confirmation);
-        CallState::Answering(self)
     }
 
     /// Opens a session envelope: the confirmation opens the microphone.

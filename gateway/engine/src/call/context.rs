@@ -193,6 +193,15 @@ impl CallContext<'_> {
         call.proofs.is_some()
     }
 
+    /// Takes one more proof of work from the stock for a call that has used those it reserved.
+    pub(super) fn refill(&mut self, call: &mut CallCommon) {
+        if let Some(proofs) = &mut call.proofs
+            && proofs.is_empty()
+        {
+            proofs.extend(self.env.proofs.take(1, self.wall).unwrap_or_default());
+        }
+    }
+
     /// Seals with the call's next proof of work and posts. `None` when nothing could be sealed: the reservation is spent, or the
     /// other side's key is unusable.
     pub(crate) fn post<T, E>(

@@ -13,6 +13,7 @@ mod agreed;
 mod answering;
 mod calling;
 pub(crate) mod calls;
+mod confirming;
 mod context;
 pub mod control;
 pub(crate) mod counts;
