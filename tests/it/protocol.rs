@@ -27,13 +27,14 @@ const ROOMS: [&str; 9] = [
 ];
 
 /// Files with some constants of the protocol among others.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "gateway/engine/src/engine/missed_notes.rs",
     "gateway/engine/src/line/identity/mod.rs",
     "gateway/engine/src/line/saved_state.rs",
     "gateway/engine/src/restart/unsent.rs",
     "gateway/src/net/book/client.rs",
     "gateway/src/net/relay/connection.rs",
+    "gateway/src/net/relay/link.rs",
     "gateway/src/net/relay/note_pages.rs",
     "gateway/src/net/relay/subscription.rs",
     "gateway/src/turn/servers.rs",

@@ -153,3 +153,25 @@ fn a_post_of_one_call_that_no_relay_took_ends_no_other() {
     world.run_for(Duration::from_secs(3));
     assert!(world.handset(alice).is_talking() && world.handset(bob).is_talking());
 }
+
+#[test]
+fn a_callee_whose_connection_is_lost_while_it_is_rung_rings_when_it_is_back() {
+    for seconds in [3, 10, 20] {
+        let (mut world, pair) = World::of_two(6);
+        let theirs = Endpoint::Engine(pair.callee);
+        world.filter_packets(move |packet| packet.from != Endpoint::Relay || packet.to != theirs);
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        world.run_for(Duration::from_secs(seconds));
+        assert!(!world.handset(pair.bob).is_ringing());
+        world.remove_filter();
+        world.run_until("rings", Duration::from_secs(8), |world| {
+            world.handset(pair.bob).is_ringing()
+        });
+        world.answer(pair.bob);
+        world.run_until("both hear", Duration::from_secs(2), |world| {
+            [pair.alice, pair.bob]
+                .into_iter()
+                .all(|phone| world.handset(phone).received_audio().packets() > 10)
+        });
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::World,
@@ -33,4 +34,20 @@ fn a_call_over_half_a_second_of_wires() {
         world.run_until_quiet(Duration::from_secs(10));
         assert!(!world.handset(pair.alice).is_talking());
     }
+}
+
+#[test]
+fn a_relay_with_a_round_trip_of_eight_seconds_brings_a_ring_and_its_cancel() {
+    let (mut world, pair) = World::of_two(7);
+    world.links.relay.delay = Duration::from_secs(4);
+    world.call(pair);
+    world.hang_up(pair.bob);
+    // The six envelopes of the call take their time as well.
+    world.run_for(Duration::from_secs(60));
+    world.ring(pair);
+    world.hang_up(pair.alice);
+    world.run_until("the phone stops", Duration::from_secs(15), |world| {
+        !world.handset(pair.bob).is_ringing()
+    });
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::Cancelled)));
 }

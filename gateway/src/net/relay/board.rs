@@ -8,11 +8,11 @@ use super::trouble::{RelayAnswers, RelayFault, RelayTrouble};
 /// One of the two connections to a relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum LinkState {
-    /// The first attempt since it was open, or since the start, is under way.
+    /// The first attempt since the start is under way, or the connection ended a short time ago and is made anew.
     #[default]
     Opening,
     Open,
-    /// The last attempt failed.
+    /// The last attempt failed, and none is near.
     Away,
     /// The relay flooded, and is left alone for a while.
     LeftAlone,

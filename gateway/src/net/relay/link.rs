@@ -1,14 +1,14 @@
 //! The way to one relay for one purpose, listening or posting: opening a connection, and how long to wait after it was lost.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use ringfence_book::backoff::Backoff;
 use tokio::sync::watch;
 
 use super::board::{LinkPurpose, LinkState, RelayBoard, RelayRecord};
-use super::connection::{ConnectionEnd, RelayConnection};
+use super::connection::{ConnectionEnd, RelayConnection, now};
 use super::message::RelayMessage;
 use crate::net::outbound::{Destination, Outbound, OutboundStream};
 use crate::net::socks::Circuit;
@@ -16,6 +16,11 @@ use crate::net::socks::Circuit;
 /// Waits before a lost connection is made anew. The first is short: without a relay no ring arrives.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(8);
+
+/// For so long after a good connection broke, its relay is taken to be just starting again: it is tried at short intervals, and envelopes
+/// wait for it. All engines do so, with calls and without: a relay does not learn from it which of them has a call.
+const HURRY: Duration = Duration::from_secs(10);
+const HURRIED_RETRY: Duration = Duration::from_millis(500);
 
 /// The same for a relay that flooded.
 const FIRST_PENANCE: Duration = Duration::from_secs(10);
@@ -44,6 +49,7 @@ pub(super) struct RelayLink {
 pub(super) struct Waits {
     lost: Backoff,
     flooded: Backoff,
+    hurry_until: Option<Instant>,
 }
 
 /// Why a task stopped to use a connection.
@@ -65,17 +71,42 @@ impl Waits {
         Self {
             lost: Backoff::new(FIRST_RETRY, LAST_RETRY, 2),
             flooded: Backoff::new(FIRST_PENANCE, LAST_PENANCE, 4),
+            hurry_until: None,
         }
     }
 
+    /// A connection ended that lasted so long, or was never made: the state of its link from now on. Whatever may have a connection soon
+    /// is opening.
+    fn note_end(&mut self, end: &LinkEnd, lasted: Option<Duration>, now: Instant) -> LinkState {
+        let was_good = lasted.is_some_and(|lasted| lasted >= GOOD);
+        match end {
+            LinkEnd::Connection(ConnectionEnd::Flooded) => return LinkState::LeftAlone,
+            LinkEnd::Connection(_) if !was_good => {}
+            _ => self.hurry_until = Some(now + HURRY),
+        }
+        if lasted.is_none() && !self.hurries(now) {
+            LinkState::Away
+        } else {
+            LinkState::Opening
+        }
+    }
+
+    fn hurries(&self, now: Instant) -> bool {
+        self.hurry_until.is_some_and(|until| now < until)
+    }
+
     /// How long to wait after a connection that lasted so long, with jitter: engines that lost the same relay do not all return at once.
-    fn after(&mut self, end: ConnectionEnd, lasted: Duration) -> Duration {
+    fn after(&mut self, end: ConnectionEnd, lasted: Duration, now: Instant) -> Duration {
+        let hurries = end != ConnectionEnd::Flooded && self.hurries(now);
         let (backoff, good) = match end {
             ConnectionEnd::Flooded => (&mut self.flooded, GOOD_AFTER_FLOOD),
             ConnectionEnd::Closed | ConnectionEnd::Silent => (&mut self.lost, GOOD),
         };
         if lasted >= good {
             backoff.reset();
+        }
+        if hurries {
+            return HURRIED_RETRY.mul_f64(rand::rng().random_range(0.5..1.0));
         }
         let wait = backoff.next_delay();
         wait.mul_f64(rand::rng().random_range(0.75..1.25))
@@ -97,6 +128,16 @@ impl RelayLink {
         }
     }
 
+    /// A connection ended that lasted so long, or was never made: the state from now on.
+    pub(super) fn note_end(&mut self, end: &LinkEnd, lasted: Option<Duration>) -> LinkState {
+        self.waits.note_end(end, lasted, now())
+    }
+
+    /// Whether the relay is taken to be just starting again.
+    pub(super) fn hurries(&self) -> bool {
+        self.waits.hurries(now())
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut RelayRecord)) {
         self.board.update(self.relay, change);
     }
@@ -107,7 +148,7 @@ impl RelayLink {
         (end, state): (ConnectionEnd, LinkState),
         lasted: Duration,
     ) -> Option<()> {
-        let wait = self.waits.after(end, lasted);
+        let wait = self.waits.after(end, lasted, now());
         tracing::debug!(
             relay = self.relay + 1,
             ?end,
@@ -121,15 +162,6 @@ impl RelayLink {
             () = board.woken(relay, purpose), if state == LinkState::Away => Some(()),
             redial = self.redial.changed() => redial.ok(),
         }
-    }
-}
-
-/// The state of a link whose connection ended so. One that was open is dialled anew at once or soon.
-pub(super) const fn state_after(end: &LinkEnd, was_open: bool) -> LinkState {
-    match end {
-        LinkEnd::Connection(ConnectionEnd::Flooded) => LinkState::LeftAlone,
-        LinkEnd::Connection(_) if !was_open => LinkState::Away,
-        _ => LinkState::Opening,
     }
 }
 
@@ -150,9 +182,54 @@ mod tests {
 
     /// The waits after so many connections that ended so after this time, in seconds.
     fn waits(end: ConnectionEnd, lasted: Duration) -> Vec<f64> {
-        let mut waits = Waits::new();
-        let drawn = (0..40).map(|_| waits.after(end, lasted).as_secs_f64());
+        let (mut waits, now) = (Waits::new(), now());
+        let drawn = (0..40).map(|_| waits.after(end, lasted, now).as_secs_f64());
         drawn.collect()
+    }
+
+    const CLOSED: LinkEnd = LinkEnd::Connection(ConnectionEnd::Closed);
+
+    #[test]
+    fn a_relay_whose_good_connection_broke_is_tried_at_short_intervals_for_ten_seconds() {
+        for (end, lasted, hurries) in [
+            (CLOSED, GOOD, true),
+            (LinkEnd::Connection(ConnectionEnd::Silent), GOOD, true),
+            (LinkEnd::Redial, Duration::ZERO, true),
+            // One that closes at once is not pressed.
+            (CLOSED, GOOD / 2, false),
+        ] {
+            let (mut waits, broke) = (Waits::new(), now());
+            let state = waits.note_end(&end, Some(lasted), broke);
+            assert_eq!(state, LinkState::Opening);
+            let mut at = broke;
+            while at < broke + HURRY {
+                let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, at);
+                if !hurries {
+                    assert!(wait > HURRIED_RETRY);
+                    break;
+                }
+                assert!((HURRIED_RETRY / 2..=HURRIED_RETRY).contains(&wait));
+                at += wait;
+                let state = waits.note_end(&CLOSED, None, at);
+                assert_eq!(state == LinkState::Opening, at < broke + HURRY);
+            }
+            let later = broke + HURRY;
+            assert_eq!(waits.note_end(&CLOSED, None, later), LinkState::Away);
+            let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, later);
+            assert!(wait > HURRIED_RETRY, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_relay_that_flooded_or_was_never_reached_is_not_hurried() {
+        let (mut waits, at) = (Waits::new(), now());
+        assert_eq!(waits.note_end(&CLOSED, None, at), LinkState::Away);
+        assert!(waits.after(ConnectionEnd::Closed, Duration::ZERO, at) > HURRIED_RETRY);
+        let flooded = LinkEnd::Connection(ConnectionEnd::Flooded);
+        let state = waits.note_end(&flooded, Some(10 * GOOD), at);
+        assert_eq!(state, LinkState::LeftAlone);
+        assert!(waits.after(ConnectionEnd::Flooded, 10 * GOOD, at) >= FIRST_PENANCE / 2);
+        assert!(!waits.hurries(at));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ringfence_engine::time::{Moment, UnixTime};
 use tokio::sync::mpsc;
 
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
-use super::link::{LinkEnd, RelayLink, note_aside, state_after};
+use super::link::{LinkEnd, RelayLink, note_aside};
 use super::message::RelayMessage;
 use super::subscription::RelaySubscription;
 use crate::clock::{self, until};
@@ -31,13 +31,14 @@ pub(super) async fn listen(
                 end
             }
         };
-        let state = state_after(&end, connection.is_some());
+        let lasted = connection.is_some().then(|| now() - began);
+        let state = link.note_end(&end, lasted);
         drop(connection);
         link.update(|record| (record.listener, record.is_listening) = (state, false));
         let waited = match end {
             LinkEnd::Dropped => None,
             LinkEnd::Redial => Some(()),
-            LinkEnd::Connection(end) => link.pause((end, state), now() - began).await,
+            LinkEnd::Connection(end) => link.pause((end, state), lasted.unwrap_or_default()).await,
         };
         if waited.is_none() {
             return;

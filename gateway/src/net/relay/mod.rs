@@ -179,7 +179,7 @@ impl Relays {
     /// one has it.
     ///
     /// # Errors
-    /// [`PublishError`] when none is connected, or none is known to have it within 8 s. The event is then not delivered later.
+    /// [`PublishError`] when none is connected, or none is known to have it within 10 s. The event is then not delivered later.
     pub async fn publish(&self, outgoing: OutgoingEvent) -> Result<(), PublishError> {
         let event = write_event(&outgoing, self.bucket_bits, clock::unix_seconds())?;
         let id = event.id;

@@ -6,20 +6,25 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::board::LinkState;
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
-use super::link::{LinkEnd, RelayLink, note_aside, state_after};
+use super::link::{LinkEnd, RelayLink, note_aside};
 use super::message::RelayMessage;
 use super::posting::{PostOrder, PostQueue};
 use crate::clock::until;
 use crate::net::outbound::OutboundStream;
 
+/// How long what waited for a relay that started again still waits after the connection is made. An envelope of a ring is passed on to those
+/// engines alone that are connected, and they return within half a second as well.
+const OTHERS_RETURN: Duration = Duration::from_secs(1);
+
 /// Posts at a relay, for ever.
 pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrder>) {
-    let mut queue = PostQueue::default();
+    let (mut queue, mut hold) = (PostQueue::default(), Duration::ZERO);
     loop {
         let opened = queue_while(link.open(), &mut queue, &mut orders).await;
         let Some(mut opened) = opened else { return };
@@ -28,13 +33,18 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
             None => LinkEnd::Connection(ConnectionEnd::Closed),
             Some(connection) => {
                 link.update(|record| record.open(link.purpose));
-                queue.begin(now());
+                queue.begin(now() + hold);
                 let Err(end) = give(connection, &mut link, &mut queue, &mut orders).await;
                 discard_unsent(connection.get_ref());
                 end
             }
         };
-        let state = state_after(&end, opened.is_some());
+        let lasted = opened.is_some().then(|| now() - began);
+        let state = link.note_end(&end, lasted);
+        hold = match end {
+            LinkEnd::Connection(_) if link.hurries() => OTHERS_RETURN,
+            _ => Duration::ZERO,
+        };
         drop(opened);
         let is_silent = matches!(end, LinkEnd::Connection(ConnectionEnd::Silent));
         link.update(|record| {
@@ -50,7 +60,7 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
             LinkEnd::Dropped => None,
             LinkEnd::Redial => Some(Some(())),
             LinkEnd::Connection(end) => {
-                let pause = link.pause((end, state), now() - began);
+                let pause = link.pause((end, state), lasted.unwrap_or_default());
                 queue_while(pause, &mut queue, &mut orders).await
             }
         };
@@ -71,7 +81,7 @@ async fn queue_while<T>(
         tokio::select! {
             done = &mut wait => return Some(done),
             order = orders.recv() => queue.add(order?, now()),
-            () = until(queue.next_timeout()) => drop(queue.handle_timeout(now())),
+            () = until(queue.next_settling()) => drop(queue.handle_timeout(now())),
         }
     }
 }

@@ -17,8 +17,8 @@ use super::message::PostVerdict;
 /// Envelopes that wait for one relay. More than an engine sends in this time; further ones are not taken.
 pub(super) const MOST_POSTS: usize = 256;
 
-/// The longest time from the order to an outcome.
-pub(super) const POST_LIMIT: Duration = Duration::from_secs(8);
+/// The longest time from the order to an outcome: a round trip of eight seconds, and the silence after it.
+pub(super) const POST_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a refusal may follow the answer to the ping: relays check events in another task than they answer pings.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -127,12 +127,14 @@ impl PostQueue {
         }
     }
 
-    /// A connection was made: what has no outcome is sent over it. Relays drop the second of two equal events.
-    pub(super) fn begin(&mut self, now: Instant) {
+    /// A connection was made: what has no outcome is sent over it from this moment on. Relays drop the second of two equal events.
+    pub(super) fn begin(&mut self, at: Instant) {
         for post in &mut self.0 {
-            if matches!(post.state, PostState::Sent(_)) {
-                post.state = PostState::Due(now);
-            }
+            post.state = match post.state {
+                PostState::Sent(_) => PostState::Due(at),
+                PostState::Due(due) => PostState::Due(due.max(at)),
+                state => state,
+            };
         }
     }
 
@@ -146,12 +148,21 @@ impl PostQueue {
 
     /// When [`handle_timeout`](Self::handle_timeout) or [`poll`](Self::poll) has something to do.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let ends = self.0.iter().map(|post| post.order.ordered + POST_LIMIT);
         let due = self.0.iter().filter_map(|post| match post.state {
-            PostState::Due(at) | PostState::HandedOver(at) => Some(at),
-            PostState::Sent(_) | PostState::Told => None,
+            PostState::Due(at) => Some(at),
+            _ => None,
         });
-        ends.chain(due).min()
+        due.chain(self.next_settling()).min()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do: all that happens while there is no connection.
+    pub(super) fn next_settling(&self) -> Option<Instant> {
+        let ends = self.0.iter().map(|post| post.order.ordered + POST_LIMIT);
+        let handed_over = self.0.iter().filter_map(|post| match post.state {
+            PostState::HandedOver(at) => Some(at),
+            _ => None,
+        });
+        ends.chain(handed_over).min()
     }
 
     /// Settles what has waited long enough. Returns whether an envelope now counts as taken, though the relay did not say so.
@@ -269,6 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_that_answers_after_eight_seconds_has_taken_what_it_says_or_does_not_refuse() {
+        for says in [true, false] {
+            let mut bench = Bench::new();
+            bench.add(0);
+            bench.queue.poll(bench.at(0));
+            bench.queue.handle_timeout(bench.at(8_400));
+            let now = bench.at(8_500);
+            if says {
+                bench.queue.handle_outcome(ID, PostVerdict::Taken, now);
+            }
+            bench.queue.handle_pong(bench.at(0), now);
+            bench.queue.handle_timeout(bench.at(9_500));
+            assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Taken));
+        }
+    }
+
+    #[test]
     fn the_first_answer_counts_and_a_later_one_changes_nothing() {
         for (verdict, outcome) in [
             (PostVerdict::Taken, PostOutcome::Taken),
@@ -336,6 +364,23 @@ mod tests {
         assert!(bench.queue.poll(bench.at(2_000)).is_none());
         assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Unconnected));
         assert_eq!(bench.queue.next_timeout(), None);
+    }
+
+    #[test]
+    fn what_waits_for_a_relay_is_sent_when_its_other_engines_are_back() {
+        for was_sent in [true, false] {
+            let mut bench = Bench::new();
+            bench.add(0);
+            if was_sent {
+                bench.queue.poll(bench.at(0));
+            }
+            // Until then there is nothing to do.
+            let settled = bench.start + POST_LIMIT;
+            assert_eq!(bench.queue.next_settling(), Some(settled));
+            bench.queue.begin(bench.at(3_000));
+            assert!(bench.queue.poll(bench.at(2_999)).is_none());
+            assert!(bench.queue.poll(bench.at(3_000)).is_some());
+        }
     }
 
     #[test]

@@ -107,6 +107,34 @@ async fn without_a_connection_nothing_is_published_then_or_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_envelope_waits_for_a_relay_that_starts_again() {
+    let relay = any_port().await;
+    let (url, address) = (relay.url(), relay.address());
+    let (sender, _unread) = listen(&url, 1).await;
+    let (_listener, mut incoming) = listen(&url, 5).await;
+    // So long that the connections were good ones.
+    sleep(Duration::from_millis(10_500)).await;
+    relay.stop();
+    wait(&sender, |state| state.connected == 0).await;
+    let (away, outgoing) = (Duration::from_secs(4), outgoing(5));
+    let key = EventKey(outgoing.key.public());
+    let start_again = async {
+        sleep(away).await;
+        EmbeddedRelay::start(address).await.unwrap()
+    };
+    let began = Instant::now();
+    let publish = async {
+        sleep(Duration::from_secs(1)).await;
+        (sender.publish(outgoing).await, began.elapsed())
+    };
+    let (_again, (published, took)) = tokio::join!(start_again, publish);
+    assert_eq!(published, Ok(()));
+    println!("away for {away:?}, taken after {took:?}");
+    assert!(took < away + Duration::from_secs(2), "{took:?}");
+    assert_eq!(next(&mut incoming).await.event_key, key);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_while_relays_are_redialled_goes_over_the_new_connections() {
     let relay = any_port().await;
     let (sender, _unread) = listen(&relay.url(), 1).await;
@@ -354,7 +382,7 @@ async fn public_relays_of_every_mood_are_understood() {
             "rate-limited for ever",
             |c, _, e| ok(c, e, false, "rate-limited: no"),
             Err(NotConfirmed),
-            7.9..9.5,
+            9.9..11.5,
             Some(RelayFault::Refuses),
         ),
         case(
