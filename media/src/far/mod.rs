@@ -25,6 +25,7 @@ mod event;
 mod leg;
 mod peer;
 mod permissions;
+mod race;
 mod relayed_addresses;
 mod replies;
 mod setup;
@@ -34,6 +35,7 @@ pub use self::datagrams::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN};
 pub use self::error::{FarConnectError, FarLegError};
 pub use self::event::{FarCounters, FarEvent, FarOutput, FarPacket};
 pub use self::leg::FarLeg;
+pub use self::race::{MAX_ENTRIES, RaceOutput, WayRace};
 
 /// Longest control message, in bytes. Hold, hang-up and the like need a few dozen.
 pub const MAX_CONTROL: usize = 4096;
