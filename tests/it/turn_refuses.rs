@@ -1,10 +1,10 @@
-//! Without an allocation there is no call, and never another path.
+//! Without an allocation there is no call, and never another path; the display says why.
 
 use std::time::Duration;
 
 use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
-    World,
+    CallPair, World,
     handset::HandsetEvent,
     links::{Endpoint, PacketKind},
 };
@@ -45,6 +45,55 @@ fn without_credentials_the_turn_server_is_not_even_asked() {
     assert_nothing_was_rung(&world);
 }
 
+/// What the caller's phone has said to it.
+const WORDS: &str = "SIP/2.0 503 No TURN server reached: try again in a minute";
+
+fn has_the_words(world: &World, pair: CallPair) -> bool {
+    let said = world.sip(Endpoint::Engine(pair.caller), Endpoint::Phone(pair.alice));
+    said.iter().any(|line| line == WORDS)
+}
+
+#[test]
+fn every_error_code_of_the_server_is_told_to_the_caller_at_once() {
+    for code in [300, 403, 437, 440, 441, 442, 486, 508] {
+        let (mut world, pair) = World::of_two(u64::from(code));
+        world.turn.refuse_with(Some(code));
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        world.run_until("refused", Duration::from_secs(1), |world| {
+            has_the_words(world, pair)
+        });
+        assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoMedia)));
+        assert_nothing_was_rung(&world);
+        world.turn.refuse_with(None);
+        world.run_until_quiet(Duration::from_secs(10));
+        world.call(pair);
+    }
+}
+
+/// The pool has asked the servers a moment ago: no caller waits four seconds for the same answer.
+#[test]
+fn an_engine_that_no_turn_server_answers_asks_none_for_a_call_and_says_so() {
+    let (mut world, pair) = World::of_two(6);
+    world.set_turn_reached(pair.caller, false);
+    let before = world.trace().len();
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_for(Duration::from_millis(500));
+    assert!(has_the_words(&world, pair));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoMedia)));
+    let ours = Endpoint::Engine(pair.caller);
+    let sent = world.trace()[before..].iter().filter(|packet| {
+        packet.from == ours && matches!(packet.kind, PacketKind::Envelope | PacketKind::Turn)
+    });
+    assert_eq!(sent.count(), 0);
+    // Digits that are no number are still none.
+    world.dial_digits(pair.alice, "1");
+    world.run_for(Duration::from_secs(1));
+    let events = world.handset(pair.alice).events();
+    assert!(events.contains(&&HandsetEvent::Refused(404)), "{events:?}");
+    world.set_turn_reached(pair.caller, true);
+    world.call(pair);
+}
+
 #[test]
 fn a_server_that_does_not_answer_is_given_up_within_seconds() {
     let (mut world, pair) = World::of_two(3);
@@ -56,6 +105,7 @@ fn a_server_that_does_not_answer_is_given_up_within_seconds() {
             .events()
             .contains(&&HandsetEvent::Refused(503))
     });
+    assert!(has_the_words(&world, pair));
     assert_nothing_was_rung(&world);
 }
 

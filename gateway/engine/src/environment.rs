@@ -47,6 +47,8 @@ pub(crate) struct Environment {
     pub(crate) old_book: OldBookNotices,
     /// A relay has confirmed that it brings this engine's envelopes: without one, no answer to a ring would arrive.
     pub(crate) is_listening: bool,
+    /// A TURN server gives this engine allocations: without one, no call has media.
+    pub(crate) reaches_turn: bool,
     /// The engine shuts down: nothing new begins.
     pub(crate) closing: bool,
 }

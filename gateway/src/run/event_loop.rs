@@ -185,6 +185,9 @@ impl EventLoop {
             self.engine.handle_wall(wall(), now);
             self.engine
                 .handle_listening(self.listening.is_listening(now));
+            let pool = self.pool.as_ref().map(AllocationPool::state);
+            let reaches_turn = !pool.is_some_and(|pool| pool.borrow().is_without_server());
+            self.engine.handle_turn_reached(reaches_turn);
             match input {
                 LoopInput::Phone(input) => self.handle_phone(input),
                 LoopInput::Envelope(incoming) => self.engine.handle_envelope(&incoming, now),

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
-use ringfence_media::far::FarLeg;
 use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
 use tokio::sync::mpsc;
 
+use super::way_out::{self, OpenMedia, Racing};
 use crate::clock::{now, until};
 use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
@@ -39,19 +39,10 @@ pub(crate) enum MediaTaskEvent {
 pub(crate) struct MediaTaskContext {
     /// The allocation that is kept ready.
     pub(crate) allocations: AllocationPoolHandle,
-    /// The servers to dial when none is ready.
+    /// The servers to ask when none is ready.
     pub(crate) turn: TurnServers,
     /// To the event loop.
     pub(crate) events: mpsc::Sender<MediaTaskEvent>,
-}
-
-/// A call whose WebRTC side is open.
-#[derive(Debug)]
-struct OpenMedia {
-    bridge: Bridge,
-    turn: TurnSocket,
-    /// Of an allocation of the pool, until the other side is known.
-    waiting: Option<(Checks, Home)>,
 }
 
 /// Serves one call until its orders end.
@@ -63,7 +54,7 @@ pub(crate) async fn run(
     // One entry for each address at which phones of the line registered, until it is known which phone has the call. Before
     // that, no phone sends media, so only the first is read.
     let mut ports: Vec<RtpPorts> = Vec::new();
-    let mut media: Option<OpenMedia> = None;
+    let (mut media, mut racing): (Option<OpenMedia>, Option<Racing>) = (None, None);
     let (mut audio_rtp, mut audio_rtcp) = ([0; PACKET], [0; PACKET]);
     let (mut video_rtp, mut video_rtcp) = ([0; PACKET], [0; PACKET]);
     let mut from_turn = Vec::with_capacity(PACKET);
@@ -87,16 +78,26 @@ pub(crate) async fn run(
                     ports = RtpPorts::open(&at, video).await;
                     notify(call, &context, opened(&at, &ports)).await;
                 }
-                Some(MediaOrder::OpenFar { avoid }) => media = open_far(&avoid, call, &context).await,
+                Some(MediaOrder::OpenFar { avoid }) => {
+                    media = way_out::take_ready(&avoid, call, &context).await;
+                    racing = media.is_none().then(|| Racing::start(&avoid, &context));
+                }
                 Some(order) => {
                     if let MediaOrder::Attach(terms) = &order {
                         ports.retain(|ports| ports.local() == terms.local);
                     }
-                    if let Some(fault) = carry_out(order, media.as_mut()) {
-                        notify(call, &context, MediaEvent::Refused(fault)).await;
+                    match &mut racing {
+                        Some(racing) => racing.hold(order),
+                        None => carry_out(order, media.as_mut(), call, &context).await,
                     }
                 }
             },
+            outcome = way_out::outcome(racing.as_mut()) => {
+                media = way_out::open(outcome, call, &context).await;
+                for order in racing.take().map(Racing::into_held).unwrap_or_default() {
+                    carry_out(order, media.as_mut(), call, &context).await;
+                }
+            }
             packet = recv(ports.first().map(|ports| &ports.audio.rtp), &mut audio_rtp) => {
                 let (length, from) = packet;
                 if let (Some(bytes), Some(media)) = (audio_rtp.get(..length), &mut media) {
@@ -135,6 +136,9 @@ pub(crate) async fn run(
                 .try_send(MediaTaskEvent::Stats(call, figures))
                 .ok();
         }
+    }
+    if let Some(racing) = racing {
+        racing.end().await;
     }
     finish(call, &context, ports, media).await;
 }
@@ -224,22 +228,28 @@ fn give_back(
     }
 }
 
-/// Carries out an order; returns what the engine must learn when that is impossible.
-fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFailure> {
-    let OpenMedia {
+/// Carries out an order; the engine learns if that is impossible.
+async fn carry_out(
+    order: MediaOrder,
+    media: Option<&mut OpenMedia>,
+    call: CallLabel,
+    context: &MediaTaskContext,
+) {
+    let Some(OpenMedia {
         bridge, waiting, ..
-    } = media?;
+    }) = media
+    else {
+        return;
+    };
     match order {
         MediaOrder::Attach(terms) => bridge.attach_phone(*terms, now()),
         MediaOrder::Connect { remote, role } => {
-            let connected = bridge.connect(&remote, role, now());
-            if connected.is_ok() {
+            if let Err(error) = bridge.connect(&remote, role, now()) {
+                tracing::debug!(%error, "the other side's description cannot be used");
+                notify(call, context, MediaEvent::Refused(MediaFailure::NoPath)).await;
+            } else {
                 *waiting = None;
             }
-            return connected.err().map(|error| {
-                tracing::debug!(%error, "the other side's description cannot be used");
-                MediaFailure::NoPath
-            });
         }
         MediaOrder::OpenMicrophone => bridge.open_microphone(now()),
         MediaOrder::Press { event, millis } => {
@@ -256,7 +266,6 @@ fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFa
         }
         _ => {}
     }
-    None
 }
 
 /// Carries out everything that the bridge asks. False when the event loop is gone.
@@ -290,40 +299,7 @@ async fn drain(
     true
 }
 
-/// Takes an allocation that is ready, of which the engine learns at once, or dials; then the relayed address comes later. Both prefer
-/// another server than that of the addresses in `avoid`.
-async fn open_far(
-    avoid: &[IpAddr],
-    call: CallLabel,
-    context: &MediaTaskContext,
-) -> Option<OpenMedia> {
-    if let Some(taken) = context.allocations.take(avoid).await {
-        let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(taken.local));
-        notify(call, context, allocated).await;
-        return Some(OpenMedia {
-            bridge: Bridge::new(taken.leg, rand::random()),
-            turn: taken.turn,
-            waiting: Some((taken.checks, taken.home)),
-        });
-    }
-    match context.turn.dial_for_call(avoid).await {
-        Ok(dialled) => {
-            let leg = FarLeg::new(dialled.config, rand::random(), now());
-            Some(OpenMedia {
-                bridge: Bridge::new(leg, rand::random()),
-                turn: dialled.socket,
-                waiting: None,
-            })
-        }
-        Err(error) => {
-            tracing::info!(%call, "no relayed address: {error}");
-            notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
-            None
-        }
-    }
-}
-
-async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) -> bool {
+pub(super) async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) -> bool {
     let event = MediaTaskEvent::Engine(call, event);
     context.events.send(event).await.is_ok()
 }

@@ -13,3 +13,4 @@ pub(crate) mod media_task;
 pub mod parts;
 pub(crate) mod pow_worker;
 pub mod reload;
+mod way_out;

@@ -10,6 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringfence_book::turn_credentials::{TurnSecret, daily_credentials, daily_end, expiry};
@@ -35,6 +37,13 @@ pub(crate) const MOST_SERVERS: usize = 16;
 
 /// Allocations at once with one login. Servers limit the allocations of a user name ([`ringfence_box`] and coturn: `user-quota`).
 const MOST_AT_ONCE: usize = 6;
+
+/// Seconds for which a login is not used whose quota was reached (RFC 8656 section 7.4: at least a minute). Servers that restart without
+/// us keep our old allocations for as long.
+const FULL_FOR: u64 = 10 * 60;
+
+/// Logins whose quota was reached, of one day and network at one server: then no further one is tried there.
+const MOST_FULL: usize = 3;
 
 /// How the engine logs in to the TURN server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +90,14 @@ struct PooledLogin {
     login: KeptLogin,
     /// The secret of the settings from which it was made; `None`: the phone book gave it.
     made_from: Option<Secret>,
-    holders: Arc<()>,
+    holders: Arc<LoginUse>,
+}
+
+/// What those who have a login share; how many they are counts.
+#[derive(Debug, Default)]
+struct LoginUse {
+    /// Unix seconds; until then the server grants it no more allocations.
+    full_until: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -106,7 +122,15 @@ impl Eq for CredentialPool {}
 
 /// A login as long as an allocation has it.
 #[derive(Debug)]
-pub(crate) struct LoginLease(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+pub(crate) struct LoginLease(Arc<LoginUse>);
+
+impl LoginLease {
+    /// The server has said that the quota of this login is reached; `now` in Unix seconds.
+    pub(crate) fn note_full(&self, now: u64) {
+        let until = now.saturating_add(FULL_FOR);
+        self.0.full_until.store(until, Relaxed);
+    }
+}
 
 /// What is left of the phone book's logins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,6 +152,10 @@ impl PooledLogin {
 
     fn lasts(&self, now: u64) -> bool {
         self.login.expires > now.saturating_add(LEAST_LIFE)
+    }
+
+    fn is_full(&self, now: u64) -> bool {
+        now < self.holders.full_until.load(Relaxed)
     }
 }
 
@@ -305,14 +333,19 @@ impl PoolContent {
                 .filter(|(_, login)| fits(login))
         };
         let todays = all().find(|(_, login)| {
-            login.login.used == today && login.held() < MOST_AT_ONCE && login.lasts(now)
+            let has_room = login.held() < MOST_AT_ONCE && !login.is_full(now);
+            login.login.used == today && has_room && login.lasts(now)
         });
-        let unused = all().filter(|(_, login)| login.login.used.is_none() && login.lasts(now));
+        // A server that refuses them all does not get to see, or use up, more than these.
+        let full = all().filter(|(_, login)| login.login.used == today && login.is_full(now));
+        let may_begin = full.count() < MOST_FULL;
+        let unused =
+            all().filter(|(_, login)| may_begin && login.login.used.is_none() && login.lasts(now));
         let found = todays.or_else(|| unused.max_by_key(|(_, login)| login.login.expires));
         if let Some((at, _)) = found {
             return Some(at);
         }
-        if let Some(secret) = secret {
+        if let Some(secret) = secret.filter(|_| may_begin) {
             let key = TurnSecret::new(secret.expose().to_owned());
             let (user, password) = daily_credentials(&key, now, &mut rand::rng());
             let login = KeptLogin {
@@ -325,9 +358,11 @@ impl PoolContent {
             self.push(login, Some(secret.clone()));
             return self.logins.len().checked_sub(1);
         }
-        let again = all().min_by_key(|(_, login)| {
+        let again = all().filter(|(_, login)| may_begin || login.login.used == today);
+        let again = again.min_by_key(|(_, login)| {
             (
                 !login.lasts(now),
+                login.is_full(now),
                 login.held(),
                 Reverse(login.login.expires),
             )
@@ -400,6 +435,25 @@ mod tests {
             .collect();
         assert_eq!(all.len(), 4);
         assert!(pool.take("b", HOME, NOW, None).is_none());
+    }
+
+    #[test]
+    fn a_login_whose_quota_is_reached_is_left_alone_for_ten_minutes_and_three_at_most_are_tried() {
+        let pool = filled(32);
+        let (secret, shared) = (Secret::new("north".to_owned()), CredentialPool::default());
+        for (pool, secret) in [(&pool, None), (&shared, Some(&secret))] {
+            let mut users = BTreeSet::new();
+            for _ in 0..20 {
+                let (user, _, lease) = pool.take("a", HOME, NOW, secret).unwrap();
+                lease.note_full(NOW);
+                users.insert(user);
+            }
+            assert_eq!(users.len(), MOST_FULL);
+            let later = pool.take("a", HOME, NOW + FULL_FOR, secret).unwrap().0;
+            assert!(users.contains(&later));
+            let elsewhere = pool.take("a", CAFE, NOW, secret).unwrap().0;
+            assert!(!users.contains(&elsewhere));
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@
 pub(crate) mod allocation_io;
 pub mod credentials;
 mod endpoint;
+mod losses;
 mod lot;
 pub(crate) mod pool;
 pub mod probe;
+pub(crate) mod race;
+mod refusals;
 pub mod servers;
 mod socket;
 

@@ -3,19 +3,16 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
-use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
+use ringfence_media::far::FarLegError;
 use tokio::time::timeout;
 
-use super::TurnSocket;
-use super::allocation_io::{release, send, step};
-use super::servers::{DialTurn, DialledTurn, TurnServers};
+use super::allocation_io::release;
+use super::race::{Race, RaceTerms, Way};
+use super::refusals;
+use super::servers::TurnServers;
 use crate::clock;
 
-/// The far leg gives up by itself before this.
-const LIMIT: Duration = Duration::from_secs(8);
-
-/// How long the server may take to confirm the release.
+/// How long the servers may take to confirm the release.
 const RELEASE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Why calls would have no media.
@@ -45,23 +42,15 @@ fn unreachable_servers(all: usize) -> String {
     }
 }
 
-/// What a server's error code says (RFC 8656 section 18, RFC 8489 section 14.8).
+/// What a server's error code says.
 fn refusal(error: &FarLegError) -> String {
     let FarLegError::Allocation { code } = error else {
         return error.to_string();
     };
-    let says = match code {
-        300 => "it names another server, which is not used",
-        401 | 441 => "wrong login",
-        403 => "forbidden",
-        437 => "the port is still in use by an older allocation",
-        438 => "the login's nonce is stale",
-        440 | 442 => "it does not relay over this kind of address or transport",
-        486 => "the quota of allocations is used up",
-        500..600 => "it has no capacity or an error of its own",
-        _ => "the request",
-    };
-    format!("the server refused with {code} ({says})")
+    format!(
+        "the server refused with {code} ({})",
+        refusals::words(*code)
+    )
 }
 
 impl TurnProbeError {
@@ -96,6 +85,14 @@ impl TurnProbeError {
         }
     }
 
+    /// For how long the servers are to be left alone (RFC 8656 section 7.4: a minute after 486 and 508).
+    pub(super) fn least_pause(&self) -> Duration {
+        match self {
+            Self::Refused(FarLegError::Allocation { code: 486 | 508 }) => Duration::from_secs(60),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether the settings are wrong, so that waiting will not help.
     #[must_use]
     pub fn is_final(&self) -> bool {
@@ -114,30 +111,12 @@ impl TurnProbeError {
 /// [`TurnProbeError`].
 pub async fn probe(servers: &TurnServers) -> Result<Duration, TurnProbeError> {
     let start = clock::now();
-    let DialledTurn {
-        mut socket, config, ..
-    } = servers.dial(0, &[]).await?;
-    let mut leg = FarLeg::new(config, rand::rng().random(), start);
-    let allocated = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
+    let mut race = Race::start(servers.clone(), RaceTerms::of_slot(0));
+    let outcome = race.outcome().await;
     let took = start.elapsed();
-    // A server that does not answer cannot confirm the release either.
-    timeout(RELEASE_LIMIT, release(leg, socket)).await.ok();
-    allocated
-        .unwrap_or(Err(FarLegError::Timeout))
-        .map_err(TurnProbeError::Refused)?;
+    // A server that does not answer cannot confirm a release either.
+    timeout(RELEASE_LIMIT, race.end()).await.ok();
+    let Way { leg, turn, .. } = *outcome?;
+    timeout(RELEASE_LIMIT, release(leg, turn)).await.ok();
     Ok(took)
-}
-
-async fn allocate(leg: &mut FarLeg, socket: &mut TurnSocket) -> Result<(), FarLegError> {
-    let mut buffer = Vec::new();
-    loop {
-        while let Some(event) = send(leg, socket) {
-            match event {
-                FarEvent::Allocated(_) => return Ok(()),
-                FarEvent::Failed(fault) => return Err(fault),
-                _ => {}
-            }
-        }
-        step(leg, socket, &mut buffer, None).await;
-    }
 }

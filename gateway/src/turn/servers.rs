@@ -1,4 +1,4 @@
-//! The TURN servers of an engine and its logins: dials the first server that answers, in the order that the engine has drawn.
+//! The TURN servers of an engine and its logins: in which order a race asks them, and how one is dialled.
 //!
 //! Logins are made from a secret shared with the server (draft-uberti-behave-turn-rest) or taken from the pool that the phone book
 //! filled ([`super::credentials`]). No login is requested because of a call.
@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 
 use ringfence_book::bounds::MAX_SERVERS;
-use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
+use ringfence_media::far::{FarConfig, FarLegError, TurnAccess, TurnPassword, TurnTransport};
 
 use super::credentials::{CredentialPool, LoginLease, LoginStock, TurnLogin};
+use super::losses::RaceLosses;
 use super::probe::TurnProbeError;
-use super::{TurnSocket, TurnTarget, Wire};
+use super::{TurnDialError, TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::state::secret::Secret;
@@ -26,49 +25,42 @@ pub struct TurnServers {
     login: TurnLogin,
     secrets: BTreeMap<String, Secret>,
     pool: CredentialPool,
-    works: Arc<AtomicUsize>,
+    losses: RaceLosses,
     allow_private: bool,
     audit: ConnectionAudit,
 }
 
-/// Servers at which a pool allocates.
+/// An entry that did not win its race, and why; `None` if it has not answered.
+pub(crate) type Beaten = (usize, Option<TurnProbeError>);
+
+/// Servers at which races allocate. An entry is a server's place, counted from 0.
 pub(crate) trait DialTurn: Clone + Send + Sync + 'static {
-    /// The place of the entry with which a slot of the pool begins: two slots have different servers, if there are two.
-    fn first_of(&self, slot: usize) -> usize;
+    /// The entries in the order in which a race asks them. Two slots of a pool begin with different servers, if there are two; servers
+    /// with an address in `avoid` come later, and those that lost a race lately last.
+    fn order(&self, slot: usize, avoid: &[IpAddr]) -> Vec<usize>;
 
-    /// Notes the entry that works, with which calls begin that dial.
-    fn prefer(&self, choice: &ServerChoice);
-
-    /// Dials the first server that accepts a connection; over UDP that is any. Begins with the entry at `first`, counted around, and
-    /// leaves servers with an address in `avoid` to the last. Only relayed paths are used, so without one there is no call.
+    /// Connects to the server of an entry. Only relayed paths are used, so without one there is no call.
     ///
     /// # Errors
     /// [`TurnProbeError::NoLogin`], [`TurnProbeError::Unreachable`].
     fn dial(
         &self,
-        first: usize,
-        avoid: &[IpAddr],
+        entry: usize,
     ) -> impl Future<Output = Result<DialledTurn, TurnProbeError>> + Send;
+
+    /// Notes how a race went.
+    fn note_won(&self, entry: usize, beaten: Vec<Beaten>) -> ServerChoice;
 }
 
-/// Which server was dialled.
+/// Which server gave an allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerChoice {
     /// Its place among the servers in use, counted from 1.
     pub position: usize,
     /// How many servers are in use.
     pub all: usize,
-    /// Why the first server was not dialled, without its name; `None` if it was.
+    /// Why the first server gave none, without its name; `None` if that is not known.
     pub passed_over: Option<String>,
-}
-
-impl ServerChoice {
-    /// An attempt before this one failed, at the server that comes first.
-    pub(crate) fn note_failure(&mut self, error: Option<TurnProbeError>) {
-        if let (None, Some(error)) = (&self.passed_over, error) {
-            self.passed_over = Some(error.unnamed());
-        }
-    }
 }
 
 /// A socket that is connected to a TURN server, and what the far leg must know of it.
@@ -76,7 +68,6 @@ impl ServerChoice {
 pub(crate) struct DialledTurn {
     pub(crate) socket: TurnSocket,
     pub(crate) config: FarConfig,
-    pub(crate) choice: ServerChoice,
 }
 
 impl TurnServers {
@@ -93,7 +84,7 @@ impl TurnServers {
             login,
             secrets: BTreeMap::new(),
             pool,
-            works: Arc::default(),
+            losses: RaceLosses::default(),
             allow_private,
             audit: ConnectionAudit::default(),
         }
@@ -130,17 +121,6 @@ impl TurnServers {
         Self { audit, ..self }
     }
 
-    /// Dials for a call that found no allocation ready: another server than that of these relayed addresses, if possible.
-    ///
-    /// # Errors
-    /// As [`Self::dial`].
-    pub(crate) async fn dial_for_call(
-        &self,
-        avoid: &[IpAddr],
-    ) -> Result<DialledTurn, TurnProbeError> {
-        self.dial(self.works.load(Relaxed), avoid).await
-    }
-
     /// How long logins of the phone book last; `None` if logins come from the settings.
     pub(crate) fn stock(&self) -> Option<LoginStock> {
         match &self.login {
@@ -175,7 +155,13 @@ impl TurnServers {
     }
 }
 
-impl DialTurn for TurnServers {
+impl TurnServers {
+    /// The address from which the servers are reached now: the memory of losers is that of a network.
+    fn network(&self) -> Option<IpAddr> {
+        self.servers.iter().find_map(TurnTarget::network)
+    }
+
+    /// The entry with which a slot of the pool begins.
     fn first_of(&self, slot: usize) -> usize {
         let hosts: Vec<String> = self.servers.iter().map(TurnTarget::host).collect();
         let begins = |at: &usize| {
@@ -190,64 +176,70 @@ impl DialTurn for TurnServers {
             .unwrap_or_default()
     }
 
-    fn prefer(&self, choice: &ServerChoice) {
-        self.works.store(choice.position.saturating_sub(1), Relaxed);
+    fn unreachable(&self, error: &TurnDialError) -> TurnProbeError {
+        tracing::debug!(%error, "a TURN server cannot be reached");
+        TurnProbeError::Unreachable {
+            all: self.servers.len(),
+            why: error.unnamed(),
+        }
+    }
+}
+
+impl DialTurn for TurnServers {
+    fn order(&self, slot: usize, avoid: &[IpAddr]) -> Vec<usize> {
+        let (network, now) = (self.network(), clock::now());
+        let lost = |entry| network.and_then(|network| self.losses.why(network, entry, now));
+        let mut entries: Vec<(usize, &TurnTarget)> = (0..).zip(self.servers.iter()).collect();
+        entries.rotate_left(self.first_of(slot));
+        entries.sort_by_key(|(entry, target)| {
+            (lost(*entry).is_some(), avoid.contains(&target.addr().ip()))
+        });
+        entries.into_iter().map(|(entry, _)| entry).collect()
     }
 
-    async fn dial(&self, first: usize, avoid: &[IpAddr]) -> Result<DialledTurn, TurnProbeError> {
-        let (all, mut passed_over, mut has_login) = (self.servers.len(), None, false);
-        let mut entries: Vec<(usize, &TurnTarget)> = (1..).zip(self.servers.iter()).collect();
-        entries.rotate_left(first % all.max(1));
-        entries.sort_by_key(|(_, target)| avoid.contains(&target.addr().ip()));
-        for (position, target) in entries {
-            self.audit.note(|| AuditEntry::Turn(target.addr()));
-            let mut socket = match TurnSocket::dial(target).await {
-                Ok(socket) => socket,
-                Err(error) => {
-                    tracing::debug!(%error, "a TURN server cannot be reached");
-                    passed_over.get_or_insert_with(|| error.unnamed());
-                    has_login = true;
-                    continue;
-                }
-            };
-            let Some((username, password, lease)) =
-                self.login(&target.host(), socket.local_addr().ip())
-            else {
-                passed_over.get_or_insert_with(|| "no login for it is left".to_owned());
-                continue;
-            };
-            if let Some(lease) = lease {
-                socket.hold(lease);
-            }
-            let config = FarConfig {
-                turn: TurnAccess {
-                    addr: target.addr(),
-                    transport: match target.wire() {
-                        Wire::Udp => TurnTransport::Udp,
-                        Wire::Tcp | Wire::Tls => TurnTransport::Stream,
-                    },
-                    username,
-                    password: TurnPassword::new(password.expose().to_owned()),
+    async fn dial(&self, entry: usize) -> Result<DialledTurn, TurnProbeError> {
+        let target = self.servers.get(entry).ok_or(TurnProbeError::NoLogin)?;
+        self.audit.note(|| AuditEntry::Turn(target.addr()));
+        let dialled = TurnSocket::dial(target).await;
+        let mut socket = dialled.map_err(|error| self.unreachable(&error))?;
+        let network = socket.local_addr().ip();
+        let login = self.login(&target.host(), network);
+        let (username, password, lease) = login.ok_or(TurnProbeError::NoLogin)?;
+        if let Some(lease) = lease {
+            socket.hold(lease);
+        }
+        let config = FarConfig {
+            turn: TurnAccess {
+                addr: target.addr(),
+                transport: match target.wire() {
+                    Wire::Udp => TurnTransport::Udp,
+                    Wire::Tcp | Wire::Tls => TurnTransport::Stream,
                 },
-                local: socket.local_addr(),
-                allow_private_addresses: self.allow_private,
-                permitted: self.permitted(),
-            };
-            let choice = ServerChoice {
-                position,
-                all,
-                passed_over,
-            };
-            return Ok(DialledTurn {
-                socket,
-                config,
-                choice,
-            });
+                username,
+                password: TurnPassword::new(password.expose().to_owned()),
+            },
+            local: socket.local_addr(),
+            allow_private_addresses: self.allow_private,
+            permitted: self.permitted(),
+        };
+        Ok(DialledTurn { socket, config })
+    }
+
+    fn note_won(&self, entry: usize, beaten: Vec<Beaten>) -> ServerChoice {
+        let why = |(beaten, error): Beaten| {
+            let error = error.unwrap_or(TurnProbeError::Refused(FarLegError::Timeout));
+            (beaten, error.unnamed())
+        };
+        let beaten: Vec<(usize, String)> = beaten.into_iter().map(why).collect();
+        let (network, now) = (self.network(), clock::now());
+        let passed_over = network.and_then(|network| {
+            self.losses.note(network, entry, beaten, now);
+            self.losses.why(network, 0, now)
+        });
+        ServerChoice {
+            position: entry + 1,
+            all: self.servers.len(),
+            passed_over,
         }
-        if !has_login {
-            return Err(TurnProbeError::NoLogin);
-        }
-        let why = passed_over.unwrap_or_default();
-        Err(TurnProbeError::Unreachable { all, why })
     }
 }

@@ -107,6 +107,26 @@ impl TurnTarget {
     pub fn wire(&self) -> Wire {
         self.endpoint.wire
     }
+
+    /// The own address from which it would be reached now: names the network in which this machine is. Nothing is sent.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the socket sends nothing; it only shows the route"
+    )]
+    pub(super) fn network(&self) -> Option<IpAddr> {
+        let socket = std::net::UdpSocket::bind(any_port(self.addr)).ok()?;
+        socket.connect(self.addr).ok()?;
+        socket.local_addr().ok().map(|local| local.ip())
+    }
+}
+
+/// Any port of this machine, for packets to `to`.
+fn any_port(to: SocketAddr) -> SocketAddr {
+    if to.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        (Ipv6Addr::UNSPECIFIED, 0).into()
+    }
 }
 
 impl TurnEndpoint {
@@ -214,11 +234,7 @@ impl TurnSocket {
     )]
     async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnDialError> {
         let fault = |error: std::io::Error| unreachable_server(target, &error);
-        let any: SocketAddr = if target.addr.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            (Ipv6Addr::UNSPECIFIED, 0).into()
-        };
+        let any = any_port(target.addr);
         let socket = UdpSocket::bind(any).await.map_err(fault)?;
         socket.connect(target.addr).await.map_err(fault)?;
         // Tokio learns that a socket can be written to from its first event; `try_send` would refuse before.
@@ -264,6 +280,14 @@ impl TurnSocket {
     /// Keeps a login in use until the socket is closed.
     pub(crate) fn hold(&mut self, login: LoginLease) {
         self.login = Some(login);
+    }
+
+    /// Notes that the server grants no more allocations to the login of this socket. False if there is no other to be had.
+    pub(super) fn note_login_full(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| {
+            login.note_full(crate::clock::unix_seconds());
+            true
+        })
     }
 
     /// This end of the connection. The far leg needs it to label its packets; it is never sent.

@@ -208,6 +208,12 @@ impl World {
         self.hosts[engine].engine.handle_listening(is_listening);
     }
 
+    /// Tells an engine whether a TURN server gives it allocations.
+    pub fn set_turn_reached(&mut self, engine: usize, reaches_turn: bool) {
+        let host = &mut self.hosts[engine];
+        host.engine.handle_turn_reached(reaches_turn);
+    }
+
     /// A machine that runs an engine.
     pub fn host(&self, engine: usize) -> &EngineHost {
         &self.hosts[engine]

@@ -33,6 +33,8 @@ pub struct SimulatedTurn {
     addresses: BTreeMap<AllocationId, SocketAddr>,
     next_port: u16,
     misdirected: Vec<SocketAddr>,
+    refuses_with: Option<u16>,
+    refusals: Vec<SimulatedTurnOutput>,
 }
 
 /// What the server sends.
@@ -64,6 +66,8 @@ impl SimulatedTurn {
             addresses: BTreeMap::new(),
             next_port: FIRST_PORT,
             misdirected: Vec::new(),
+            refuses_with: None,
+            refusals: Vec::new(),
         }
     }
 
@@ -77,6 +81,11 @@ impl SimulatedTurn {
         self.secret = TurnSecret::new("another lighthouse".into());
     }
 
+    /// Refuses each Allocate request with this error code from now on; `None`: none.
+    pub fn refuse_with(&mut self, code: Option<u16>) {
+        self.refuses_with = code;
+    }
+
     /// Relayed addresses in use.
     pub fn relays(&self) -> usize {
         self.addresses.len()
@@ -88,7 +97,14 @@ impl SimulatedTurn {
     }
 
     pub(crate) fn handle_client(&mut self, client: SocketAddr, bytes: &[u8], now: Instant) {
-        self.machine.handle_client(flow(client), bytes, now);
+        match self.refuses_with {
+            Some(code) if bytes.starts_with(&ALLOCATE) => {
+                let bytes = refusal(bytes, code);
+                let refusal = SimulatedTurnOutput::ToClient { client, bytes };
+                self.refusals.push(refusal);
+            }
+            _ => self.machine.handle_client(flow(client), bytes, now),
+        }
     }
 
     pub(crate) fn handle_relayed(
@@ -115,7 +131,7 @@ impl SimulatedTurn {
     }
 
     pub(crate) fn drain(&mut self, now: Instant) -> Vec<SimulatedTurnOutput> {
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.refusals);
         while let Some(output) = self.machine.poll() {
             match output {
                 TurnOutput::ToClient { client, bytes } => out.push(SimulatedTurnOutput::ToClient {
@@ -157,6 +173,19 @@ impl SimulatedTurn {
         self.addresses.insert(relay, address);
         address
     }
+}
+
+/// The first bytes of an Allocate request (RFC 8489 section 5).
+const ALLOCATE: [u8; 2] = [0x00, 0x03];
+
+/// An error response to an Allocate request (RFC 8489 section 14.8).
+fn refusal(request: &[u8], code: u16) -> Vec<u8> {
+    let number = u8::try_from(code % 100).unwrap_or_default();
+    let class = u8::try_from(code / 100).unwrap_or_default();
+    let mut reply = vec![0x01, 0x13, 0, 8];
+    reply.extend(request.get(4..20).unwrap_or_default());
+    reply.extend([0x00, 0x09, 0, 4, 0, 0, class, number]);
+    reply
 }
 
 fn flow(client: SocketAddr) -> ClientFlow {

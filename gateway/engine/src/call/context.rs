@@ -168,6 +168,14 @@ impl CallContext<'_> {
         }
     }
 
+    /// Refuses the phone's INVITE with words for its display.
+    pub(super) fn refuse_phone_with(&mut self, call: &CallCommon, refusal: sip::Refusal) {
+        match call.leg {
+            Some(leg) => self.env.agent.refuse_with(leg, refusal, self.now),
+            None => self.notify_partner(call, PartnerNews::Over(refusal.status)),
+        }
+    }
+
     /// Ends the phone's side, whatever its state.
     pub(crate) fn hang_up_phone(&mut self, call: &mut CallCommon) {
         self.hang_up_phone_with(sip::HangUp::Normal, call);

@@ -8,10 +8,11 @@ use ringfence_sip as sip;
 use super::answering::Answering;
 use super::calling::Calling;
 use super::context::CallContext;
+use super::outgoing::NO_TURN;
 use super::{CallCommon, CallInput, CallState, PartnerNews};
 use crate::call::step::{CallStep, EndReason};
 use crate::config::SET_UP;
-use crate::input::{MediaEvent, NearPort};
+use crate::input::{MediaEvent, MediaFailure, NearPort};
 use crate::output::MediaOrder;
 use crate::sealed::proof_stock::PER_OUTGOING;
 use crate::sealed::ring::RingId;
@@ -92,10 +93,13 @@ impl Dialling {
                 return CallState::Over;
             }
             CallInput::Media(
-                MediaEvent::Refused(_)
+                MediaEvent::Refused(MediaFailure::NoTurn)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
-            )
-            | CallInput::Timeout => return super::refuse(503, EndReason::NoMedia, call, cx),
+            ) => return without_turn(call, cx),
+            CallInput::Timeout if self.far.is_none() => return without_turn(call, cx),
+            CallInput::Media(MediaEvent::Refused(_)) | CallInput::Timeout => {
+                return super::refuse(503, EndReason::NoMedia, call, cx);
+            }
             CallInput::ShutDown => return super::refuse(503, EndReason::ShutDown, call, cx),
             _ => return CallState::Dialling(self),
         }
@@ -118,4 +122,11 @@ impl Dialling {
         }
         Calling::start(self.offer, &self.callee, (near, far), call, cx)
     }
+}
+
+/// No TURN server gave a relayed address: the display says so.
+fn without_turn(call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
+    cx.refuse_phone_with(call, NO_TURN);
+    cx.end(call, EndReason::NoMedia);
+    CallState::Over
 }

@@ -30,6 +30,12 @@ const NOT_LISTENING: sip::Refusal = sip::Refusal {
     text: "No relay reached: try again in a minute",
 };
 
+/// What a phone shows whose engine has no TURN server that gives it a relayed address.
+pub(super) const NO_TURN: sip::Refusal = sip::Refusal {
+    status: 503,
+    text: "No TURN server reached: try again in a minute",
+};
+
 /// An INVITE outside a dialog, as the SIP side reports it.
 pub(crate) struct DialledCall {
     pub(crate) leg: sip::LegId,
@@ -69,6 +75,7 @@ impl Calls {
                 (403, EndReason::KeyChanged)
             }
             (Ok(_), _) if !env.is_listening => (503, EndReason::NoRelay),
+            (Ok(_), _) if !env.reaches_turn => (503, EndReason::NoMedia),
             (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
             (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
             (Err(_), _) => (404, EndReason::NoSuchNumber),
@@ -85,6 +92,7 @@ impl Calls {
         self.report_refused(parties, end, env, |env| match end {
             EndReason::KeyChanged => env.agent.refuse_with(leg, KEY_CHANGED, now),
             EndReason::NoRelay => env.agent.refuse_with(leg, NOT_LISTENING, now),
+            EndReason::NoMedia => env.agent.refuse_with(leg, NO_TURN, now),
             _ => env.agent.refuse(leg, status, now),
         });
     }

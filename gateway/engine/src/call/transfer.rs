@@ -58,7 +58,8 @@ impl Calls {
             Err(LookupError::NoTile) => return Err(503),
             Err(_) => return Err(404),
         };
-        if env.closing || !env.is_listening || self.busy() >= env.config.max_calls {
+        let has_network = env.is_listening && env.reaches_turn;
+        if env.closing || !has_network || self.busy() >= env.config.max_calls {
             return Err(503);
         }
         // No call goes to a key that has taken a contact's place, this one neither.

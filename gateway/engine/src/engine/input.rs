@@ -87,6 +87,11 @@ impl Engine {
         self.env.is_listening = is_listening;
     }
 
+    /// Whether a TURN server gives this engine allocations. Until this is told, one is taken to; while none does, no call is placed.
+    pub fn handle_turn_reached(&mut self, reaches_turn: bool) {
+        self.env.reaches_turn = reaches_turn;
+    }
+
     /// Other rules hold from now on: the work that envelopes need, in leading zero bits, and how long a ring waits for an answer.
     /// Rings that are posted wait as long as they were told.
     pub fn handle_rules(&mut self, work_bits: u8, no_answer: Duration, now: Instant) {

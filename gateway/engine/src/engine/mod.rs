@@ -101,6 +101,7 @@ impl Engine {
                 out: Outbox::default(),
                 old_book: OldBookNotices::default(),
                 is_listening: true,
+                reaches_turn: true,
                 closing: false,
             },
             calls: Calls::default(),

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use ringfence_media::far::FarLegError;
 use tokio::sync::watch;
 
 use super::SLOTS;
@@ -17,6 +18,15 @@ pub(crate) struct PoolState {
     pub(crate) server: Option<ServerChoice>,
     /// Why the last attempt failed, or the last allocation was lost; `None` since an allocation was made.
     pub(crate) failure: Option<TurnProbeError>,
+}
+
+impl PoolState {
+    /// Whether a call that asked the servers now would wait in vain: they were asked a moment ago, and none gave an allocation. One that
+    /// was lost says nothing of that: its server may be back.
+    pub(crate) fn is_without_server(&self) -> bool {
+        let lost = TurnProbeError::Refused(FarLegError::ServerGone);
+        self.failure.as_ref().is_some_and(|error| *error != lost)
+    }
 }
 
 /// Where the slots write what they know.

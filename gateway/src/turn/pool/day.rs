@@ -21,7 +21,7 @@ use super::*;
 use crate::run::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use crate::turn::credentials::TurnLogin;
 use crate::turn::probe::TurnProbeError;
-use crate::turn::servers::{DialledTurn, ServerChoice};
+use crate::turn::servers::{Beaten, DialledTurn, ServerChoice};
 
 const SERVER: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 3478);
@@ -121,13 +121,19 @@ impl Elapsed for Instant {
 }
 
 impl DialTurn for Watched {
-    fn first_of(&self, _slot: usize) -> usize {
-        0
+    fn order(&self, _slot: usize, _avoid: &[IpAddr]) -> Vec<usize> {
+        vec![0]
     }
 
-    fn prefer(&self, _choice: &ServerChoice) {}
+    fn note_won(&self, _entry: usize, _beaten: Vec<Beaten>) -> ServerChoice {
+        ServerChoice {
+            position: 1,
+            all: 1,
+            passed_over: None,
+        }
+    }
 
-    async fn dial(&self, _first: usize, _avoid: &[IpAddr]) -> Result<DialledTurn, TurnProbeError> {
+    async fn dial(&self, _entry: usize) -> Result<DialledTurn, TurnProbeError> {
         let (near, far) = duplex(64 * 1024);
         let id = {
             let mut clients = self.clients.lock().unwrap();
@@ -150,11 +156,6 @@ impl DialTurn for Watched {
                 local,
                 allow_private_addresses: true,
                 permitted: Vec::new(),
-            },
-            choice: ServerChoice {
-                position: 1,
-                all: 1,
-                passed_over: None,
             },
         })
     }

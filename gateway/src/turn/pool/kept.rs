@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::RngExt;
 use ringfence_book::backoff::Backoff;
 use ringfence_media::LocalEndpoint;
 use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
@@ -21,7 +20,8 @@ use crate::clock::{self, until};
 use crate::turn::TurnSocket;
 use crate::turn::allocation_io::{release, send, step};
 use crate::turn::probe::TurnProbeError;
-use crate::turn::servers::{DialTurn, DialledTurn, ServerChoice};
+use crate::turn::race::{Race, RaceTerms, Way};
+use crate::turn::servers::DialTurn;
 
 /// Makes and keeps the allocations of one slot.
 #[derive(Clone, Debug)]
@@ -35,33 +35,32 @@ pub(super) struct Keeper<S> {
 type Requests = mpsc::Receiver<AllocationRequest>;
 
 impl<S: DialTurn> Keeper<S> {
-    /// Keeps an allocation until `overlap` after `tick`. One that is lost is made again, and one that cannot be made is tried again,
-    /// at the next server and less and less often, until the tick: then the slot's next one is. Ends early when the pool is released.
+    /// Keeps an allocation until `overlap` after `tick`. One that is lost is made again, and if no server gives one, they are asked less
+    /// and less often, until the tick: then the slot's next one is. Ends early when the pool is released.
     pub(super) async fn keep(self, tick: Instant, mut requests: Requests) {
         let end = tick + self.timing.overlap;
         let mut backoff = Backoff::new(self.timing.first_pause, self.timing.longest_pause, 2);
-        let (mut attempt, mut last_error) = (0, None);
         loop {
-            let first = self.servers.first_of(self.slot) + attempt;
-            let Some(dialled) = meanwhile(&mut requests, self.servers.dial(first, &[])).await
-            else {
+            let mut race = Race::start(self.servers.clone(), RaceTerms::of_slot(self.slot));
+            let failure = match meanwhile(&mut requests, race.outcome()).await {
+                Some(Ok(way)) => {
+                    self.board.note_ready(self.slot, &way.choice);
+                    backoff.reset();
+                    Kept::new(&self, *way, end).keep(&mut requests).await
+                }
+                Some(Err(error)) => Some(error),
+                None => None,
+            };
+            let least = failure.as_ref().map(TurnProbeError::least_pause);
+            if let Some(failure) = failure {
+                tracing::debug!(%failure, "no allocation is ready");
+                self.board.note_failure(self.slot, failure);
+            }
+            to_its_end(race.end(), &mut requests).await;
+            let Some(least) = least else {
                 return;
             };
-            let failure = match dialled {
-                Ok(mut dialled) => {
-                    dialled.choice.note_failure(last_error.take());
-                    let kept = Kept::new(&self, dialled, end);
-                    match kept.keep(&mut requests, &mut backoff).await {
-                        Some(error) => error,
-                        None => return,
-                    }
-                }
-                Err(error) => error,
-            };
-            tracing::debug!(%failure, "no allocation is ready");
-            self.board.note_failure(self.slot, failure.clone());
-            (attempt, last_error) = (attempt + 1, Some(failure));
-            let pause = sleep(backoff.next_delay());
+            let pause = sleep(backoff.next_delay().max(least));
             if meanwhile(&mut requests, pause).await.is_none() || tick <= clock::now() {
                 return;
             }
@@ -80,38 +79,36 @@ async fn meanwhile<T>(requests: &mut Requests, work: impl Future<Output = T>) ->
     }
 }
 
-/// Releases an allocation to its end, also when the pool is released meanwhile.
-async fn release_meanwhile(leg: FarLeg, turn: TurnSocket, requests: &mut Requests) {
-    let mut releasing = std::pin::pin!(release(leg, turn));
-    if meanwhile(requests, releasing.as_mut()).await.is_none() {
-        releasing.await;
+/// Carries `work` to its end, also when the pool is released meanwhile.
+async fn to_its_end(work: impl Future<Output = ()>, requests: &mut Requests) {
+    let mut work = std::pin::pin!(work);
+    if meanwhile(requests, work.as_mut()).await.is_none() {
+        work.await;
     }
 }
 
-/// An allocation, or one that is being made.
+/// An allocation.
 #[derive(Debug)]
 struct Kept<'a, S> {
     keeper: &'a Keeper<S>,
     leg: FarLeg,
     turn: TurnSocket,
-    choice: ServerChoice,
-    /// What a call is given; `None` before it is allocated, and after a call had it.
+    /// What a call is given; `None` after a call had it.
     local: Option<LocalEndpoint>,
     checks: Checks,
     end: Instant,
 }
 
 impl<'a, S: DialTurn> Kept<'a, S> {
-    fn new(keeper: &'a Keeper<S>, dialled: DialledTurn, end: Instant) -> Self {
-        let (now, every) = (clock::now(), keeper.timing.checked_every);
+    fn new(keeper: &'a Keeper<S>, way: Way, end: Instant) -> Self {
+        let every = keeper.timing.checked_every;
         Self {
             keeper,
-            leg: FarLeg::new(dialled.config, rand::rng().random(), now),
-            turn: dialled.socket,
-            choice: dialled.choice,
-            local: None,
+            leg: way.leg,
+            turn: way.turn,
+            local: Some(way.local),
             checks: Checks {
-                at: now + every,
+                at: clock::now() + every,
                 every,
             },
             end,
@@ -119,15 +116,11 @@ impl<'a, S: DialTurn> Kept<'a, S> {
     }
 
     /// Keeps the allocation to its end, then releases it. An error when it is lost before; `None` otherwise.
-    async fn keep(
-        mut self,
-        requests: &mut Requests,
-        backoff: &mut Backoff,
-    ) -> Option<TurnProbeError> {
+    async fn keep(mut self, requests: &mut Requests) -> Option<TurnProbeError> {
         let mut buffer = Vec::new();
         loop {
-            if let Some(error) = self.drain(backoff) {
-                release_meanwhile(self.leg, self.turn, requests).await;
+            if let Some(error) = self.drain() {
+                to_its_end(release(self.leg, self.turn), requests).await;
                 return Some(TurnProbeError::Refused(error));
             }
             let wake = self.checks.at().min(self.end);
@@ -152,11 +145,11 @@ impl<'a, S: DialTurn> Kept<'a, S> {
                 self.leg.check(now);
             }
         }
-        release_meanwhile(self.leg, self.turn, requests).await;
+        to_its_end(release(self.leg, self.turn), requests).await;
         None
     }
 
-    /// Hands the allocation to a call. Not one that is not allocated yet or is being checked, which may fail: dialling is faster.
+    /// Hands the allocation to a call. Not one that is being checked, which may fail: dialling is faster.
     fn offer(mut self, request: AllocationRequest) -> Offer<'a, S> {
         let fits = |local: &LocalEndpoint| !request.avoid.contains(&local.relayed_address.ip());
         let is_free = self.leg.is_ready() && self.local.as_ref().is_some_and(fits);
@@ -168,7 +161,6 @@ impl<'a, S: DialTurn> Kept<'a, S> {
             keeper,
             leg,
             turn,
-            choice,
             checks,
             end,
             ..
@@ -181,18 +173,12 @@ impl<'a, S: DialTurn> Kept<'a, S> {
             home: Home(home),
         });
         match offered {
-            Ok(()) => Offer::Taken(WithCall {
-                keeper,
-                choice,
-                back,
-                end,
-            }),
+            Ok(()) => Offer::Taken(WithCall { keeper, back, end }),
             // The call has ended already, and no callee was told.
             Err(unclaimed) => Offer::Refused(Box::new(Kept {
                 keeper,
                 leg: unclaimed.leg,
                 turn: unclaimed.turn,
-                choice,
                 local: Some(unclaimed.local),
                 checks,
                 end,
@@ -201,19 +187,10 @@ impl<'a, S: DialTurn> Kept<'a, S> {
     }
 
     /// Sends what the leg wants to send; returns its error if it has failed.
-    fn drain(&mut self, backoff: &mut Backoff) -> Option<FarLegError> {
+    fn drain(&mut self) -> Option<FarLegError> {
         while let Some(event) = send(&mut self.leg, &self.turn) {
-            match event {
-                FarEvent::Allocated(local) => {
-                    self.local = Some(local);
-                    self.keeper.board.note_ready(self.keeper.slot, &self.choice);
-                    backoff.reset();
-                    if self.keeper.slot == 0 {
-                        self.keeper.servers.prefer(&self.choice);
-                    }
-                }
-                FarEvent::Failed(error) => return Some(error),
-                _ => {}
+            if let FarEvent::Failed(error) = event {
+                return Some(error);
             }
         }
         None
@@ -229,7 +206,6 @@ enum Offer<'a, S> {
 /// An allocation that a call has.
 struct WithCall<'a, S> {
     keeper: &'a Keeper<S>,
-    choice: ServerChoice,
     back: oneshot::Receiver<Returned>,
     end: Instant,
 }
@@ -253,7 +229,6 @@ impl<'a, S> WithCall<'a, S> {
                     keeper: self.keeper,
                     leg,
                     turn,
-                    choice: self.choice,
                     local: None,
                     checks,
                     end: self.end,

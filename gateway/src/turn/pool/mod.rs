@@ -43,7 +43,7 @@ const TIMING: PoolTiming = PoolTiming {
     overlap: Duration::from_secs(200),
     checked_every: Duration::from_secs(20),
     first_pause: Duration::from_secs(1),
-    longest_pause: Duration::from_secs(60),
+    longest_pause: Duration::from_secs(15),
 };
 
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ struct PoolTiming {
     checked_every: Duration,
     /// After the first failure. Each further one doubles it.
     first_pause: Duration,
+    /// While no server gives an allocation no call is placed: for so long after one is back.
     longest_pause: Duration,
 }
 

@@ -17,6 +17,7 @@ use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 use crate::turn::allocation_io::{release, send, step};
 use crate::turn::credentials::{CredentialPool, TurnLogin};
+use crate::turn::race::{Race, RaceTerms};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -212,6 +213,21 @@ async fn a_server_that_restarted_has_allocations_again() {
 }
 
 #[tokio::test]
+async fn without_a_server_the_pool_knows_it_until_one_is_back() {
+    let turn = turn_at(ANY_PORT).await;
+    let addr = turn.local_addr();
+    let (pool, handle) = AllocationPool::start_with(quick(), servers(addr, "tcp").await);
+    eventually(|| turn.allocations() == 2).await;
+    let state = pool.state();
+    assert!(!state.borrow().is_without_server());
+    turn.stop().await;
+    eventually(|| state.borrow().is_without_server()).await;
+    let _turn = turn_at(addr).await;
+    eventually(|| !state.borrow().is_without_server()).await;
+    drop(take(&handle).await);
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_up_is_asked_less_and_less_often() {
     let server = TcpListener::bind(ANY_PORT).await.unwrap();
     let servers = servers(server.local_addr().unwrap(), "tcp").await;
@@ -286,7 +302,7 @@ async fn a_first_server_that_is_silent_over_udp_is_passed_over() {
     assert!(passed_over.is_some(), "the status says why");
     drop((take(&handle).await, take(&handle).await));
     // A call that dials begins where an allocation was to be had.
-    assert_eq!(both.dial_for_call(&[]).await.unwrap().choice.position, 2);
+    assert_eq!(both.order(0, &[]), [1, 0]);
 }
 
 /// Over many pairs of engines, each of which draws: caller and callee have different servers.
@@ -340,8 +356,10 @@ async fn a_call_that_dials_avoids_the_other_sides_server_too() {
     let named = two_servers(a.local_addr(), b.local_addr()).await;
     for (server, position) in [(&a, 2), (&b, 1)] {
         let avoid = [server.local_addr().ip()];
-        let dialled = named.dial_for_call(&avoid).await.unwrap();
-        assert_eq!(dialled.choice.position, position);
+        let mut race = Race::start(named.clone(), RaceTerms::of_call(&avoid));
+        let way = race.outcome().await.unwrap();
+        assert_eq!(way.choice.position, position);
+        release(way.leg, way.turn).await;
     }
     b.stop().await;
 }

@@ -1,0 +1,109 @@
+//! How a call gets its way out: an allocation that is ready, or one for which the TURN servers are raced. The call goes on meanwhile:
+//! its phone's ports are served, and it may end.
+
+use std::net::IpAddr;
+
+use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
+use ringfence_media::{Bridge, BridgeEvent};
+
+use super::media_task::{MediaTaskContext, notify};
+use crate::turn::TurnSocket;
+use crate::turn::pool::{Checks, Home};
+use crate::turn::probe::TurnProbeError;
+use crate::turn::race::{Race, RaceTerms, Way};
+
+/// Orders that wait for a relayed address: the phone's terms, each time it names others. Later ones are dropped.
+const MOST_HELD: usize = 16;
+
+/// A call whose WebRTC side is open.
+#[derive(Debug)]
+pub(super) struct OpenMedia {
+    pub(super) bridge: Bridge,
+    pub(super) turn: TurnSocket,
+    /// Of an allocation of the pool, until the other side is known.
+    pub(super) waiting: Option<(Checks, Home)>,
+}
+
+/// A call for which the servers are being asked, and what it was ordered meanwhile.
+#[derive(Debug)]
+pub(super) struct Racing {
+    race: Race,
+    held: Vec<MediaOrder>,
+}
+
+impl Racing {
+    /// Asks the servers; those of the addresses in `avoid` later than others.
+    pub(super) fn start(avoid: &[IpAddr], context: &MediaTaskContext) -> Self {
+        Self {
+            race: Race::start(context.turn.clone(), RaceTerms::of_call(avoid)),
+            held: Vec::new(),
+        }
+    }
+
+    /// Keeps an order until there is a relayed address.
+    pub(super) fn hold(&mut self, order: MediaOrder) {
+        if self.held.len() < MOST_HELD {
+            self.held.push(order);
+        }
+    }
+
+    /// The orders, once the outcome is known. Losers are released in the background.
+    pub(super) fn into_held(self) -> Vec<MediaOrder> {
+        self.held
+    }
+
+    /// The call is over: everything that the race began is released.
+    pub(super) async fn end(self) {
+        self.race.end().await;
+    }
+}
+
+/// Takes an allocation that is ready, if there is one; the engine learns of it at once. Prefers another server than that of the addresses
+/// in `avoid`.
+pub(super) async fn take_ready(
+    avoid: &[IpAddr],
+    call: CallLabel,
+    context: &MediaTaskContext,
+) -> Option<OpenMedia> {
+    let taken = context.allocations.take(avoid).await?;
+    let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(taken.local));
+    notify(call, context, allocated).await;
+    Some(OpenMedia {
+        bridge: Bridge::new(taken.leg, rand::random()),
+        turn: taken.turn,
+        waiting: Some((taken.checks, taken.home)),
+    })
+}
+
+/// The outcome of the race, if there is one.
+pub(super) async fn outcome(racing: Option<&mut Racing>) -> Result<Box<Way>, TurnProbeError> {
+    match racing {
+        Some(racing) => racing.race.outcome().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Opens the WebRTC side over the allocation that has won. The engine learns of it, or that there is none.
+pub(super) async fn open(
+    outcome: Result<Box<Way>, TurnProbeError>,
+    call: CallLabel,
+    context: &MediaTaskContext,
+) -> Option<OpenMedia> {
+    match outcome {
+        Ok(way) => {
+            let way = *way;
+            let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(way.local));
+            notify(call, context, allocated).await;
+            Some(OpenMedia {
+                bridge: Bridge::new(way.leg, rand::random()),
+                turn: way.turn,
+                waiting: None,
+            })
+        }
+        Err(error) => {
+            tracing::info!(%call, "no relayed address: {error}");
+            notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Races the TURN servers for an allocation: gives the core's race ([`WayRace`]) its sockets, logins and legs, and does what each refusal
+//! asks for ([`refusals`]).
+//!
+//! A race runs in a task of its own, so that who waits for it can do other things, and releases at the servers whatever it began and
+//! nothing came of.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ringfence_media::LocalEndpoint;
+use ringfence_media::far::{FarEvent, FarLeg, FarLegError, RaceOutput, WayRace};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::TurnSocket;
+use super::allocation_io::{release, send, step};
+use super::probe::TurnProbeError;
+use super::refusals::{self, Remedy};
+use super::servers::{DialTurn, DialledTurn, ServerChoice};
+use crate::clock::{self, until};
+
+/// How a race is run.
+#[derive(Clone, Debug)]
+pub(crate) struct RaceTerms {
+    slot: usize,
+    avoid: Vec<IpAddr>,
+    stagger: Duration,
+    limit: Duration,
+}
+
+impl RaceTerms {
+    /// For a call, in which a person waits: 250 ms between two servers (RFC 8305 section 8), four seconds in all. Servers of the
+    /// addresses in `avoid` are asked later.
+    pub(crate) fn of_call(avoid: &[IpAddr]) -> Self {
+        Self {
+            slot: 0,
+            avoid: avoid.to_vec(),
+            stagger: Duration::from_millis(250),
+            limit: Duration::from_secs(4),
+        }
+    }
+
+    /// For a slot of the pool: no person waits, and a second server shall not see this engine because the first had a slow moment. The
+    /// limit is that of the slowest connection over TLS.
+    pub(crate) const fn of_slot(slot: usize) -> Self {
+        Self {
+            slot,
+            avoid: Vec::new(),
+            stagger: Duration::from_secs(1),
+            limit: Duration::from_secs(14),
+        }
+    }
+}
+
+/// An allocation that won its race: nothing has been sent through it yet.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) leg: FarLeg,
+    pub(crate) turn: TurnSocket,
+    pub(crate) local: LocalEndpoint,
+    pub(crate) choice: ServerChoice,
+}
+
+/// How a race ended.
+type Outcome = Result<Box<Way>, TurnProbeError>;
+
+/// A race that runs. It must be [ended](Self::end), before its outcome is there or after.
+#[derive(Debug)]
+pub(crate) struct Race {
+    outcome: mpsc::Receiver<Outcome>,
+    task: JoinHandle<()>,
+}
+
+impl Race {
+    /// Begins a race.
+    pub(crate) fn start(servers: impl DialTurn, terms: RaceTerms) -> Self {
+        let (to_owner, outcome) = mpsc::channel(1);
+        let task = tokio::spawn(run(servers, terms, to_owner));
+        Self { outcome, task }
+    }
+
+    /// Waits for the winner. Cancelling it loses nothing; it is told once.
+    ///
+    /// # Errors
+    /// [`TurnProbeError`]: why the server that comes first gives no allocation; no other does either.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        let outcome = self.outcome.recv().await;
+        outcome.unwrap_or(Err(TurnProbeError::Refused(FarLegError::ServerGone)))
+    }
+
+    /// Ends the race if it still runs, and waits until everything is released that its owner did not take: two seconds at most.
+    pub(crate) async fn end(mut self) {
+        self.outcome.close();
+        if let Ok(Ok(way)) = self.outcome.try_recv() {
+            release(way.leg, way.turn).await;
+        }
+        self.task.await.ok();
+    }
+}
+
+/// What became of one entry.
+struct Attempt {
+    entry: usize,
+    /// What is left of it; `None` if it has no socket.
+    began: Option<(FarLeg, TurnSocket)>,
+    outcome: Result<LocalEndpoint, TurnProbeError>,
+}
+
+async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
+    let order = servers.order(terms.slot, &terms.avoid);
+    let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
+    let (stop, stopped) = watch::channel(());
+    let (mut attempts, mut releases) = (JoinSet::new(), JoinSet::new());
+    let mut standing = None;
+    let outcome = loop {
+        match race.poll() {
+            Some(RaceOutput::Begin(entry)) => {
+                attempts.spawn(attempt(servers.clone(), entry, stopped.clone()));
+                continue;
+            }
+            Some(RaceOutput::Won { entry, beaten }) => {
+                let choice = servers.note_won(entry, beaten);
+                let won = standing.take();
+                let won = won.map(|((leg, turn), local)| Way {
+                    leg,
+                    turn,
+                    local,
+                    choice,
+                });
+                break won.map(Box::new).ok_or(NO_ANSWER);
+            }
+            Some(RaceOutput::Over(_)) if order.is_empty() => break Err(TurnProbeError::NoLogin),
+            Some(RaceOutput::Over(fault)) => break Err(fault.unwrap_or(NO_ANSWER)),
+            None => {}
+        }
+        tokio::select! {
+            Some(Ok(ended)) = attempts.join_next() => {
+                let Attempt { entry, began, outcome } = ended;
+                match (began, outcome) {
+                    (Some(began), Ok(local)) => {
+                        race.handle_standing(entry);
+                        standing = Some((began, local));
+                    }
+                    (began, outcome) => {
+                        let error = outcome.err().unwrap_or(NO_ANSWER);
+                        race.handle_failed(entry, error, clock::now());
+                        releases.spawn(release_begun(began));
+                    }
+                }
+            }
+            () = until(race.next_timeout()) => race.handle_timeout(clock::now()),
+            () = to_owner.closed() => break Err(NO_ANSWER),
+        }
+    };
+    drop((stop, stopped));
+    if let Err(mpsc::error::SendError(Ok(way))) = to_owner.send(outcome).await {
+        releases.spawn(release_begun(Some((way.leg, way.turn))));
+    }
+    drop(to_owner);
+    while let Some(ended) = attempts.join_next().await {
+        releases.spawn(release_begun(ended.ok().and_then(|ended| ended.began)));
+    }
+    while releases.join_next().await.is_some() {}
+}
+
+const NO_ANSWER: TurnProbeError = TurnProbeError::Refused(FarLegError::Timeout);
+
+async fn release_begun(began: Option<(FarLeg, TurnSocket)>) {
+    if let Some((leg, turn)) = began {
+        release(leg, turn).await;
+    }
+}
+
+/// Asks the server of an entry for an allocation: once more if its refusal can be helped. Ends early when the race is over.
+async fn attempt<S: DialTurn>(
+    servers: S,
+    entry: usize,
+    mut race_ends: watch::Receiver<()>,
+) -> Attempt {
+    let mut is_first = true;
+    loop {
+        let dialled = tokio::select! {
+            dialled = servers.dial(entry) => dialled,
+            _ = race_ends.changed() => Err(NO_ANSWER),
+        };
+        let (mut leg, mut turn) = match dialled {
+            Ok(DialledTurn { socket, config }) => {
+                (FarLeg::new(config, rand::random(), clock::now()), socket)
+            }
+            Err(error) => {
+                return Attempt {
+                    entry,
+                    began: None,
+                    outcome: Err(error),
+                };
+            }
+        };
+        let allocated = tokio::select! {
+            allocated = allocate(&mut leg, &mut turn) => allocated,
+            _ = race_ends.changed() => Err(FarLegError::Timeout),
+        };
+        if let Err(FarLegError::Allocation { code }) = &allocated
+            && std::mem::take(&mut is_first)
+            && can_be_helped(*code, &turn)
+        {
+            tracing::debug!(code, "a TURN server refused, and is asked once more");
+            continue;
+        }
+        return Attempt {
+            entry,
+            began: Some((leg, turn)),
+            outcome: allocated.map_err(TurnProbeError::Refused),
+        };
+    }
+}
+
+/// Whether the same server may grant to the next socket what it refused to this one.
+fn can_be_helped(code: u16, turn: &TurnSocket) -> bool {
+    match refusals::remedy(code) {
+        Remedy::NextServer => false,
+        Remedy::NewSocket => true,
+        Remedy::OtherLogin => turn.note_login_full(),
+    }
+}
+
+async fn allocate(leg: &mut FarLeg, turn: &mut TurnSocket) -> Result<LocalEndpoint, FarLegError> {
+    let mut buffer = Vec::new();
+    loop {
+        while let Some(event) = send(leg, turn) {
+            match event {
+                FarEvent::Allocated(local) => return Ok(local),
+                FarEvent::Failed(fault) => return Err(fault),
+                _ => {}
+            }
+        }
+        step(leg, turn, &mut buffer, None).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
