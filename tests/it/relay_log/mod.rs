@@ -82,7 +82,13 @@ async fn real(habits: &Habits) {
     );
     let bytes: Vec<_> = hour.posts.iter().map(|(_, post)| post.bytes).collect();
     print_day(&bytes);
-    let callees: Vec<_> = calls.iter().map(|call| call.callee).collect();
+    // Two calls that are planned close together may ring in the other order.
+    let mut left: Vec<_> = calls.iter().collect();
+    let callees = log.rings.iter().filter_map(|(_, from, _)| {
+        let at = left.iter().position(|call| call.caller == *from)?;
+        Some(left.remove(at).callee)
+    });
+    let callees: Vec<_> = callees.collect();
     // An hour that ends in a fault has told its figures.
     let mut scored = Vec::new();
     for (name, log) in [("bits 0", log.without_buckets()), ("bits 3", log.clone())] {
