@@ -17,7 +17,7 @@ fn a_refusal_is_silence_to_every_other_party() {
         });
         world.run_for(Duration::from_secs(10));
         let us = Endpoint::Engine(pair.callee);
-        let outside = [Endpoint::Relay, Endpoint::Turn];
+        let outside = [Endpoint::Relay, Endpoint::Turn(0)];
         let left = world.trace()[before..]
             .iter()
             .find(|packet| packet.from == us && outside.contains(&packet.to));

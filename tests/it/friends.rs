@@ -427,7 +427,7 @@ fn a_confirmation_that_is_lost_costs_the_next_calls_nothing_but_their_tags() {
         answers(world) == 2
     });
     let shared = newest(&world, pair.callee, pair.caller);
-    world.filter_packets(move |packet| packet.to != us || packet.from != Endpoint::Turn);
+    world.filter_packets(move |packet| packet.to != us || packet.from != Endpoint::Turn(0));
     world.run_until_quiet(Duration::from_secs(60));
     world.remove_filter();
     assert_eq!(newest(&world, pair.callee, pair.caller), shared);

@@ -59,7 +59,7 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
             assert_eq!(world.turn.misdirected(), [], "{address}");
             let ip = address.parse::<SocketAddr>().expect("an address").ip();
             let named = world.trace().iter().any(|packet| {
-                let stun = Stun::read(&packet.bytes).filter(|_| packet.to == Endpoint::Turn);
+                let stun = Stun::read(&packet.bytes).filter(|_| packet.to == Endpoint::Turn(0));
                 stun.is_some_and(|stun| {
                     stun.addresses()
                         .iter()

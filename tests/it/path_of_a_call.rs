@@ -53,7 +53,7 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     };
     assert!(world.handset(bob).events().contains(&&rings));
     assert!(world.never(Duration::from_secs(3), |world| {
-        let outside = |to| to == Endpoint::Turn || to == Endpoint::Relay;
+        let outside = |to| to == Endpoint::Turn(0) || to == Endpoint::Relay;
         let left = |packet: &&_| is_from(packet, callee) && outside(packet.to);
         world.trace().iter().any(|packet| left(&packet))
     }));

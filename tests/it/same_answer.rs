@@ -140,8 +140,8 @@ fn an_answered_call_does_look_different() {
     let before = world.trace().len();
     world.answer(pair.bob);
     world.run_for(Duration::from_secs(1));
-    let spoke = world.trace()[before..]
-        .iter()
-        .any(|packet| packet.from == Endpoint::Engine(pair.callee) && packet.to == Endpoint::Turn);
+    let spoke = world.trace()[before..].iter().any(|packet| {
+        packet.from == Endpoint::Engine(pair.callee) && packet.to == Endpoint::Turn(0)
+    });
     assert!(spoke);
 }

@@ -263,7 +263,7 @@ fn secrets(world: &World) -> Vec<String> {
             secrets.extend([description.ufrag.clone(), description.pwd.clone()]);
             secrets.extend(writings(&description.fingerprint));
         }
-        secrets.extend(host.addresses().map(|address| address.to_string()));
+        secrets.extend(host.addresses().iter().map(|address| address.to_string()));
     }
     secrets
 }

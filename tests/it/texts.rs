@@ -76,7 +76,7 @@ fn nothing_goes_back_to_the_sender_by_itself() {
     run_until_text(&mut world, pair.bob, 1);
     world.run_for(Duration::from_secs(60));
     let us = Endpoint::Engine(pair.callee);
-    let outside = [Endpoint::Relay, Endpoint::Turn];
+    let outside = [Endpoint::Relay, Endpoint::Turn(0)];
     let left = world.trace()[before..]
         .iter()
         .find(|packet| packet.from == us && outside.contains(&packet.to));

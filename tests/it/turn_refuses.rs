@@ -40,7 +40,7 @@ fn without_credentials_the_turn_server_is_not_even_asked() {
         !world
             .trace()
             .iter()
-            .any(|packet| packet.to == Endpoint::Turn)
+            .any(|packet| packet.to == Endpoint::Turn(0))
     );
     assert_nothing_was_rung(&world);
 }

@@ -10,8 +10,8 @@ use super::{
     engine_host::HostOutput,
     handset::HandsetOutput,
     links::{Endpoint, Link, PacketKind, TracedPacket},
-    turn::SimulatedTurnOutput,
     turn_packets::{kind_of, kind_of_inner},
+    turn_server::SimulatedTurnOutput,
 };
 
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(super) enum Delivery {
         bytes: Vec<u8>,
     },
     ToTurn {
+        server: usize,
         client: SocketAddr,
         bytes: Vec<u8>,
     },
@@ -53,6 +54,8 @@ pub(super) enum Delivery {
     },
     FromRelay {
         engine: usize,
+        /// Of which of its connections to the relay.
+        connection: u32,
         sealed: ReceivedEvent,
     },
     Posted {
@@ -60,6 +63,24 @@ pub(super) enum Delivery {
         post: PostId,
         relays: usize,
     },
+    /// An engine connects to the relay once more.
+    Reconnect {
+        engine: usize,
+        number: u32,
+    },
+    /// What waited for the relay is posted.
+    Repost {
+        engine: usize,
+        post: PostId,
+        sealed: ReceivedEvent,
+    },
+    /// A post has waited for the relay as long as it may.
+    PostLimit {
+        engine: usize,
+        post: PostId,
+    },
+    /// The relay is started.
+    RelayStarts,
 }
 
 impl World {
@@ -91,18 +112,32 @@ impl World {
             Delivery::RtpToPhone { phone, to, bytes } => {
                 self.handsets[phone].0.handle_rtp(to, &bytes, now);
             }
-            Delivery::ToTurn { client, bytes } => self.turn.handle_client(client, &bytes, now),
+            Delivery::ToTurn {
+                server,
+                client,
+                bytes,
+            } => {
+                let server = self.turn.server_mut(server);
+                server.handle_client(client, &bytes, now);
+            }
             Delivery::FromTurn { client, bytes } => {
                 if let Some(engine) = self.engine_at(client)
+                    && let Some(local) = self.hosts[engine].uplink.local(client)
                     && let Some(now) = self.clock_of(engine)
                 {
-                    self.hosts[engine].handle_turn(client, &bytes, now);
+                    self.hosts[engine].handle_turn(local, &bytes, now);
                 }
             }
             Delivery::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
             Delivery::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
-            Delivery::FromRelay { engine, sealed } => {
-                if let Some(now) = self.clock_of(engine) {
+            Delivery::FromRelay {
+                engine,
+                connection,
+                sealed,
+            } => {
+                if connection == self.relay_connection(engine)
+                    && let Some(now) = self.clock_of(engine)
+                {
                     self.hosts[engine].handle_envelope(&sealed, now);
                 }
             }
@@ -115,17 +150,32 @@ impl World {
                     self.hosts[engine].engine.handle_posted(post, relays, now);
                 }
             }
+            Delivery::Reconnect { engine, number } => self.reconnect(engine, number),
+            Delivery::Repost {
+                engine,
+                post,
+                sealed,
+            } => self.repost_waiting(engine, post, sealed),
+            Delivery::PostLimit { engine, post } => self.end_waiting(engine, post),
+            Delivery::RelayStarts => self.relay.is_down = false,
         }
     }
 
-    /// The monotonic clock of an engine's machine, whose engine is told the time of day; none, if the machine is off.
+    /// The monotonic clock of an engine's machine, whose engine is told the time of day and whether a relay listens; none, if the
+    /// machine is off.
     pub(super) fn clock_of(&mut self, engine: usize) -> Option<Instant> {
         let (wall, now) = (self.wall(), self.now);
+        self.note_listening(engine);
         let host = &mut self.hosts[engine];
         (!host.is_off).then(|| host.read_clocks(wall, now))
     }
 
     fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &ReceivedEvent) {
+        if let Some((engine, post)) = poster
+            && self.waits_for_relay(engine, post, sealed)
+        {
+            return;
+        }
         let listeners = self.relay.take(sealed, self.clock());
         if let Some((engine, post)) = poster {
             // The relay's acceptance, or the refused connection.
@@ -148,13 +198,14 @@ impl World {
             );
             let arrival = Delivery::FromRelay {
                 engine,
+                connection: self.relay_connection(engine),
                 sealed: sealed.clone(),
             };
             self.send(ends, &sealed.bytes, arrival);
         }
     }
 
-    /// Handles all pending output of engines, phones and the TURN server.
+    /// Handles all pending output of engines, phones and TURN servers.
     pub(super) fn drain(&mut self) {
         let (now, wall) = (self.now, self.wall());
         for engine in 0..self.hosts.len() {
@@ -170,8 +221,8 @@ impl World {
                 self.send_from_phone(phone, output);
             }
         }
-        for output in self.turn.drain(now) {
-            self.send_from_turn(output);
+        for (server, output) in self.turn.drain(now) {
+            self.send_from_turn(server, output);
         }
     }
 
@@ -205,12 +256,19 @@ impl World {
                     );
                 }
             }
-            HostOutput::ToTurn { from, bytes } => {
-                let arrival = Delivery::ToTurn {
-                    client: from,
-                    bytes: bytes.clone(),
-                };
-                self.send((us, Endpoint::Turn, kind_of(&bytes)), &bytes, arrival);
+            HostOutput::ToTurn { from, to, bytes } => {
+                // A socket of an address that the machine no longer has sends nothing.
+                if let Some(client) = self.hosts[engine].uplink.public(from)
+                    && let Some(server) = self.turn.at(to.ip())
+                {
+                    let arrival = Delivery::ToTurn {
+                        server,
+                        client,
+                        bytes: bytes.clone(),
+                    };
+                    let ends = (us, Endpoint::Turn(server), kind_of(&bytes));
+                    self.send(ends, &bytes, arrival);
+                }
             }
             HostOutput::Post(post) => self.post(engine, &post),
             HostOutput::Step(call, step) => {
@@ -235,7 +293,12 @@ impl World {
                 PacketKind::Envelope,
             );
             let bytes = sealed.bytes.clone();
-            self.send(ends, &bytes, Delivery::FromRelay { engine, sealed });
+            let arrival = Delivery::FromRelay {
+                engine,
+                connection: self.relay_connection(engine),
+                sealed,
+            };
+            self.send(ends, &bytes, arrival);
         }
     }
 
@@ -312,7 +375,7 @@ impl World {
         self.send(path, &bytes, arrival);
     }
 
-    fn send_from_turn(&mut self, output: SimulatedTurnOutput) {
+    fn send_from_turn(&mut self, server: usize, output: SimulatedTurnOutput) {
         match output {
             SimulatedTurnOutput::ToClient { client, bytes } => {
                 if let Some(engine) = self.engine_at(client) {
@@ -320,7 +383,8 @@ impl World {
                         client,
                         bytes: bytes.clone(),
                     };
-                    let ends = (Endpoint::Turn, Endpoint::Engine(engine), kind_of(&bytes));
+                    let us = Endpoint::Turn(server);
+                    let ends = (us, Endpoint::Engine(engine), kind_of(&bytes));
                     self.send(ends, &bytes, arrival);
                 }
             }
@@ -329,7 +393,13 @@ impl World {
                     ends: (from, to),
                     bytes: bytes.clone(),
                 };
-                let ends = (Endpoint::Relayed, Endpoint::Relayed, kind_of_inner(&bytes));
+                // What goes to no server is judged when it arrives.
+                let other = self.turn.at(to.ip()).unwrap_or(server);
+                let ends = (
+                    Endpoint::Relayed(server),
+                    Endpoint::Relayed(other),
+                    kind_of_inner(&bytes),
+                );
                 self.send(ends, &bytes, arrival);
             }
         }
@@ -353,7 +423,8 @@ impl World {
         };
         let link = self.link(from, to, kind);
         let at = self.impairments.arrival((from, to, kind), &link, self.now);
-        let passes = self.filter.as_mut().is_none_or(|filter| filter(&packet));
+        let is_cut = self.cuts.contains(&(from, to));
+        let passes = !is_cut && self.filter.as_mut().is_none_or(|filter| filter(&packet));
         match at.filter(|_| passes) {
             Some(at) => self.schedule(at, arrival),
             None => packet.lost = true,
@@ -361,7 +432,7 @@ impl World {
         self.trace.push(packet);
     }
 
-    fn schedule(&mut self, at: Instant, arrival: Delivery) {
+    pub(super) fn schedule(&mut self, at: Instant, arrival: Delivery) {
         self.sent += 1;
         self.deliveries.insert((at, self.sent), arrival);
     }
@@ -371,7 +442,7 @@ impl World {
             (_, _, PacketKind::Sip) => self.links.sip,
             (_, _, PacketKind::Rtp) => self.links.rtp,
             (_, _, PacketKind::Envelope) => self.links.relay,
-            (Endpoint::Relayed, ..) => self.links.relayed,
+            (Endpoint::Relayed(_), ..) => self.links.relayed,
             _ => self.links.turn,
         }
     }
@@ -385,6 +456,6 @@ impl World {
     fn engine_at(&self, address: SocketAddr) -> Option<usize> {
         self.hosts
             .iter()
-            .position(|host| host.addresses().contains(&address.ip()))
+            .position(|host| host.uplink.has_had(address.ip()))
     }
 }

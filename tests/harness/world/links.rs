@@ -25,10 +25,10 @@ pub enum Endpoint {
     Engine(usize),
     /// The Nostr relay.
     Relay,
-    /// The TURN server, on the side of its clients.
-    Turn,
-    /// The TURN server's relayed addresses, on the side of the peers.
-    Relayed,
+    /// A TURN server, on the side of its clients; numbered in the order in which servers were added.
+    Turn(usize),
+    /// A TURN server's relayed addresses, on the side of the peers.
+    Relayed(usize),
     /// An attacker, who is no engine and publishes on the relay.
     Attacker,
 }
@@ -100,7 +100,7 @@ pub struct Links {
     pub sip: Link,
     /// RTP between a phone and its engine.
     pub rtp: Link,
-    /// Between an engine and the TURN server.
+    /// Between an engine and a TURN server.
     pub turn: Link,
     /// Between two relayed addresses.
     pub relayed: Link,
@@ -252,8 +252,8 @@ fn endpoint_number(place: Endpoint) -> u64 {
         Endpoint::Phone(number) => (1, number),
         Endpoint::Engine(number) => (2, number),
         Endpoint::Relay => (3, 0),
-        Endpoint::Turn => (4, 0),
-        Endpoint::Relayed => (5, 0),
+        Endpoint::Turn(number) => (4, number),
+        Endpoint::Relayed(number) => (5, number),
         Endpoint::Attacker => (6, 0),
     };
     (kind << 32) | number as u64
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     const ENDS: (Endpoint, Endpoint, PacketKind) =
-        (Endpoint::Engine(0), Endpoint::Turn, PacketKind::Srtp);
+        (Endpoint::Engine(0), Endpoint::Turn(0), PacketKind::Srtp);
 
     fn thousand(impairments: &mut Impairments, link: &Link) -> Vec<Option<Duration>> {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The simulated network ("world"): engines, phones, a phone book, a Nostr relay and a TURN server on simulated links under one
+//! The simulated network ("world"): engines, phones, a phone book, a Nostr relay and TURN servers on simulated links under one
 //! simulated clock. There is no socket, no thread and no sleep, so a call of a minute takes some milliseconds.
 //!
 //! Everything random follows from the seed, except what DTLS takes from the system (see [`TracedPacket::replayable`]), so two
@@ -11,16 +11,19 @@ pub mod book;
 mod delivery;
 pub mod dishonest_book;
 pub mod engine_host;
+mod faults;
 pub mod handset;
 pub mod links;
 pub mod relay;
+mod relay_connections;
 mod retransmissions;
 mod setup;
 pub mod turn;
 pub mod turn_packets;
+mod turn_server;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     time::{Duration, Instant},
 };
@@ -39,6 +42,7 @@ use self::{
     handset::Handset,
     links::{Endpoint, Impairments, Links, PacketKind, TracedPacket},
     relay::Relay,
+    relay_connections::SimulatedConnection,
     turn::SimulatedTurn,
 };
 
@@ -63,7 +67,7 @@ pub struct World {
     pub most_calls: Option<usize>,
     /// The Nostr relay.
     pub relay: Relay,
-    /// The TURN server.
+    /// The TURN servers: one at first.
     pub turn: SimulatedTurn,
     /// The phone book.
     pub phone_book: SimulatedBook,
@@ -79,6 +83,9 @@ pub struct World {
     steps: Vec<StepRecord>,
     figures: Vec<(usize, CallLabel, MediaStats)>,
     filter: Option<PacketFilter>,
+    /// Pairs between which nothing passes, each way.
+    cuts: BTreeSet<(Endpoint, Endpoint)>,
+    relay_connections: BTreeMap<usize, SimulatedConnection>,
     alarms_at_once: usize,
 }
 
@@ -108,7 +115,7 @@ impl World {
             emergency_numbers: EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),
             most_calls: None,
             relay: Relay::default(),
-            turn: SimulatedTurn::new(now, BEGINNING),
+            turn: SimulatedTurn::new((now, BEGINNING)),
             phone_book: SimulatedBook::of_quick_owners(book_seed, BEGINNING),
             began: now,
             now,
@@ -122,6 +129,8 @@ impl World {
             steps: Vec::new(),
             figures: Vec::new(),
             filter: None,
+            cuts: BTreeSet::new(),
+            relay_connections: BTreeMap::new(),
             alarms_at_once: 0,
         }
     }

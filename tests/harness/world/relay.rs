@@ -30,9 +30,11 @@ impl Relay {
             .collect()
     }
 
-    /// Ends an engine's subscriptions.
-    pub(crate) fn unsubscribe(&mut self, engine: usize) {
-        self.listeners.retain(|(_, listener)| *listener != engine);
+    /// Ends an engine's subscriptions, and returns their buckets.
+    pub(crate) fn unsubscribe(&mut self, engine: usize) -> Vec<u16> {
+        let its = |(_, listener): &(u16, usize)| *listener == engine;
+        let ended = self.listeners.extract_if(.., its);
+        ended.map(|(bucket, _)| bucket).collect()
     }
 
     /// Accepts an envelope and returns the engines that receive it.

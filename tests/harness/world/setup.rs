@@ -123,7 +123,11 @@ impl World {
             seed,
             (self.wall(), self.now),
         );
-        let host = EngineHost::new(engine, copy, (cards, index), rng);
+        let mut host = EngineHost::new(engine, copy, (cards, index), rng);
+        let servers = 0..self.turn.count();
+        host.turn_servers = servers
+            .map(|number| self.turn.server(number).address())
+            .collect();
         self.hosts.push(host);
         self.renew_credentials(index);
         self.renew_books();

@@ -4,25 +4,28 @@
 use std::{net::SocketAddr, time::Instant};
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder, NearPort};
-use ringfence_media::{
-    Bridge, BridgeOutput,
-    far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport},
-};
+use ringfence_media::{Bridge, BridgeOutput};
 
 use super::{EngineHost, HostOutput};
-use crate::world::turn::TURN_ADDRESS;
 
-/// The first ports for phones' audio and video and for TURN sockets; all count up.
+/// The first ports for phones' audio and video; both count up.
 const FIRST_NEAR_PORT: u16 = 16_384;
 const FIRST_VIDEO_PORT: u16 = 24_576;
-const FIRST_TURN_PORT: u16 = 40_000;
+
+/// A call's WebRTC side: its socket to its TURN server, and the bridge.
+#[derive(Debug)]
+pub(super) struct OpenFar {
+    pub(super) local: SocketAddr,
+    pub(super) server: SocketAddr,
+    pub(super) talk: Bridge,
+}
 
 /// The media of one call.
 #[derive(Debug, Default)]
 pub(super) struct CallMedia {
     pub(super) near: Option<SocketAddr>,
     pub(super) video: Option<SocketAddr>,
-    pub(super) far: Option<(SocketAddr, Bridge)>,
+    pub(super) far: Option<OpenFar>,
 }
 
 impl EngineHost {
@@ -38,7 +41,7 @@ impl EngineHost {
             .find(|media| media.near == Some(to) || media.video == Some(to));
         let Some(CallMedia {
             video,
-            far: Some((_, talk)),
+            far: Some(OpenFar { talk, .. }),
             ..
         }) = media
         else {
@@ -53,11 +56,10 @@ impl EngineHost {
 
     pub(crate) fn handle_turn(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
         let talks = self.all_media().filter_map(|media| media.far.as_mut());
-        for (local, talk) in talks {
-            if *local == to {
-                talk.handle_turn(bytes, now);
-            }
+        for far in talks.filter(|far| far.local == to) {
+            far.talk.handle_turn(bytes, now);
         }
+        self.handle_race_packet(to, bytes, now);
     }
 
     pub(super) fn all_media(&mut self) -> impl Iterator<Item = &mut CallMedia> {
@@ -92,7 +94,7 @@ impl EngineHost {
             drain_call_media(media, out, |_| {});
             // A closed WebRTC leg has no timer.
             let far = media.far.as_ref();
-            far.is_some_and(|(_, talk)| talk.next_timeout().is_some())
+            far.is_some_and(|far| far.talk.next_timeout().is_some())
         });
         for (call, event) in events {
             self.engine.handle_media(call, event, now);
@@ -124,18 +126,21 @@ impl EngineHost {
                     .map(|(near, port)| SocketAddr::new(near.ip(), port));
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
-            MediaOrder::OpenFar { .. } => self.open_far(call, now),
+            MediaOrder::OpenFar { avoid } => self.start_race(call, &avoid, now),
             MediaOrder::Close => self.close(call, now, out),
-            order => self.handle_call_order(call, order, now),
+            order => match self.racing.get_mut(&call) {
+                Some(racing) => racing.hold(order),
+                None => self.handle_call_order(call, order, now),
+            },
         }
     }
 
-    fn handle_call_order(&mut self, call: CallLabel, order: MediaOrder, now: Instant) {
+    pub(super) fn handle_call_order(&mut self, call: CallLabel, order: MediaOrder, now: Instant) {
         if let MediaOrder::Connect { remote, .. } = &order {
             self.heard_of.push(remote.clone());
         }
         let media = self.media.get_mut(&call);
-        let Some((_, talk)) = media.and_then(|media| media.far.as_mut()) else {
+        let Some(OpenFar { talk, .. }) = media.and_then(|media| media.far.as_mut()) else {
             return;
         };
         match order {
@@ -160,35 +165,13 @@ impl EngineHost {
         }
     }
 
-    fn open_far(&mut self, call: CallLabel, now: Instant) {
-        let Some((username, password)) = self.credentials.pop_front() else {
-            let refused = MediaEvent::Refused(MediaFailure::NoTurn);
-            return self.engine.handle_media(call, refused, now);
-        };
-        self.calls += 1;
-        let local = SocketAddr::from((self.wan, FIRST_TURN_PORT + self.calls));
-        let config = FarConfig {
-            turn: TurnAccess {
-                addr: TURN_ADDRESS,
-                transport: TurnTransport::Udp,
-                username,
-                password: TurnPassword::new(password),
-            },
-            local,
-            allow_private_addresses: false,
-            permitted: Vec::new(),
-        };
-        let far = FarLeg::new(config, self.seed(), now);
-        let talk = Bridge::new(far, self.seed());
-        self.media.entry(call).or_default().far = Some((local, talk));
-    }
-
     /// The call is over for the engine. Its WebRTC leg stays until its allocation is released.
     fn close(&mut self, call: CallLabel, now: Instant, out: &mut Vec<HostOutput>) {
+        self.end_race(call, now);
         let Some(mut media) = self.media.remove(&call) else {
             return;
         };
-        if let Some((_, talk)) = &mut media.far {
+        if let Some(OpenFar { talk, .. }) = &mut media.far {
             talk.close(now);
             out.push(HostOutput::Over(call, Box::new(talk.stats())));
             self.closing.push(media);
@@ -201,13 +184,19 @@ fn drain_call_media(
     out: &mut Vec<HostOutput>,
     mut tell: impl FnMut(MediaEvent),
 ) {
-    let Some((local, talk)) = &mut media.far else {
+    let Some(OpenFar {
+        local,
+        server,
+        talk,
+    }) = &mut media.far
+    else {
         return;
     };
     while let Some(output) = talk.poll() {
         match output {
             BridgeOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
                 from: *local,
+                to: *server,
                 bytes,
             }),
             BridgeOutput::ToPhone { to, bytes } | BridgeOutput::VideoToPhone { to, bytes } => {

@@ -2,6 +2,8 @@
 //! shell does (`gateway/src/run/`), with addresses instead of sockets. The media of its calls are in `media.rs`.
 
 mod media;
+mod race;
+mod uplink;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -27,7 +29,11 @@ use ringfence_media::{Description, MediaStats};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
-use self::media::CallMedia;
+pub(crate) use self::uplink::Uplink;
+use self::{
+    media::{CallMedia, OpenFar},
+    race::{CallRace, Losses, RaceLeg},
+};
 use super::links::lan_address;
 
 /// Leading zero bits of a proof of work in this world: enough that it is checked, but found at once.
@@ -59,9 +65,19 @@ impl LineSecrets {
 /// What a host sends, or reports to the world.
 #[derive(Debug)]
 pub(crate) enum HostOutput {
-    Sip { to: SocketAddr, bytes: Vec<u8> },
-    Rtp { to: SocketAddr, bytes: Vec<u8> },
-    ToTurn { from: SocketAddr, bytes: Vec<u8> },
+    Sip {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Rtp {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToTurn {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
     Post(SealedEvent),
     Step(CallLabel, CallStep),
     Over(CallLabel, Box<MediaStats>),
@@ -97,10 +113,18 @@ pub struct EngineHost {
     /// Up to which change the engine's contacts are saved.
     saved: u64,
     lan: IpAddr,
-    wan: Ipv4Addr,
+    /// The way into the internet.
+    pub(crate) uplink: Uplink,
+    /// The TURN servers of its settings, the first one first.
+    pub(crate) turn_servers: Vec<SocketAddr>,
+    losses: Losses,
     media: BTreeMap<CallLabel, CallMedia>,
+    /// Calls for which the TURN servers are asked.
+    racing: BTreeMap<CallLabel, CallRace>,
     /// Ended calls that are still releasing their allocations.
     closing: Vec<CallMedia>,
+    /// Allocations that lost a race, and are being released.
+    releasing: Vec<RaceLeg>,
     heard_of: Vec<Description>,
     calls: u16,
     rng: ChaCha20Rng,
@@ -129,9 +153,13 @@ impl EngineHost {
             false_records: Vec::new(),
             saved: 0,
             lan: lan_address(index, 1),
-            wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
+            uplink: Uplink::new(Ipv4Addr::new(12, 34, 56, 100 + provider)),
+            turn_servers: Vec::new(),
+            losses: Losses::default(),
             media: BTreeMap::new(),
+            racing: BTreeMap::new(),
             closing: Vec::new(),
+            releasing: Vec::new(),
             heard_of: Vec::new(),
             calls: 0,
             rng,
@@ -143,9 +171,11 @@ impl EngineHost {
         SocketAddr::new(self.lan, SIP_PORT)
     }
 
-    /// The addresses that other parties must not learn: in the LAN, and at the provider.
-    pub fn addresses(&self) -> [IpAddr; 2] {
-        [self.lan, self.wan.into()]
+    /// The addresses that other parties must not learn: in the LAN, and all that it has had at providers.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let mut addresses = vec![self.lan];
+        addresses.extend(self.uplink.addresses());
+        addresses
     }
 
     /// The descriptions in rings and answers of other engines that were opened here.
@@ -162,20 +192,21 @@ impl EngineHost {
 
     /// The figures of a running call.
     pub fn figures(&self, call: CallLabel) -> Option<MediaStats> {
-        let (_, talk) = self.media.get(&call)?.far.as_ref()?;
-        Some(talk.stats())
+        Some(self.media.get(&call)?.far.as_ref()?.talk.stats())
     }
 
-    /// How many calls have media.
+    /// How many calls have media, or ask for an allocation.
     pub fn media(&self) -> usize {
-        self.media.len()
+        self.media.len() + self.racing.len()
     }
 
     /// Its process is gone, and with it whatever was not saved.
     pub(crate) fn kill(&mut self) {
         self.is_off = true;
         self.media.clear();
+        self.racing.clear();
         self.closing.clear();
+        self.releasing.clear();
     }
 
     /// A new process takes its place.
@@ -221,12 +252,13 @@ impl EngineHost {
             self.engine.handle_timeout(now);
         }
         for media in self.all_media() {
-            if let Some((_, talk)) = &mut media.far
+            if let Some(OpenFar { talk, .. }) = &mut media.far
                 && talk.next_timeout().is_some_and(|(at, _)| at <= now)
             {
                 talk.handle_timeout(now);
             }
         }
+        self.handle_race_timeout(now);
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
@@ -237,8 +269,9 @@ impl EngineHost {
         let talks = media.filter_map(|media| media.far.as_ref());
         let engine = self.engine.next_timeout();
         talks
-            .filter_map(|(_, talk)| talk.next_timeout())
+            .filter_map(|far| far.talk.next_timeout())
             .map(|(at, _)| (at, "media"))
+            .chain(self.race_timeouts().map(|at| (at, "a race")))
             .chain(engine.map(|(at, timer)| (at, timer.reason())))
             .min_by_key(|(at, _)| *at)
             .map(|(at, reason)| (at + self.slept, reason))
@@ -248,6 +281,7 @@ impl EngineHost {
     pub(crate) fn drain(&mut self, wall: UnixTime, now: Instant) -> Vec<HostOutput> {
         let mut out = Vec::new();
         loop {
+            self.drain_races(now, &mut out);
             self.drain_media(now, &mut out);
             let Some(output) = self.engine.poll() else {
                 return out;
