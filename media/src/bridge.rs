@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 
 use crate::MediaTimer;
 use crate::description::{Description, LocalEndpoint};
-use crate::far::{FarConnectError, FarEvent, FarLeg, FarLegError, FarOutput, Role};
+use crate::far::{FarConnectError, FarEvent, FarLeg, FarLegError, FarOutput, Role, TurnWay};
 use crate::near::{KeyPress, Microphone, NearLeg};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
@@ -194,14 +194,14 @@ impl Bridge {
         self.far.check(now);
     }
 
-    /// Ends a call's media that was never connected: returns the far leg, which stays allocated, or the bridge if its leg is in any
+    /// Ends a call's media that was never connected: returns the way out, which stays allocated, or the bridge if its leg is in any
     /// other state than waiting.
     ///
     /// # Errors
     /// The bridge, to be closed.
-    pub fn into_waiting(self) -> Result<FarLeg, Box<Self>> {
+    pub fn into_waiting(self) -> Result<TurnWay, Box<Self>> {
         if self.far.is_waiting() {
-            Ok(self.far)
+            Ok(self.far.into_way())
         } else {
             Err(Box::new(self))
         }

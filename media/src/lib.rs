@@ -26,7 +26,7 @@
 //! ```
 //! use std::time::Instant;
 //!
-//! use ringfence_media::far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport};
+//! use ringfence_media::far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport, TurnWay};
 //! use ringfence_media::{Bridge, BridgeEvent, BridgeOutput};
 //!
 //! let turn = TurnAccess {
@@ -40,7 +40,8 @@
 //!
 //! // In a program these seeds come from the system's generator, and time from its clock.
 //! let now = Instant::now();
-//! let mut bridge = Bridge::new(FarLeg::new(config, [1; 32], now), [2; 32]);
+//! let way = TurnWay::new(config, now);
+//! let mut bridge = Bridge::new(FarLeg::new(way, [1; 32], now), [2; 32]);
 //!
 //! let mut to_server = 0;
 //! while let Some(output) = bridge.poll() {

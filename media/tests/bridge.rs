@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ringfence_media::far::{FarConfig, FarLeg, Role, TurnAccess, TurnPassword, TurnTransport};
+use ringfence_media::far::{
+    FarConfig, FarLeg, Role, TurnAccess, TurnPassword, TurnTransport, TurnWay,
+};
 use ringfence_media::rtp::{RtpDatagram, RtpPacket};
 use ringfence_media::{
     Bridge, BridgeEvent, BridgeOutput, Codec, Description, LocalEndpoint, OwnMedia, OwnVideo, Srtp,
@@ -72,7 +74,10 @@ impl End {
             permitted: Vec::new(),
         };
         Self {
-            bridge: Bridge::new(FarLeg::new(config, [number; 32], now), [number + 100; 32]),
+            bridge: Bridge::new(
+                FarLeg::new(TurnWay::new(config, now), [number; 32], now),
+                [number + 100; 32],
+            ),
             turn_client,
             near: SocketAddr::new([127, 0, 0, 1].into(), 40_000 + u16::from(number)),
             phone: SocketAddr::new([127, 0, 0, 1].into(), 7_000 + u16::from(number)),

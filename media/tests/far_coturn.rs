@@ -22,7 +22,7 @@ use rand_core::SeedableRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
-    TurnTransport,
+    TurnTransport, TurnWay,
 };
 use ringfence_media::{Codec, Description, LocalEndpoint};
 
@@ -198,7 +198,7 @@ impl Call {
             let mut seed = [0; 32];
             rand_core::Rng::fill_bytes(&mut rng, &mut seed);
             (
-                FarLeg::new(config, seed, Instant::now()),
+                FarLeg::new(TurnWay::new(config, Instant::now()), seed, Instant::now()),
                 socket,
                 Vec::new(),
             )

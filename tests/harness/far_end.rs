@@ -13,7 +13,10 @@ use std::{
 
 use ringfence_media::{
     Codec, Description, LocalEndpoint,
-    far::{FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess},
+    far::{
+        FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess,
+        TurnWay,
+    },
     g711,
 };
 
@@ -68,7 +71,11 @@ impl FarEnd {
         };
         let run = Run {
             role,
-            leg: FarLeg::new(config, seed_of(local), Instant::now()),
+            leg: FarLeg::new(
+                TurnWay::new(config, Instant::now()),
+                seed_of(local),
+                Instant::now(),
+            ),
             socket,
             inbox,
             outbox,

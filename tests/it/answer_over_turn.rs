@@ -13,6 +13,7 @@ use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::{TurnServer, settings::TurnProgram, turn::TurnPlan};
 use ringfence_media::far::{
     DATAGRAM_LEN, FarConfig, FarEvent, FarLeg, FarOutput, TurnAccess, TurnPassword, TurnTransport,
+    TurnWay,
 };
 use ringfence_tests::program::installed;
 
@@ -66,7 +67,7 @@ impl End {
             permitted: permitted.to_vec(),
         };
         let mut end = Self {
-            leg: FarLeg::new(config, seed, Instant::now()),
+            leg: FarLeg::new(TurnWay::new(config, Instant::now()), seed, Instant::now()),
             socket,
             own: None,
             heard: Vec::new(),

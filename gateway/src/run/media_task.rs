@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
+use ringfence_media::far::TurnWay;
 use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
 use tokio::sync::mpsc;
 
@@ -14,6 +15,7 @@ use super::way_out::{self, OpenMedia, Racing};
 use crate::clock::{now, until};
 use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
+use crate::turn::allocation_io::release;
 use crate::turn::pool::{AllocationPoolHandle, Checks, Home};
 use crate::turn::servers::TurnServers;
 
@@ -79,7 +81,7 @@ pub(crate) async fn run(
                     notify(call, &context, opened(&at, &ports)).await;
                 }
                 Some(MediaOrder::OpenFar { avoid }) => {
-                    media = way_out::take_ready(&avoid, call, &context).await;
+                    media = way_out::take_ready(&avoid, &context).await;
                     racing = media.is_none().then(|| Racing::start(&avoid, &context));
                 }
                 Some(order) => {
@@ -178,8 +180,10 @@ async fn finish(
         .send(MediaTaskEvent::Ended(call, figures))
         .await
         .ok();
-    let Some((bridge, turn)) = give_back(bridge, turn, waiting) else {
-        return;
+    let (bridge, turn) = match give_back(bridge, turn, waiting) {
+        Left::Nothing => return,
+        Left::Way(way, turn) => return release(*way, turn).await,
+        Left::Bridge(bridge, turn) => (*bridge, turn),
     };
     let mut media = OpenMedia {
         bridge,
@@ -207,23 +211,26 @@ async fn finish(
     }
 }
 
-/// Gives an allocation back to the pool that had no peer; returns what is to be closed here.
-fn give_back(
-    bridge: Bridge,
-    turn: TurnSocket,
-    waiting: Option<(Checks, Home)>,
-) -> Option<(Bridge, TurnSocket)> {
+/// What a call that is over leaves to be ended.
+enum Left {
+    Nothing,
+    Way(Box<TurnWay>, TurnSocket),
+    Bridge(Box<Bridge>, TurnSocket),
+}
+
+/// Gives an allocation back to the pool that had no peer; returns what is to be ended here.
+fn give_back(bridge: Bridge, turn: TurnSocket, waiting: Option<(Checks, Home)>) -> Left {
     let Some((checks, home)) = waiting else {
-        return Some((bridge, turn));
+        return Left::Bridge(Box::new(bridge), turn);
     };
     match bridge.into_waiting() {
-        Ok(leg) => {
-            let (leg, turn) = home.give_back(leg, turn, checks)?;
-            Some((Bridge::new(leg, rand::random()), turn))
-        }
+        Ok(way) => match home.give_back(way, turn, checks) {
+            Some((way, turn)) => Left::Way(Box::new(way), turn),
+            None => Left::Nothing,
+        },
         Err(bridge) => {
             home.note_lost();
-            Some((*bridge, turn))
+            Left::Bridge(bridge, turn)
         }
     }
 }

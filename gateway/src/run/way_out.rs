@@ -4,13 +4,15 @@
 use std::net::IpAddr;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
-use ringfence_media::{Bridge, BridgeEvent};
+use ringfence_media::Bridge;
+use ringfence_media::far::{FarLeg, TurnWay};
 
 use super::media_task::{MediaTaskContext, notify};
+use crate::clock::now;
 use crate::turn::TurnSocket;
 use crate::turn::pool::{Checks, Home};
 use crate::turn::probe::TurnProbeError;
-use crate::turn::race::{Race, RaceTerms, Way};
+use crate::turn::race::{Race, RaceTerms, Winner};
 
 /// Orders that wait for a relayed address: the phone's terms, each time it names others. Later ones are dropped.
 const MOST_HELD: usize = 16;
@@ -58,52 +60,45 @@ impl Racing {
     }
 }
 
-/// Takes an allocation that is ready, if there is one; the engine learns of it at once. Prefers another server than that of the addresses
-/// in `avoid`.
-pub(super) async fn take_ready(
-    avoid: &[IpAddr],
-    call: CallLabel,
-    context: &MediaTaskContext,
-) -> Option<OpenMedia> {
+/// Takes an allocation that is ready, if there is one. Prefers another server than that of the addresses in `avoid`.
+pub(super) async fn take_ready(avoid: &[IpAddr], context: &MediaTaskContext) -> Option<OpenMedia> {
     let taken = context.allocations.take(avoid).await?;
-    let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(taken.local));
-    notify(call, context, allocated).await;
     Some(OpenMedia {
-        bridge: Bridge::new(taken.leg, rand::random()),
+        bridge: bridge(taken.way),
         turn: taken.turn,
         waiting: Some((taken.checks, taken.home)),
     })
 }
 
 /// The outcome of the race, if there is one.
-pub(super) async fn outcome(racing: Option<&mut Racing>) -> Result<Box<Way>, TurnProbeError> {
+pub(super) async fn outcome(racing: Option<&mut Racing>) -> Result<Box<Winner>, TurnProbeError> {
     match racing {
         Some(racing) => racing.race.outcome().await,
         None => std::future::pending().await,
     }
 }
 
-/// Opens the WebRTC side over the allocation that has won. The engine learns of it, or that there is none.
+/// Opens the WebRTC side over the allocation that has won. The engine learns if there is none.
 pub(super) async fn open(
-    outcome: Result<Box<Way>, TurnProbeError>,
+    outcome: Result<Box<Winner>, TurnProbeError>,
     call: CallLabel,
     context: &MediaTaskContext,
 ) -> Option<OpenMedia> {
     match outcome {
-        Ok(way) => {
-            let way = *way;
-            let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(way.local));
-            notify(call, context, allocated).await;
-            Some(OpenMedia {
-                bridge: Bridge::new(way.leg, rand::random()),
-                turn: way.turn,
-                waiting: None,
-            })
-        }
+        Ok(winner) => Some(OpenMedia {
+            bridge: bridge(winner.way),
+            turn: winner.turn,
+            waiting: None,
+        }),
         Err(error) => {
             tracing::info!(%call, "no relayed address: {error}");
             notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
             None
         }
     }
+}
+
+/// A bridge over an allocation, which it reports with its first output.
+fn bridge(way: TurnWay) -> Bridge {
+    Bridge::new(FarLeg::new(way, rand::random(), now()), rand::random())
 }

@@ -1,10 +1,10 @@
-//! Input and output of a far leg that belongs to no call: drives its TURN client, and releases its allocation (RFC 8656 section 7.2).
+//! Input and output of an allocation that belongs to no call, and its release (RFC 8656 section 7.2).
 //!
-//! Calls drive their legs in their media task.
+//! Calls drive theirs in their media task.
 
 use std::time::{Duration, Instant};
 
-use ringfence_media::far::{FarEvent, FarLeg, FarOutput};
+use ringfence_media::far::{TurnWay, WayOutput};
 
 use super::TurnSocket;
 use crate::clock::{self, until};
@@ -12,49 +12,49 @@ use crate::clock::{self, until};
 /// How long the last bytes may take to leave a stream that is closed.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// Releases the allocation of a leg, and waits until the server has confirmed that, or the leg has given up.
-pub(crate) async fn release(mut leg: FarLeg, mut turn: TurnSocket) {
+/// Releases an allocation, and waits until the server has confirmed that, or its limit has passed.
+pub(crate) async fn release(mut way: TurnWay, mut turn: TurnSocket) {
     let mut buffer = Vec::new();
-    leg.close(clock::now());
+    way.release(clock::now());
     loop {
-        while send(&mut leg, &turn).is_some() {}
-        if leg.next_timeout().is_none() {
+        while send(&mut way, &turn).is_some() {}
+        if way.next_timeout().is_none() {
             break;
         }
-        step(&mut leg, &mut turn, &mut buffer, None).await;
+        step(&mut way, &mut turn, &mut buffer, None).await;
     }
     turn.close(FLUSH).await;
 }
 
-/// Sends what the leg wants to send, up to its next event.
-pub(crate) fn send(leg: &mut FarLeg, turn: &TurnSocket) -> Option<FarEvent> {
-    while let Some(output) = leg.poll() {
+/// Sends what is to be sent, up to the next output of another kind.
+pub(crate) fn send(way: &mut TurnWay, turn: &TurnSocket) -> Option<WayOutput> {
+    while let Some(output) = way.poll() {
         match output {
-            // A full socket loses packets; the leg repeats its requests.
-            FarOutput::ToServer(bytes) => drop(turn.send(&bytes)),
-            FarOutput::Event(event) => return Some(event),
+            // A full socket loses packets; the TURN client repeats its requests.
+            WayOutput::ToServer(bytes) => drop(turn.send(&bytes)),
+            output => return Some(output),
         }
     }
     None
 }
 
-/// Waits for the server, the leg's next timeout or `wake`, and hands it to the leg.
+/// Waits for the server, the next timeout or `wake`, and hands it on.
 pub(crate) async fn step(
-    leg: &mut FarLeg,
+    way: &mut TurnWay,
     turn: &mut TurnSocket,
     buffer: &mut Vec<u8>,
     wake: Option<Instant>,
 ) {
-    let timeout = leg.next_timeout().map(|(at, _)| at).into_iter().chain(wake);
+    let timeout = way.next_timeout().map(|(at, _)| at).into_iter().chain(wake);
     let timeout = timeout.min();
     tokio::select! {
         open = turn.recv(buffer) => {
             if open {
-                leg.handle_turn(buffer, clock::now());
+                way.handle_turn(buffer, clock::now());
             } else {
-                leg.handle_turn_closed(clock::now());
+                way.handle_turn_closed(clock::now());
             }
         }
-        () = until(timeout) => leg.handle_timeout(clock::now()),
+        () = until(timeout) => way.handle_timeout(clock::now()),
     }
 }

@@ -7,7 +7,7 @@ use ringfence_media::far::FarLegError;
 use tokio::time::timeout;
 
 use super::allocation_io::release;
-use super::race::{Race, RaceTerms, Way};
+use super::race::{Race, RaceTerms, Winner};
 use super::refusals;
 use super::servers::TurnServers;
 use crate::clock;
@@ -116,7 +116,7 @@ pub async fn probe(servers: &TurnServers) -> Result<Duration, TurnProbeError> {
     let took = start.elapsed();
     // A server that does not answer cannot confirm a release either.
     timeout(RELEASE_LIMIT, race.end()).await.ok();
-    let Way { leg, turn, .. } = *outcome?;
-    timeout(RELEASE_LIMIT, release(leg, turn)).await.ok();
+    let Winner { way, turn, .. } = *outcome?;
+    timeout(RELEASE_LIMIT, release(way, turn)).await.ok();
     Ok(took)
 }

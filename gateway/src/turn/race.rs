@@ -1,4 +1,4 @@
-//! Races the TURN servers for an allocation: gives the core's race ([`WayRace`]) its sockets, logins and legs, and does what each refusal
+//! Races the TURN servers for an allocation: gives the core's race ([`WayRace`]) its sockets, logins and ways out, and does what each refusal
 //! asks for ([`refusals`]).
 //!
 //! A race runs in a task of its own, so that who waits for it can do other things, and releases at the servers whatever it began and
@@ -7,8 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringfence_media::LocalEndpoint;
-use ringfence_media::far::{FarEvent, FarLeg, FarLegError, RaceOutput, WayRace};
+use ringfence_media::far::{FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -54,15 +53,14 @@ impl RaceTerms {
 
 /// An allocation that won its race: nothing has been sent through it yet.
 #[derive(Debug)]
-pub(crate) struct Way {
-    pub(crate) leg: FarLeg,
+pub(crate) struct Winner {
+    pub(crate) way: TurnWay,
     pub(crate) turn: TurnSocket,
-    pub(crate) local: LocalEndpoint,
     pub(crate) choice: ServerChoice,
 }
 
 /// How a race ended.
-type Outcome = Result<Box<Way>, TurnProbeError>;
+type Outcome = Result<Box<Winner>, TurnProbeError>;
 
 /// A race that runs. It must be [ended](Self::end), before its outcome is there or after.
 #[derive(Debug)]
@@ -91,8 +89,8 @@ impl Race {
     /// Ends the race if it still runs, and waits until everything is released that its owner did not take: two seconds at most.
     pub(crate) async fn end(mut self) {
         self.outcome.close();
-        if let Ok(Ok(way)) = self.outcome.try_recv() {
-            release(way.leg, way.turn).await;
+        if let Ok(Ok(winner)) = self.outcome.try_recv() {
+            release(winner.way, winner.turn).await;
         }
         self.task.await.ok();
     }
@@ -102,8 +100,8 @@ impl Race {
 struct Attempt {
     entry: usize,
     /// What is left of it; `None` if it has no socket.
-    began: Option<(FarLeg, TurnSocket)>,
-    outcome: Result<LocalEndpoint, TurnProbeError>,
+    began: Option<(TurnWay, TurnSocket)>,
+    outcome: Result<(), TurnProbeError>,
 }
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
@@ -121,12 +119,7 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
             Some(RaceOutput::Won { entry, beaten }) => {
                 let choice = servers.note_won(entry, beaten);
                 let won = standing.take();
-                let won = won.map(|((leg, turn), local)| Way {
-                    leg,
-                    turn,
-                    local,
-                    choice,
-                });
+                let won = won.map(|(way, turn)| Winner { way, turn, choice });
                 break won.map(Box::new).ok_or(NO_ANSWER);
             }
             Some(RaceOutput::Over(_)) if order.is_empty() => break Err(TurnProbeError::NoLogin),
@@ -137,9 +130,9 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
             Some(Ok(ended)) = attempts.join_next() => {
                 let Attempt { entry, began, outcome } = ended;
                 match (began, outcome) {
-                    (Some(began), Ok(local)) => {
+                    (Some(began), Ok(())) => {
                         race.handle_standing(entry);
-                        standing = Some((began, local));
+                        standing = Some(began);
                     }
                     (began, outcome) => {
                         let error = outcome.err().unwrap_or(NO_ANSWER);
@@ -153,8 +146,8 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
         }
     };
     drop((stop, stopped));
-    if let Err(mpsc::error::SendError(Ok(way))) = to_owner.send(outcome).await {
-        releases.spawn(release_begun(Some((way.leg, way.turn))));
+    if let Err(mpsc::error::SendError(Ok(unclaimed))) = to_owner.send(outcome).await {
+        releases.spawn(release_begun(Some((unclaimed.way, unclaimed.turn))));
     }
     drop(to_owner);
     while let Some(ended) = attempts.join_next().await {
@@ -165,9 +158,9 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
 
 const NO_ANSWER: TurnProbeError = TurnProbeError::Refused(FarLegError::Timeout);
 
-async fn release_begun(began: Option<(FarLeg, TurnSocket)>) {
-    if let Some((leg, turn)) = began {
-        release(leg, turn).await;
+async fn release_begun(began: Option<(TurnWay, TurnSocket)>) {
+    if let Some((way, turn)) = began {
+        release(way, turn).await;
     }
 }
 
@@ -183,10 +176,8 @@ async fn attempt<S: DialTurn>(
             dialled = servers.dial(entry) => dialled,
             _ = race_ends.changed() => Err(NO_ANSWER),
         };
-        let (mut leg, mut turn) = match dialled {
-            Ok(DialledTurn { socket, config }) => {
-                (FarLeg::new(config, rand::random(), clock::now()), socket)
-            }
+        let (mut way, mut turn) = match dialled {
+            Ok(DialledTurn { socket, config }) => (TurnWay::new(config, clock::now()), socket),
             Err(error) => {
                 return Attempt {
                     entry,
@@ -196,7 +187,7 @@ async fn attempt<S: DialTurn>(
             }
         };
         let allocated = tokio::select! {
-            allocated = allocate(&mut leg, &mut turn) => allocated,
+            allocated = allocate(&mut way, &mut turn) => allocated,
             _ = race_ends.changed() => Err(FarLegError::Timeout),
         };
         if let Err(FarLegError::Allocation { code }) = &allocated
@@ -208,7 +199,7 @@ async fn attempt<S: DialTurn>(
         }
         return Attempt {
             entry,
-            began: Some((leg, turn)),
+            began: Some((way, turn)),
             outcome: allocated.map_err(TurnProbeError::Refused),
         };
     }
@@ -223,17 +214,17 @@ fn can_be_helped(code: u16, turn: &TurnSocket) -> bool {
     }
 }
 
-async fn allocate(leg: &mut FarLeg, turn: &mut TurnSocket) -> Result<LocalEndpoint, FarLegError> {
+async fn allocate(way: &mut TurnWay, turn: &mut TurnSocket) -> Result<(), FarLegError> {
     let mut buffer = Vec::new();
     loop {
-        while let Some(event) = send(leg, turn) {
-            match event {
-                FarEvent::Allocated(local) => return Ok(local),
-                FarEvent::Failed(fault) => return Err(fault),
+        while let Some(output) = send(way, turn) {
+            match output {
+                WayOutput::Standing(_) => return Ok(()),
+                WayOutput::Lost(fault) => return Err(fault),
                 _ => {}
             }
         }
-        step(leg, turn, &mut buffer, None).await;
+        step(way, turn, &mut buffer, None).await;
     }
 }
 

@@ -3,35 +3,29 @@
 //! What an input leads to is in `driver`.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_turn_framing::{LONGEST_FRAME, TurnFramer};
 use zeroize::Zeroize;
 
-use super::allocation::Allocation;
-use super::config::{FarConfig, Role, TurnTransport};
+use super::config::Role;
 use super::credentials::{IceCredentials, is_password, is_ufrag};
 use super::datagrams::{self, DatagramBudget};
 use super::dtls::CallCertificate;
 use super::early_checks::EarlyChecks;
 use super::error::{FarConnectError, FarLegError};
-use super::event::{FarCounters, FarEvent, FarOutput, FarPacket};
+use super::event::{FarCounters, FarOutput, FarPacket};
 use super::peer::WebRtcPeer;
-use super::permissions::PeerPermissions;
 use super::relayed_addresses;
 use super::setup::PeerSetup;
+use super::way::TurnWay;
 use crate::MediaTimer;
 use crate::description::Description;
 
-/// How long the TURN server may take for an allocation: four round trips of the slowest path, and several repetitions.
-/// The TURN client alone would wait for half a minute.
-const ALLOCATION_LIMIT: Duration = Duration::from_secs(4);
-
-/// How long the TURN server may take to confirm an allocation: four transmissions of a request.
-const CHECK_LIMIT: Duration = Duration::from_secs(3);
+/// How long the TURN server may take to confirm the allocation of a waiting leg: four transmissions of a request.
+pub const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long ICE and DTLS may take. Covers an answer that takes seconds to reach the caller.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
@@ -42,18 +36,16 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 /// [`send_control`](Self::send_control) and [`close`](Self::close), call [`poll`](Self::poll) until `None`, then
 /// [`next_timeout`](Self::next_timeout).
 pub struct FarLeg {
-    pub(super) allow_private_addresses: bool,
-    pub(super) permitted: Vec<IpAddr>,
-    pub(super) own_ip: IpAddr,
-    pub(super) framer: Option<TurnFramer>,
+    pub(super) way: TurnWay,
     pub(super) rng: ChaCha20Rng,
     pub(super) credentials: IceCredentials,
     pub(super) certificate: Option<CallCertificate>,
     pub(super) ssrc: u32,
     pub(super) video_ssrc: u32,
-    pub(super) relayed_address: Option<SocketAddr>,
-    pub(super) allocation: Allocation,
-    pub(super) permissions: PeerPermissions,
+    /// Our own relayed addresses in this call.
+    pub(super) own: Vec<SocketAddr>,
+    /// The accepted relayed addresses of the other side.
+    pub(super) remotes: Vec<SocketAddr>,
     pub(super) early_checks: EarlyChecks,
     pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
@@ -63,13 +55,8 @@ pub struct FarLeg {
 
 #[derive(Debug)]
 pub(super) enum LegPhase {
-    Allocating {
-        until: Instant,
-    },
-    /// `check_until`: the server was asked whether the allocation stands, and must confirm it by then.
-    Ready {
-        check_until: Option<Instant>,
-    },
+    /// For an allocation, and then for the other side.
+    Waiting,
     Connecting {
         peer: Box<WebRtcPeer>,
         until: Instant,
@@ -78,46 +65,41 @@ pub(super) enum LegPhase {
         peer: Box<WebRtcPeer>,
         silent_at: Instant,
     },
-    Ending {
-        until: Instant,
-        deleting: bool,
-    },
+    /// The allocation is being released.
+    Ending,
     Closed,
 }
 
 impl FarLeg {
-    /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
+    /// Takes a way out, whose allocation may stand already or still be requested; `Allocated` follows.
     ///
     /// `seed` must be fresh and secret: ICE credentials, SSRCs and the lesser identifiers come from it.
-    pub fn new(config: FarConfig, mut seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(way: TurnWay, mut seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
         let credentials = IceCredentials::draw(&mut rng);
         let ssrc = rng.next_u32();
         // An odd distance, so that it always differs from the audio's.
         let video_ssrc = ssrc.wrapping_add(rng.next_u32() | 1);
+        let address = way.address().filter(|_| way.is_standing());
         let mut leg = Self {
-            allow_private_addresses: config.allow_private_addresses,
-            own_ip: config.local.ip(),
-            framer: (config.turn.transport == TurnTransport::Stream)
-                .then(|| TurnFramer::new(LONGEST_FRAME)),
+            way,
             rng,
             credentials,
             certificate: CallCertificate::generate(),
             ssrc,
             video_ssrc,
-            relayed_address: None,
-            allocation: Allocation::new(&config, now),
-            permissions: PeerPermissions::default(),
+            own: Vec::new(),
+            remotes: Vec::new(),
             early_checks: EarlyChecks::default(),
             datagrams: DatagramBudget::default(),
-            phase: LegPhase::Allocating {
-                until: now + ALLOCATION_LIMIT,
-            },
+            phase: LegPhase::Waiting,
             outputs: VecDeque::new(),
             counters: FarCounters::default(),
-            permitted: config.permitted,
         };
+        if let Some(address) = address {
+            leg.allocated(address, now);
+        }
         leg.drive(now);
         leg
     }
@@ -127,77 +109,52 @@ impl FarLeg {
     /// Bytes that are not TURN, or not from the other side's relayed address, are counted and dropped. A stream that holds
     /// something else than TURN ends the leg.
     pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
-        if matches!(self.phase, LegPhase::Closed) {
-            return;
-        }
-        let Some(mut framer) = self.framer.take() else {
-            self.receive(bytes, now);
-            return;
-        };
-        framer.push(bytes);
-        while let Some(frame) = framer.next_frame() {
-            let Ok(frame) = frame else {
-                self.handle_turn_closed(now);
-                return;
-            };
-            self.receive(&frame, now);
-        }
-        self.framer = Some(framer);
+        self.way.handle_turn(bytes, now);
+        self.drive(now);
     }
 
     /// The connection to the TURN server ended: nothing can be sent any more.
-    pub fn handle_turn_closed(&mut self, _now: Instant) {
-        match self.phase {
-            LegPhase::Closed => {}
-            LegPhase::Ending { .. } => self.finish(),
-            _ => {
-                self.emit(FarEvent::Failed(FarLegError::ServerGone));
-                self.finish();
-            }
-        }
+    pub fn handle_turn_closed(&mut self, now: Instant) {
+        self.way.handle_turn_closed(now);
+        self.drive(now);
     }
 
     /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.phase {
-            LegPhase::Allocating { until } if *until <= now => self.fail(FarLegError::Timeout, now),
-            LegPhase::Ready {
-                check_until: Some(until),
-            } if *until <= now => {
-                self.fail(FarLegError::ServerGone, now);
-            }
+        match &self.phase {
             LegPhase::Connecting { until, .. } if *until <= now => self.fail(FarLegError::Ice, now),
             LegPhase::Talking { silent_at, .. } if *silent_at <= now => {
                 self.fail(FarLegError::Ice, now)
             }
-            LegPhase::Ending { until, .. } if *until <= now => self.finish(),
             _ => {}
         }
+        self.way.handle_timeout(now);
         self.with_peer(now, |peer, now| peer.handle_timeout(now));
         self.drive(now);
     }
 
-    /// Asks the server whether the allocation of a waiting leg still stands: the server may have restarted, or a NAT may
-    /// have dropped its mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Failed`
-    /// follows unless the server confirms in time. In every other state this does nothing.
+    /// Asks the server whether the allocation of a waiting leg still stands, as [`TurnWay::check`] does. `Failed` follows
+    /// unless the server confirms within three seconds. In every other state this does nothing.
     pub fn check(&mut self, now: Instant) {
-        if let LegPhase::Ready { check_until } = &mut self.phase
-            && check_until.is_none()
-        {
-            *check_until = Some(now + CHECK_LIMIT);
-            self.allocation.refresh_early(now);
+        if self.is_waiting() {
+            self.way.check(CHECK_LIMIT, now);
             self.drive(now);
         }
     }
 
-    /// Whether the leg waits to be connected.
+    /// The way out, for another use of a leg that waits.
+    pub fn into_way(self) -> TurnWay {
+        self.way
+    }
+
+    /// Whether the leg has an allocation and waits to be connected.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.phase, LegPhase::Ready { .. })
+        matches!(self.phase, LegPhase::Waiting) && self.way.is_standing()
     }
 
     /// Whether the leg waits to be connected and its allocation is not being checked.
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, LegPhase::Ready { check_until: None })
+        matches!(self.phase, LegPhase::Waiting) && self.way.is_ready()
     }
 
     /// Connects to the other engine, in the given role, which may be unknown when the leg is made. The other's relayed
@@ -205,7 +162,7 @@ impl FarLeg {
     /// unless the configuration allows private ones.
     ///
     /// # Errors
-    /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then. Later errors come as
+    /// When the leg does not wait or the description is not acceptable; nothing has changed then. Later errors come as
     /// `Failed`.
     pub fn connect(
         &mut self,
@@ -213,9 +170,12 @@ impl FarLeg {
         role: Role,
         now: Instant,
     ) -> Result<(), FarConnectError> {
-        let (LegPhase::Ready { .. }, Some(relayed_address), Some(certificate)) =
-            (&self.phase, self.relayed_address, &self.certificate)
-        else {
+        let (LegPhase::Waiting, true, Some(relayed_address), Some(certificate)) = (
+            &self.phase,
+            self.way.is_standing(),
+            self.way.address(),
+            &self.certificate,
+        ) else {
             return Err(FarConnectError::NotNow);
         };
         if !is_ufrag(&remote.ufrag) || !is_password(&remote.pwd) {
@@ -232,7 +192,7 @@ impl FarLeg {
         let remote_addresses = relayed_addresses::accept(
             &remote.relayed_addresses,
             relayed_address,
-            self.allow_private_addresses,
+            self.way.allows_private_addresses(),
         )?;
         fastrand::seed(self.rng.next_u64());
         let peer = WebRtcPeer::new(
@@ -251,18 +211,17 @@ impl FarLeg {
         );
         match peer {
             Ok(peer) => {
-                self.permissions.open(&remote_addresses);
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
                     until: now + CONNECTION_LIMIT,
                 };
                 for address in &remote_addresses {
-                    self.request_permission(address.ip(), now);
-                    self.bind_if_granted(*address, now);
+                    self.way.open(*address, now);
                 }
                 for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
+                self.remotes = remote_addresses;
                 self.drive(now);
             }
             Err(error) => self.fail(error, now),
@@ -297,13 +256,12 @@ impl FarLeg {
     /// Sends a datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes to a relayed address, whether or not it is the other
     /// side's of a connection. It waits for its permission, if the server has to be asked for that. False if it cannot leave.
     pub fn send_datagram(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) -> bool {
-        let usable = relayed_addresses::is_usable(to, self.allow_private_addresses);
-        if !(self.has_allocation() && usable && datagrams::is_datagram(bytes)) {
+        let usable = relayed_addresses::is_usable(to, self.way.allows_private_addresses());
+        if !(self.way.is_standing() && usable && datagrams::is_datagram(bytes)) {
             return false;
         }
-        self.request_permission(to.ip(), now);
-        let decision = self.permissions.decide_by_ip(to, bytes.to_vec());
-        let leaves = self.carry_out(decision, to, now);
+        self.way.permit(to.ip(), now);
+        let leaves = self.way.send_to(to, bytes.to_vec(), now);
         self.drive(now);
         leaves
     }
@@ -329,34 +287,30 @@ impl FarLeg {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
-        let own = match &self.phase {
-            LegPhase::Allocating { until } => Some((*until, MediaTimer::AllocationLimit)),
-            LegPhase::Ready { check_until } => check_until.map(|at| (at, MediaTimer::CheckLimit)),
-            LegPhase::Connecting { until, .. } => Some((*until, MediaTimer::ConnectionLimit)),
-            LegPhase::Talking { silent_at, .. } => Some((*silent_at, MediaTimer::SilenceLimit)),
-            LegPhase::Ending { until, .. } => Some((*until, MediaTimer::DeletionLimit)),
+        let (own, peer) = match &self.phase {
+            LegPhase::Waiting | LegPhase::Ending => (None, None),
+            LegPhase::Connecting { peer, until } => {
+                (Some((*until, MediaTimer::ConnectionLimit)), Some(peer))
+            }
+            LegPhase::Talking { peer, silent_at } => {
+                (Some((*silent_at, MediaTimer::SilenceLimit)), Some(peer))
+            }
             LegPhase::Closed => return None,
         };
-        let peer = match &self.phase {
-            LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. } => {
-                peer.next_timeout()
-            }
-            _ => None,
-        };
-        let turn = self.allocation.next_timeout();
-        [
-            turn.map(|at| (at, MediaTimer::TurnClient)),
-            own,
-            peer.map(|at| (at, MediaTimer::WebRtc)),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        let peer = peer.and_then(|peer| peer.next_timeout());
+        let peer = peer.map(|at| (at, MediaTimer::WebRtc));
+        let times = [self.way.next_timeout(), own, peer];
+        times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The packets refused so far.
     pub fn counters(&self) -> FarCounters {
-        self.counters
+        let (stray, unsent) = self.way.losses();
+        FarCounters {
+            stray: self.counters.stray + stray,
+            unsent: self.counters.unsent + unsent,
+            ..self.counters
+        }
     }
 }
 

@@ -6,12 +6,11 @@
 //! candidate but the relayed one, and no name to resolve.
 //!
 //! ```text
-//!  Allocating -> Ready -> Connecting -> Talking -> Ending -> Closed
-//!       \___________\__________\___________/         (Ending: the allocation is being deleted)
+//!  Waiting -> Connecting -> Talking -> Ending -> Closed
+//!      \__________\____________/        (Ending: the allocation is being released)
 //! ```
 //!
-//! A leg may be created minutes before its call and wait in `Ready`; the allocation is refreshed meanwhile, and
-//! [`FarLeg::check`] asks the server whether it still stands.
+//! The allocation is a [`TurnWay`], which may be made minutes before its call; a [`FarLeg`] takes it when the call needs it.
 
 mod allocation;
 mod config;
@@ -29,13 +28,15 @@ mod race;
 mod relayed_addresses;
 mod replies;
 mod setup;
+mod way;
 
 pub use self::config::{FarConfig, Role, TurnAccess, TurnPassword, TurnTransport};
 pub use self::datagrams::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN};
 pub use self::error::{FarConnectError, FarLegError};
 pub use self::event::{FarCounters, FarEvent, FarOutput, FarPacket};
-pub use self::leg::FarLeg;
+pub use self::leg::{CHECK_LIMIT, FarLeg};
 pub use self::race::{MAX_ENTRIES, RaceOutput, WayRace};
+pub use self::way::{TurnWay, WayOutput};
 
 /// Longest control message, in bytes. Hold, hang-up and the like need a few dozen.
 pub const MAX_CONTROL: usize = 4096;

@@ -1,8 +1,7 @@
-//! Which packets may pass between the allocation and WebRTC: those from our relayed address to the accepted relayed
-//! addresses of the other side, and back.
+//! The permissions of an allocation: to which IP addresses packets pass (RFC 8656 section 9), and the first packets, which are kept until the
+//! server has granted theirs.
 //!
-//! The TURN server enforces permissions per IP address (RFC 8656 section 9); this file enforces address and port, and
-//! keeps the first packets until the server has granted the permission.
+//! Which addresses and ports belong to a call is its leg's business.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +17,7 @@ enum PermissionState {
     Refused,
 }
 
-/// What to do with a packet for the other side.
+/// What to do with a packet for a peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SendDecision {
     /// Send it.
@@ -27,44 +26,33 @@ pub(super) enum SendDecision {
     Kept,
     /// The queue is full, or the server refuses the address.
     Unsent,
-    /// Its source or destination is not a relayed address of this call.
-    Misdirected,
 }
 
-/// The accepted relayed addresses, their permissions, and the packets that wait for these.
+/// The permissions, the peers that get a channel, and the packets that wait.
 #[derive(Default)]
 pub(super) struct PeerPermissions {
-    own: Option<SocketAddr>,
-    remotes: Vec<SocketAddr>,
+    peers: Vec<SocketAddr>,
     states: BTreeMap<IpAddr, PermissionState>,
     waiting: VecDeque<(SocketAddr, Vec<u8>)>,
 }
 
 impl PeerPermissions {
-    /// Sets our own relayed address.
-    pub(super) fn set_own(&mut self, address: SocketAddr) {
-        self.own = Some(address);
+    /// Notes a peer that gets a channel.
+    pub(super) fn open(&mut self, peer: SocketAddr) {
+        if !self.peers.contains(&peer) {
+            self.peers.push(peer);
+        }
     }
 
-    /// Sets the other side's relayed addresses, already checked.
-    pub(super) fn open(&mut self, remotes: &[SocketAddr]) {
-        self.remotes = remotes.to_vec();
-    }
-
-    /// The accepted relayed addresses.
-    pub(super) fn remotes(&self) -> Vec<SocketAddr> {
-        self.remotes.clone()
+    /// The peers that get a channel.
+    pub(super) fn peers(&self) -> Vec<SocketAddr> {
+        self.peers.clone()
     }
 
     /// Lets nothing pass any more.
     pub(super) fn shut(&mut self) {
-        self.remotes.clear();
+        self.peers.clear();
         self.waiting.clear();
-    }
-
-    /// Whether a packet from `from` may reach WebRTC.
-    pub(super) fn admits(&self, from: SocketAddr) -> bool {
-        self.remotes.contains(&from)
     }
 
     /// Whether the permission for `ip` must still be requested; marks it as requested.
@@ -92,32 +80,19 @@ impl PeerPermissions {
         Vec::from(ready)
     }
 
-    /// Notes that the server refuses `ip`. True if no accepted address is left.
+    /// Notes that the server refuses `ip`. True if no peer is left.
     pub(super) fn refused(&mut self, ip: IpAddr) -> bool {
         self.states.insert(ip, PermissionState::Refused);
         self.waiting.retain(|(to, _)| to.ip() != ip);
-        !self.remotes.is_empty()
+        !self.peers.is_empty()
             && self
-                .remotes
+                .peers
                 .iter()
-                .all(|remote| self.states.get(&remote.ip()) == Some(&PermissionState::Refused))
+                .all(|peer| self.states.get(&peer.ip()) == Some(&PermissionState::Refused))
     }
 
-    /// Decides about a packet of WebRTC.
-    pub(super) fn decide(
-        &mut self,
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    ) -> SendDecision {
-        if self.own != Some(from) || !self.remotes.contains(&to) {
-            return SendDecision::Misdirected;
-        }
-        self.decide_by_ip(to, bytes)
-    }
-
-    /// Decides about a packet for a relayed address that need not be an accepted one.
-    pub(super) fn decide_by_ip(&mut self, to: SocketAddr, bytes: Vec<u8>) -> SendDecision {
+    /// Decides about a packet for `to`.
+    pub(super) fn decide(&mut self, to: SocketAddr, bytes: Vec<u8>) -> SendDecision {
         match self.states.get(&to.ip()) {
             Some(PermissionState::Granted) => SendDecision::Pass(bytes),
             Some(PermissionState::Requested) if self.waiting.len() < MAX_WAITING => {
@@ -132,7 +107,7 @@ impl PeerPermissions {
 impl std::fmt::Debug for PeerPermissions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PeerPermissions")
-            .field("remotes", &self.remotes.len())
+            .field("peers", &self.peers.len())
             .field("waiting", &self.waiting.len())
             .finish()
     }
@@ -142,72 +117,45 @@ impl std::fmt::Debug for PeerPermissions {
 mod tests {
     use super::*;
 
-    fn permissions() -> (PeerPermissions, SocketAddr, SocketAddr) {
-        let (own, remote) = (
-            "203.0.113.1:1000".parse().unwrap(),
-            "203.0.113.2:2000".parse().unwrap(),
-        );
+    fn permissions() -> (PeerPermissions, SocketAddr) {
+        let remote = "203.0.113.2:2000".parse().unwrap();
         let mut permissions = PeerPermissions::default();
-        permissions.set_own(own);
-        permissions.open(&[remote]);
-        (permissions, own, remote)
-    }
-
-    #[test]
-    fn only_packets_from_relay_to_relay_pass() {
-        let (mut permissions, own, remote) = permissions();
-        assert!(permissions.must_request(remote.ip()));
-        permissions.granted(remote.ip());
-        assert_eq!(
-            permissions.decide(own, remote, vec![1]),
-            SendDecision::Pass(vec![1])
-        );
-        let elsewhere = SocketAddr::new(remote.ip(), 2001);
-        assert_eq!(
-            permissions.decide(own, elsewhere, vec![1]),
-            SendDecision::Misdirected
-        );
-        assert_eq!(
-            permissions.decide("192.168.0.9:5".parse().unwrap(), remote, vec![1]),
-            SendDecision::Misdirected
-        );
-        assert!(permissions.admits(remote) && !permissions.admits(elsewhere));
-        permissions.shut();
-        assert!(!permissions.admits(remote));
+        permissions.open(remote);
+        (permissions, remote)
     }
 
     #[test]
     fn packets_wait_for_their_permission_in_a_bounded_queue() {
-        let (mut permissions, own, remote) = permissions();
+        let (mut permissions, remote) = permissions();
         assert!(permissions.must_request(remote.ip()));
         assert!(!permissions.must_request(remote.ip()));
         for _ in 0..MAX_WAITING {
-            assert_eq!(permissions.decide(own, remote, vec![2]), SendDecision::Kept);
+            assert_eq!(permissions.decide(remote, vec![2]), SendDecision::Kept);
         }
-        assert_eq!(
-            permissions.decide(own, remote, vec![2]),
-            SendDecision::Unsent
-        );
+        assert_eq!(permissions.decide(remote, vec![2]), SendDecision::Unsent);
         assert_eq!(permissions.granted(remote.ip()).len(), MAX_WAITING);
         assert!(permissions.granted(remote.ip()).is_empty());
+        assert_eq!(
+            permissions.decide(remote, vec![1]),
+            SendDecision::Pass(vec![1])
+        );
+        let elsewhere = SocketAddr::new([203, 0, 113, 9].into(), remote.port());
+        assert_eq!(permissions.decide(elsewhere, vec![1]), SendDecision::Unsent);
     }
 
     #[test]
     fn a_refused_address_ends_the_hope_only_if_it_was_the_last() {
-        let (mut permissions, own, remote) = permissions();
+        let (mut permissions, remote) = permissions();
         let second: SocketAddr = "203.0.113.3:3000".parse().unwrap();
-        permissions.open(&[remote, second]);
+        permissions.open(second);
         permissions.must_request(remote.ip());
         permissions.must_request(second.ip());
         assert!(!permissions.refused(remote.ip()));
         assert!(!permissions.must_request(second.ip()), "requested already");
-        assert_eq!(
-            permissions.decide(own, remote, vec![3]),
-            SendDecision::Unsent
-        );
+        assert_eq!(permissions.decide(remote, vec![3]), SendDecision::Unsent);
         assert!(permissions.refused(second.ip()));
         // What was refused, or ran out, can be requested again, and packets wait for the answer.
         assert!(permissions.must_request(remote.ip()));
-        assert_eq!(permissions.decide(own, remote, vec![3]), SendDecision::Kept);
+        assert_eq!(permissions.decide(remote, vec![3]), SendDecision::Kept);
     }
 }

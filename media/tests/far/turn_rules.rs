@@ -10,6 +10,7 @@ use ringfence_box::turn::{
 };
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, TurnAccess, TurnPassword, TurnTransport,
+    TurnWay,
 };
 
 use crate::world::{UNIX, any_instant};
@@ -61,7 +62,11 @@ impl Server {
             allow_private_addresses: false,
             permitted: Vec::new(),
         };
-        let leg = FarLeg::new(config, [addr.port() as u8; 32], self.now);
+        let leg = FarLeg::new(
+            TurnWay::new(config, self.now),
+            [addr.port() as u8; 32],
+            self.now,
+        );
         (
             leg,
             ClientFlow {

@@ -13,7 +13,7 @@ use ringfence_box::turn::{
 };
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
-    TurnTransport,
+    TurnTransport, TurnWay,
 };
 use ringfence_media::{Codec, Description, LocalEndpoint};
 
@@ -147,7 +147,7 @@ impl World {
                 allow_private_addresses: setup.private,
                 permitted: setup.permitted.clone(),
             };
-            FarLeg::new(config, seed, start)
+            FarLeg::new(TurnWay::new(config, start), seed, start)
         };
         let legs = [leg(0), leg(1)];
         Self {

@@ -14,7 +14,7 @@ use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
-    TurnTransport,
+    TurnTransport, TurnWay,
 };
 use ringfence_media::{Codec, Description};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -89,7 +89,7 @@ impl Party {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         Self {
-            leg: FarLeg::new(config, seed, Instant::now()),
+            leg: FarLeg::new(TurnWay::new(config, Instant::now()), seed, Instant::now()),
             socket,
             events: Vec::new(),
         }

@@ -5,8 +5,7 @@
 use std::time::{Duration, Instant};
 
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword, TurnTransport,
-};
+    FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword, TurnTransport, TurnWay};
 
 use crate::hostile_peer::{HostilePeer, PEER};
 use crate::start;
@@ -50,7 +49,7 @@ impl Call {
         };
         Self {
             now: start(),
-            leg: FarLeg::new(config, [7; 32], start()),
+            leg: FarLeg::new(TurnWay::new(config, start()), [7; 32], start()),
             stub: TurnStub::default(),
             peer: None,
             is_connected: false,

@@ -5,12 +5,12 @@
 //! What the server does see: an answered call, whose allocation it keeps to the call's end; and a call that finds both slots
 //! taken, which dials.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ringfence_book::backoff::Backoff;
-use ringfence_media::LocalEndpoint;
-use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
+use ringfence_media::far::{CHECK_LIMIT, FarLegError, TurnWay, WayOutput};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
@@ -20,7 +20,7 @@ use crate::clock::{self, until};
 use crate::turn::TurnSocket;
 use crate::turn::allocation_io::{release, send, step};
 use crate::turn::probe::TurnProbeError;
-use crate::turn::race::{Race, RaceTerms, Way};
+use crate::turn::race::{Race, RaceTerms, Winner};
 use crate::turn::servers::DialTurn;
 
 /// Makes and keeps the allocations of one slot.
@@ -43,10 +43,10 @@ impl<S: DialTurn> Keeper<S> {
         loop {
             let mut race = Race::start(self.servers.clone(), RaceTerms::of_slot(self.slot));
             let failure = match meanwhile(&mut requests, race.outcome()).await {
-                Some(Ok(way)) => {
-                    self.board.note_ready(self.slot, &way.choice);
+                Some(Ok(winner)) => {
+                    self.board.note_ready(self.slot, &winner.choice);
                     backoff.reset();
-                    Kept::new(&self, *way, end).keep(&mut requests).await
+                    Kept::new(&self, *winner, end).keep(&mut requests).await
                 }
                 Some(Err(error)) => Some(error),
                 None => None,
@@ -91,22 +91,22 @@ async fn to_its_end(work: impl Future<Output = ()>, requests: &mut Requests) {
 #[derive(Debug)]
 struct Kept<'a, S> {
     keeper: &'a Keeper<S>,
-    leg: FarLeg,
+    way: TurnWay,
     turn: TurnSocket,
-    /// What a call is given; `None` after a call had it.
-    local: Option<LocalEndpoint>,
+    /// Whether a call had it.
+    was_taken: bool,
     checks: Checks,
     end: Instant,
 }
 
 impl<'a, S: DialTurn> Kept<'a, S> {
-    fn new(keeper: &'a Keeper<S>, way: Way, end: Instant) -> Self {
+    fn new(keeper: &'a Keeper<S>, winner: Winner, end: Instant) -> Self {
         let every = keeper.timing.checked_every;
         Self {
             keeper,
-            leg: way.leg,
-            turn: way.turn,
-            local: Some(way.local),
+            way: winner.way,
+            turn: winner.turn,
+            was_taken: false,
             checks: Checks {
                 at: clock::now() + every,
                 every,
@@ -120,7 +120,7 @@ impl<'a, S: DialTurn> Kept<'a, S> {
         let mut buffer = Vec::new();
         loop {
             if let Some(error) = self.drain() {
-                to_its_end(release(self.leg, self.turn), requests).await;
+                to_its_end(release(self.way, self.turn), requests).await;
                 return Some(TurnProbeError::Refused(error));
             }
             let wake = self.checks.at().min(self.end);
@@ -135,40 +135,39 @@ impl<'a, S: DialTurn> Kept<'a, S> {
                         },
                     },
                 },
-                () = step(&mut self.leg, &mut self.turn, &mut buffer, Some(wake)) => {}
+                () = step(&mut self.way, &mut self.turn, &mut buffer, Some(wake)) => {}
             }
             let now = clock::now();
             if self.end <= now {
                 break;
             }
             if self.checks.are_due(now) {
-                self.leg.check(now);
+                self.way.check(CHECK_LIMIT, now);
             }
         }
-        to_its_end(release(self.leg, self.turn), requests).await;
+        to_its_end(release(self.way, self.turn), requests).await;
         None
     }
 
     /// Hands the allocation to a call. Not one that is being checked, which may fail: dialling is faster.
-    fn offer(mut self, request: AllocationRequest) -> Offer<'a, S> {
-        let fits = |local: &LocalEndpoint| !request.avoid.contains(&local.relayed_address.ip());
-        let is_free = self.leg.is_ready() && self.local.as_ref().is_some_and(fits);
-        let Some(local) = self.local.take_if(|_| is_free) else {
+    fn offer(self, request: AllocationRequest) -> Offer<'a, S> {
+        let fits = |address: SocketAddr| !request.avoid.contains(&address.ip());
+        let is_free = self.way.is_ready() && self.way.address().is_some_and(fits);
+        if self.was_taken || !is_free {
             return Offer::Refused(Box::new(self));
-        };
+        }
         let (home, back) = oneshot::channel();
         let Self {
             keeper,
-            leg,
+            way,
             turn,
             checks,
             end,
             ..
         } = self;
         let offered = request.reply.send(WarmAllocation {
-            leg,
+            way,
             turn,
-            local,
             checks,
             home: Home(home),
         });
@@ -177,19 +176,19 @@ impl<'a, S: DialTurn> Kept<'a, S> {
             // The call has ended already, and no callee was told.
             Err(unclaimed) => Offer::Refused(Box::new(Kept {
                 keeper,
-                leg: unclaimed.leg,
+                way: unclaimed.way,
                 turn: unclaimed.turn,
-                local: Some(unclaimed.local),
+                was_taken: false,
                 checks,
                 end,
             })),
         }
     }
 
-    /// Sends what the leg wants to send; returns its error if it has failed.
+    /// Sends what is to be sent; returns the error of an allocation that is lost.
     fn drain(&mut self) -> Option<FarLegError> {
-        while let Some(event) = send(&mut self.leg, &self.turn) {
-            if let FarEvent::Failed(error) = event {
+        while let Some(output) = send(&mut self.way, &self.turn) {
+            if let WayOutput::Lost(error) = output {
                 return Some(error);
             }
         }
@@ -224,12 +223,12 @@ impl<'a, S> WithCall<'a, S> {
         };
         match meanwhile(requests, returned).await.flatten() {
             Some(Returned::Waiting(back)) => {
-                let (leg, turn, checks) = *back;
+                let (way, turn, checks) = *back;
                 Ok(Box::new(Kept {
                     keeper: self.keeper,
-                    leg,
+                    way,
                     turn,
-                    local: None,
+                    was_taken: true,
                     checks,
                     end: self.end,
                 }))

@@ -19,8 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use ringfence_media::LocalEndpoint;
-use ringfence_media::far::FarLeg;
+use ringfence_media::far::TurnWay;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -71,12 +70,11 @@ struct AllocationRequest {
     reply: oneshot::Sender<WarmAllocation>,
 }
 
-/// An allocated far leg, its socket, and what the other engine must be told about it.
+/// An allocation and its socket.
 #[derive(Debug)]
 pub(crate) struct WarmAllocation {
-    pub(crate) leg: FarLeg,
+    pub(crate) way: TurnWay,
     pub(crate) turn: TurnSocket,
-    pub(crate) local: LocalEndpoint,
     pub(crate) checks: Checks,
     pub(crate) home: Home,
 }
@@ -113,29 +111,29 @@ pub(crate) struct Home(oneshot::Sender<Returned>);
 #[derive(Debug)]
 enum Returned {
     /// The call was not answered. No other call gets the allocation: the callee has been told of it.
-    Waiting(Box<(FarLeg, TurnSocket, Checks)>),
+    Waiting(Box<(TurnWay, TurnSocket, Checks)>),
     /// The server does not know the allocation any more.
     Lost,
 }
 
 impl Home {
-    /// Gives a waiting leg back; returns it if it outlived its slot's tick by so much that it is not missed.
+    /// Gives an allocation back that was not used; returns it if it outlived its slot's tick by so much that it is not missed.
     pub(crate) fn give_back(
         self,
-        leg: FarLeg,
+        way: TurnWay,
         turn: TurnSocket,
         checks: Checks,
-    ) -> Option<(FarLeg, TurnSocket)> {
+    ) -> Option<(TurnWay, TurnSocket)> {
         let back = self
             .0
-            .send(Returned::Waiting(Box::new((leg, turn, checks))));
+            .send(Returned::Waiting(Box::new((way, turn, checks))));
         match back.err()? {
             Returned::Waiting(back) => Some((back.0, back.1)),
             Returned::Lost => None,
         }
     }
 
-    /// The leg failed while it waited.
+    /// The allocation was lost while it waited.
     pub(crate) fn note_lost(self) {
         self.0.send(Returned::Lost).ok();
     }

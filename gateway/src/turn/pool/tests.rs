@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::turn::service::EmbeddedTurn;
-use ringfence_media::far::{FarEvent, Role};
-use ringfence_media::{Codec, Description};
+use ringfence_media::far::{FarEvent, FarLeg, FarOutput, Role};
+use ringfence_media::{Codec, Description, LocalEndpoint};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -15,7 +15,7 @@ use super::*;
 use crate::net::tls;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
-use crate::turn::allocation_io::{release, send, step};
+use crate::turn::allocation_io::release;
 use crate::turn::credentials::{CredentialPool, TurnLogin};
 use crate::turn::race::{Race, RaceTerms};
 
@@ -69,36 +69,80 @@ async fn take(handle: &AllocationPoolHandle) -> WarmAllocation {
     timeout(LIMIT, wait).await.unwrap()
 }
 
-async fn connects(mut allocation: WarmAllocation, other: LocalEndpoint, role: Role) {
-    let remote = Description {
-        ufrag: other.ufrag,
-        pwd: other.pwd,
-        fingerprint: other.fingerprint,
-        ssrc: other.ssrc,
-        relayed_addresses: vec![other.relayed_address],
-        codecs: vec![Codec::Pcmu],
-        video: None,
-    };
-    let now = clock::now();
-    allocation.leg.connect(&remote, role, now).unwrap();
-    let mut buffer = Vec::new();
-    loop {
-        match send(&mut allocation.leg, &allocation.turn) {
-            Some(FarEvent::Connected) => break,
-            Some(FarEvent::Failed(fault)) => panic!("{fault}"),
-            Some(_) => {}
-            None => step(&mut allocation.leg, &mut allocation.turn, &mut buffer, None).await,
+fn relayed_ip(allocation: &WarmAllocation) -> IpAddr {
+    allocation.way.address().unwrap().ip()
+}
+
+/// A call that has taken an allocation.
+struct TestCall {
+    leg: FarLeg,
+    turn: TurnSocket,
+    local: LocalEndpoint,
+    buffer: Vec<u8>,
+}
+
+impl TestCall {
+    fn new(allocation: WarmAllocation, seed: u8) -> Self {
+        let mut leg = FarLeg::new(allocation.way, [seed; 32], clock::now());
+        let Some(FarOutput::Event(FarEvent::Allocated(local))) = leg.poll() else {
+            panic!("the allocation stands");
+        };
+        Self {
+            leg,
+            turn: allocation.turn,
+            local,
+            buffer: Vec::new(),
         }
     }
-    // The last packets of the handshake still have to leave.
-    let rest = async {
-        loop {
-            while send(&mut allocation.leg, &allocation.turn).is_some() {}
-            step(&mut allocation.leg, &mut allocation.turn, &mut buffer, None).await;
+
+    async fn next(&mut self) -> Option<FarEvent> {
+        while let Some(output) = self.leg.poll() {
+            match output {
+                FarOutput::ToServer(bytes) => drop(self.turn.send(&bytes)),
+                FarOutput::Event(event) => return Some(event),
+            }
         }
-    };
-    drop(timeout(Duration::from_millis(200), rest).await);
-    release(allocation.leg, allocation.turn).await;
+        let timeout = self.leg.next_timeout().map(|(at, _)| at);
+        tokio::select! {
+            open = self.turn.recv(&mut self.buffer) => {
+                assert!(open);
+                self.leg.handle_turn(&self.buffer, clock::now());
+            }
+            () = until(timeout) => self.leg.handle_timeout(clock::now()),
+        }
+        None
+    }
+
+    async fn connects(mut self, other: LocalEndpoint, role: Role) {
+        let remote = Description {
+            ufrag: other.ufrag,
+            pwd: other.pwd,
+            fingerprint: other.fingerprint,
+            ssrc: other.ssrc,
+            relayed_addresses: vec![other.relayed_address],
+            codecs: vec![Codec::Pcmu],
+            video: None,
+        };
+        self.leg.connect(&remote, role, clock::now()).unwrap();
+        loop {
+            match self.next().await {
+                Some(FarEvent::Connected) => break,
+                Some(FarEvent::Failed(fault)) => panic!("{fault}"),
+                _ => {}
+            }
+        }
+        // The last packets of the handshake still have to leave.
+        let rest = async {
+            loop {
+                self.next().await;
+            }
+        };
+        drop(timeout(Duration::from_millis(200), rest).await);
+        self.leg.close(clock::now());
+        while self.leg.next_timeout().is_some() {
+            self.next().await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -110,12 +154,13 @@ async fn allocations_that_were_checked_for_a_while_carry_a_call() {
         let (pool_b, handle_b) = AllocationPool::start_with(quick(), servers);
         eventually(|| turn.allocations() == 4).await;
         sleep(Duration::from_millis(500)).await;
-        let (a, b) = (take(&handle_a).await, take(&handle_b).await);
+        let a = TestCall::new(take(&handle_a).await, 1);
+        let b = TestCall::new(take(&handle_b).await, 2);
         let (local_a, local_b) = (a.local.clone(), b.local.clone());
         let call = async {
             tokio::join!(
-                connects(a, local_b, Role::Caller),
-                connects(b, local_a, Role::Callee)
+                a.connects(local_b, Role::Caller),
+                b.connects(local_a, Role::Callee)
             )
         };
         timeout(LIMIT, call).await.unwrap();
@@ -135,12 +180,12 @@ async fn two_calls_find_allocations_and_a_third_one_none_until_the_next_tick() {
     let (_pool, handle) = AllocationPool::start_with(timing, servers);
     eventually(|| turn.allocations() == 2).await;
     let (first, second) = (take(&handle).await, take(&handle).await);
-    assert_ne!(first.local.relayed_address, second.local.relayed_address);
+    assert_ne!(first.way.address(), second.way.address());
     assert!(handle.take(&[]).await.is_none());
     assert_eq!(turn.allocations(), 2);
     let later = take(&handle).await;
-    assert_ne!(later.local.relayed_address, first.local.relayed_address);
-    assert_ne!(later.local.relayed_address, second.local.relayed_address);
+    assert_ne!(later.way.address(), first.way.address());
+    assert_ne!(later.way.address(), second.way.address());
 }
 
 #[tokio::test]
@@ -323,12 +368,12 @@ async fn with_two_servers_the_sides_of_a_call_have_different_ones() {
             .await
             .unwrap()
             .unwrap();
-        let own = take(&caller).await.local.relayed_address.ip();
+        let own = relayed_ip(&take(&caller).await);
         let wait = async {
             loop {
                 let other = callee.take(&[own]).await;
                 if let Some(other) = other
-                    .map(|other| other.local.relayed_address.ip())
+                    .map(|other| relayed_ip(&other))
                     .filter(|other| *other != own)
                 {
                     return other;
@@ -357,9 +402,9 @@ async fn a_call_that_dials_avoids_the_other_sides_server_too() {
     for (server, position) in [(&a, 2), (&b, 1)] {
         let avoid = [server.local_addr().ip()];
         let mut race = Race::start(named.clone(), RaceTerms::of_call(&avoid));
-        let way = race.outcome().await.unwrap();
-        assert_eq!(way.choice.position, position);
-        release(way.leg, way.turn).await;
+        let winner = race.outcome().await.unwrap();
+        assert_eq!(winner.choice.position, position);
+        release(winner.way, winner.turn).await;
     }
     b.stop().await;
 }

@@ -86,8 +86,8 @@ async fn a_silent_first_server_costs_a_call_less_than_a_second_and_the_next_call
         let second = second.unwrap();
         assert_eq!(second.choice.position, 2);
         assert!(again < Duration::from_millis(250), "{again:?}");
-        release(first.leg, first.turn).await;
-        release(second.leg, second.turn).await;
+        release(first.way, first.turn).await;
+        release(second.way, second.turn).await;
     }
     eventually(|| turn.allocations() == 0).await;
 }
@@ -128,10 +128,10 @@ async fn what_a_race_began_and_no_call_took_is_released() {
     }
     eventually(|| all() == 0).await;
     let mut race = Race::start(servers(&urls).await, terms);
-    let way = race.outcome().await.unwrap();
+    let winner = race.outcome().await.unwrap();
     timeout(LIMIT, race.end()).await.unwrap();
     assert_eq!(all(), 1, "the winner's alone");
-    release(way.leg, way.turn).await;
+    release(winner.way, winner.turn).await;
 }
 
 /// A server that challenges each Allocate request (RFC 8489 section 9.2), then refuses it; from which sockets and with which logins
@@ -224,13 +224,13 @@ async fn each_refusal_has_its_answer_and_the_call_another_server() {
         let (refusing, addr) = Refusing::start(code).await;
         let servers = servers(&[udp(addr), udp(turn.local_addr())]).await;
         let (outcome, took) = race(&servers).await;
-        let way = outcome.unwrap();
-        assert_eq!(way.choice.position, 2, "{code}");
+        let winner = outcome.unwrap();
+        assert_eq!(winner.choice.position, 2, "{code}");
         assert_eq!(refusing.asked(), asked, "{code}");
         assert!(took < Duration::from_secs(1), "{code}: {took:?}");
-        let why = way.choice.passed_over.clone().unwrap_or_default();
+        let why = winner.choice.passed_over.clone().unwrap_or_default();
         assert!(why.contains(&code.to_string()), "{code}: {why}");
-        release(way.leg, way.turn).await;
+        release(winner.way, winner.turn).await;
     }
 }
 
@@ -239,8 +239,8 @@ async fn each_refusal_has_its_answer_and_the_call_another_server() {
 async fn a_server_whose_nonces_are_always_stale_loses() {
     let (turn, (_refusing, addr)) = (turn().await, Refusing::start(438).await);
     let (outcome, took) = race(&servers(&[udp(addr), udp(turn.local_addr())]).await).await;
-    let way = outcome.unwrap();
-    assert_eq!(way.choice.position, 2);
+    let winner = outcome.unwrap();
+    assert_eq!(winner.choice.position, 2);
     assert!(took < Duration::from_secs(1), "{took:?}");
-    release(way.leg, way.turn).await;
+    release(winner.way, winner.turn).await;
 }

@@ -1,0 +1,478 @@
+//! One way out: an allocation on one TURN server (RFC 8656), with the permissions and channels of its peers. It belongs to no call until
+//! a [`FarLeg`](super::FarLeg) takes it, and a leg can change it for another.
+//!
+//! ```text
+//!  Allocating -> Standing -> Releasing -> Gone
+//!       \____________\__________/           (lost: the server refuses, or has no allocation of ours any more)
+//! ```
+//!
+//! A way that does not answer a [check](TurnWay::check) is reported as lost, and stands all the same: its server may only be slow, and what
+//! still comes through it counts. Its owner decides when to release it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ringfence_turn_framing::{LONGEST_FRAME, TurnFramer};
+
+use super::allocation::{Allocation, AllocationEvent, Stray};
+use super::config::{FarConfig, TurnTransport};
+use super::error::FarLegError;
+use super::permissions::{PeerPermissions, SendDecision};
+use super::relayed_addresses;
+use crate::MediaTimer;
+
+/// How long the TURN server may take for an allocation: four round trips of the slowest path, and several repetitions.
+/// The TURN client alone would wait for half a minute.
+const ALLOCATION_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long the deletion of the allocation may take before the way is given up without it.
+const DELETION_LIMIT: Duration = Duration::from_secs(2);
+
+/// Frames that may wait for [`TurnWay::poll`]. One input makes a handful; further ones are dropped and counted.
+const MAX_OUTPUTS: usize = 1024;
+
+/// Rounds with the TURN client after one input; two are normal.
+const MAX_ROUNDS: usize = 16;
+
+/// What the owner of a way has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayOutput {
+    /// Bytes for the TURN server, the only destination: one datagram, or the next bytes of the stream.
+    ToServer(Vec<u8>),
+    /// The allocation stands; its relayed address.
+    Standing(SocketAddr),
+    /// Data from any address that the server lets through.
+    From {
+        /// Its source.
+        peer: SocketAddr,
+        /// What it said.
+        bytes: Vec<u8>,
+    },
+    /// The way is of no use any more, or perhaps so: why.
+    Lost(FarLegError),
+    /// The allocation is released, or never was: the way can be dropped.
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WayPhase {
+    Allocating {
+        until: Instant,
+    },
+    /// `check_until`: the server was asked whether the allocation stands, and must confirm it by then.
+    Standing {
+        check_until: Option<Instant>,
+    },
+    Releasing {
+        until: Instant,
+        deleting: bool,
+    },
+    Gone,
+}
+
+/// An allocation and what goes through it.
+///
+/// After [`new`](Self::new) and every call that takes the time, call [`poll`](Self::poll) until `None`, then
+/// [`next_timeout`](Self::next_timeout).
+pub struct TurnWay {
+    allow_private_addresses: bool,
+    permitted: Vec<IpAddr>,
+    own_ip: IpAddr,
+    framer: Option<TurnFramer>,
+    address: Option<SocketAddr>,
+    allocation: Allocation,
+    permissions: PeerPermissions,
+    /// Whether the pauses of the TURN client are kept: a call runs, so that they cost nothing.
+    is_calm: bool,
+    phase: WayPhase,
+    outputs: VecDeque<WayOutput>,
+    frames: usize,
+    stray: u64,
+    unsent: u64,
+}
+
+impl TurnWay {
+    /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
+    pub fn new(config: FarConfig, now: Instant) -> Self {
+        let mut way = Self {
+            allow_private_addresses: config.allow_private_addresses,
+            own_ip: config.local.ip(),
+            framer: (config.turn.transport == TurnTransport::Stream)
+                .then(|| TurnFramer::new(LONGEST_FRAME)),
+            address: None,
+            allocation: Allocation::new(&config, now),
+            permissions: PeerPermissions::default(),
+            is_calm: false,
+            phase: WayPhase::Allocating {
+                until: now + ALLOCATION_LIMIT,
+            },
+            outputs: VecDeque::new(),
+            frames: 0,
+            stray: 0,
+            unsent: 0,
+            permitted: config.permitted,
+        };
+        way.drive(now);
+        way
+    }
+
+    /// Takes a datagram, or the next bytes of the stream, from the TURN server's socket.
+    ///
+    /// Bytes that are not TURN are counted and dropped. A stream that holds something else than TURN is given up.
+    pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
+        if self.is_gone() {
+            return;
+        }
+        let Some(mut framer) = self.framer.take() else {
+            self.receive(bytes, now);
+            return;
+        };
+        framer.push(bytes);
+        while let Some(frame) = framer.next_frame() {
+            let Ok(frame) = frame else {
+                self.handle_turn_closed(now);
+                return;
+            };
+            self.receive(&frame, now);
+        }
+        self.framer = Some(framer);
+    }
+
+    /// The connection to the TURN server ended, or its socket is dead: nothing can be sent any more.
+    pub fn handle_turn_closed(&mut self, _now: Instant) {
+        self.lose(FarLegError::ServerGone);
+        self.finish();
+    }
+
+    /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.phase {
+            WayPhase::Allocating { until } if *until <= now => self.fail(FarLegError::Timeout, now),
+            WayPhase::Standing { check_until } if check_until.is_some_and(|until| until <= now) => {
+                *check_until = None;
+                self.lose(FarLegError::ServerGone);
+            }
+            WayPhase::Releasing { until, .. } if *until <= now => self.finish(),
+            _ => {}
+        }
+        self.drive(now);
+    }
+
+    /// Asks the server whether the allocation still stands: the server may have restarted, or a NAT may have dropped its
+    /// mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Lost` follows unless the
+    /// server confirms within `limit`. Without an allocation, or while such a question is open, this does nothing.
+    pub fn check(&mut self, limit: Duration, now: Instant) {
+        if let WayPhase::Standing { check_until } = &mut self.phase
+            && check_until.is_none()
+        {
+            *check_until = Some(now + limit);
+            self.allocation.refresh_early(now);
+            self.drive(now);
+        }
+    }
+
+    /// Deletes the allocation; the request leaves with the next [`poll`](Self::poll). `Gone` follows when the server has
+    /// confirmed, or after two seconds.
+    pub fn release(&mut self, now: Instant) {
+        let is_allocating = match self.phase {
+            WayPhase::Releasing { .. } | WayPhase::Gone => return,
+            WayPhase::Allocating { .. } => true,
+            WayPhase::Standing { .. } => false,
+        };
+        self.permissions.shut();
+        self.is_calm = false;
+        self.phase = WayPhase::Releasing {
+            until: now + DELETION_LIMIT,
+            deleting: false,
+        };
+        if self.allocation.is_gone() || !(self.begin_deletion(now) || is_allocating) {
+            self.finish();
+        }
+        self.drive(now);
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll(&mut self) -> Option<WayOutput> {
+        let output = self.outputs.pop_front();
+        if matches!(output, Some(WayOutput::ToServer(_))) {
+            self.frames -= 1;
+        }
+        output
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
+    pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
+        let own = match self.phase {
+            WayPhase::Allocating { until } => Some((until, MediaTimer::AllocationLimit)),
+            WayPhase::Standing { check_until } => {
+                check_until.map(|at| (at, MediaTimer::CheckLimit))
+            }
+            WayPhase::Releasing { until, .. } => Some((until, MediaTimer::DeletionLimit)),
+            WayPhase::Gone => return None,
+        };
+        let turn = self.allocation.next_timeout();
+        let turn = turn.map(|at| (at, MediaTimer::TurnClient));
+        turn.into_iter().chain(own).min_by_key(|(at, _)| *at)
+    }
+
+    /// The relayed address, once the allocation stands.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Whether the allocation stands and is not being released.
+    pub fn is_standing(&self) -> bool {
+        matches!(self.phase, WayPhase::Standing { .. })
+    }
+
+    /// Whether the allocation stands and is not being checked.
+    pub fn is_ready(&self) -> bool {
+        self.phase == WayPhase::Standing { check_until: None }
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.phase == WayPhase::Gone
+    }
+
+    pub(super) fn allows_private_addresses(&self) -> bool {
+        self.allow_private_addresses
+    }
+
+    /// Frames that were no TURN, and packets that could not be sent.
+    pub(super) fn losses(&self) -> (u64, u64) {
+        (self.stray, self.unsent)
+    }
+
+    /// From now on the pauses of the TURN client cost nothing, and its clock need not run further ahead.
+    pub(super) fn be_calm(&mut self) {
+        self.is_calm = true;
+    }
+
+    /// Lets packets of `peer` pass, and gives it a channel.
+    pub(super) fn open(&mut self, peer: SocketAddr, now: Instant) {
+        self.permissions.open(peer);
+        self.request_permission(peer.ip(), now);
+        self.bind_if_granted(peer, now);
+        self.drive(now);
+    }
+
+    /// Requests a permission for `ip`, unless there is one.
+    pub(super) fn permit(&mut self, ip: IpAddr, now: Instant) {
+        self.request_permission(ip, now);
+        self.drive(now);
+    }
+
+    /// Sends to a peer, or keeps the packet until the permission is granted; false if it is lost.
+    pub(super) fn send_to(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) -> bool {
+        if !self.is_standing() {
+            self.unsent += 1;
+            return false;
+        }
+        match self.permissions.decide(to, bytes) {
+            SendDecision::Pass(bytes) => self.wrap(to, bytes, now),
+            SendDecision::Kept => {}
+            SendDecision::Unsent => {
+                self.unsent += 1;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One frame from the server.
+    fn receive(&mut self, frame: &[u8], now: Instant) {
+        match self.allocation.receive(frame, now) {
+            Ok(Some(data)) if self.is_standing() => self.outputs.push_back(WayOutput::From {
+                peer: data.peer,
+                bytes: data.data().to_vec(),
+            }),
+            Ok(_) => {}
+            // The other side may not have learnt yet that the call is over.
+            Err(Stray) if matches!(self.phase, WayPhase::Releasing { .. }) => {}
+            Err(Stray) => self.stray += 1,
+        }
+        self.drive(now);
+    }
+
+    /// Polls the TURN client until it has no output left.
+    fn drive(&mut self, now: Instant) {
+        for _ in 0..MAX_ROUNDS {
+            if self.is_gone() {
+                return;
+            }
+            let (mut frames, mut events) = (Vec::new(), Vec::new());
+            self.allocation.poll(
+                now,
+                !self.is_calm,
+                |frame| frames.push(frame),
+                |event| events.push(event),
+            );
+            for frame in frames {
+                self.send(frame);
+            }
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.handle_allocation(event, now);
+            }
+        }
+    }
+
+    fn handle_allocation(&mut self, event: AllocationEvent, now: Instant) {
+        match (event, self.phase) {
+            (AllocationEvent::Ready(address), WayPhase::Allocating { .. }) => {
+                self.allocated(address, now)
+            }
+            // Released before the allocation stood: delete it at once.
+            (
+                AllocationEvent::Ready(_),
+                WayPhase::Releasing {
+                    deleting: false, ..
+                },
+            ) => {
+                if !self.begin_deletion(now) {
+                    self.finish();
+                }
+            }
+            (AllocationEvent::Refused(Some(code)), WayPhase::Allocating { .. }) => {
+                self.fail(FarLegError::Allocation { code }, now);
+            }
+            (
+                AllocationEvent::Refused(None) | AllocationEvent::Gone,
+                WayPhase::Allocating { .. },
+            ) => self.fail(FarLegError::Timeout, now),
+            (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
+            (AllocationEvent::Forbidden(ip), _) => self.forbidden(ip),
+            (AllocationEvent::Gone | AllocationEvent::Refused(_), WayPhase::Releasing { .. }) => {
+                self.finish()
+            }
+            (AllocationEvent::Gone, WayPhase::Standing { .. }) => {
+                self.lose(FarLegError::ServerGone);
+                self.finish();
+            }
+            (AllocationEvent::Confirmed, WayPhase::Standing { .. }) => {
+                self.phase = WayPhase::Standing { check_until: None };
+            }
+            (
+                AllocationEvent::Ready(_)
+                | AllocationEvent::Refused(_)
+                | AllocationEvent::Confirmed
+                | AllocationEvent::Gone,
+                _,
+            ) => {}
+        }
+    }
+
+    fn allocated(&mut self, address: SocketAddr, now: Instant) {
+        // A server that gives us our own address as the relayed one would make us disclose it to the other side.
+        let mapped = self.allocation.mapped().map(|mapped| mapped.ip());
+        let is_ours = address.ip() == self.own_ip || Some(address.ip()) == mapped;
+        if !relayed_addresses::is_usable(address, self.allow_private_addresses)
+            || (is_ours && !self.allow_private_addresses)
+        {
+            self.fail(FarLegError::RelayedAddress, now);
+            return;
+        }
+        self.address = Some(address);
+        self.phase = WayPhase::Standing { check_until: None };
+        self.outputs.push_back(WayOutput::Standing(address));
+        // The other side often uses the same server, and a permission is per address: have it before it is needed.
+        self.request_permission(address.ip(), now);
+        for ip in std::mem::take(&mut self.permitted) {
+            if ip.is_ipv4() == address.is_ipv4() {
+                self.request_permission(ip, now);
+            }
+        }
+    }
+
+    fn request_permission(&mut self, ip: IpAddr, now: Instant) {
+        if self.permissions.must_request(ip) && self.allocation.permit(ip, now).is_err() {
+            self.forbidden(ip);
+        }
+    }
+
+    fn forbidden(&mut self, ip: IpAddr) {
+        if self.permissions.refused(ip) {
+            self.lose(FarLegError::Forbidden);
+        }
+    }
+
+    fn permitted(&mut self, ip: IpAddr, now: Instant) {
+        for (to, bytes) in self.permissions.granted(ip) {
+            self.wrap(to, bytes, now);
+        }
+        for peer in self.permissions.peers() {
+            if peer.ip() == ip {
+                self.bind_if_granted(peer, now);
+            }
+        }
+    }
+
+    fn bind_if_granted(&mut self, peer: SocketAddr, now: Instant) {
+        if self.permissions.is_granted(peer.ip()) {
+            // An error means that it is refused or bound already; without a channel, packets travel in Send indications.
+            self.allocation.bind(peer, now).ok();
+        }
+    }
+
+    fn wrap(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) {
+        match self.allocation.wrap(to, bytes, now) {
+            Some(frame) => self.send(frame),
+            None => self.unsent += 1,
+        }
+    }
+
+    /// The allocation that was to stand does not.
+    fn fail(&mut self, error: FarLegError, now: Instant) {
+        self.lose(error);
+        self.release(now);
+    }
+
+    fn lose(&mut self, error: FarLegError) {
+        if matches!(
+            self.phase,
+            WayPhase::Allocating { .. } | WayPhase::Standing { .. }
+        ) {
+            self.outputs.push_back(WayOutput::Lost(error));
+        }
+    }
+
+    /// Asks the server to delete the allocation; false if there is none.
+    fn begin_deletion(&mut self, now: Instant) -> bool {
+        let deleting = self.allocation.delete(now);
+        if deleting {
+            self.phase = WayPhase::Releasing {
+                until: now + DELETION_LIMIT,
+                deleting,
+            };
+        }
+        deleting
+    }
+
+    fn finish(&mut self) {
+        if !self.is_gone() {
+            self.phase = WayPhase::Gone;
+            self.permissions.shut();
+            self.outputs.push_back(WayOutput::Gone);
+        }
+    }
+
+    fn send(&mut self, frame: Vec<u8>) {
+        if self.frames < MAX_OUTPUTS {
+            self.frames += 1;
+            self.outputs.push_back(WayOutput::ToServer(frame));
+        } else {
+            self.unsent += 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for TurnWay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnWay")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
