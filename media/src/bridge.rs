@@ -91,6 +91,14 @@ pub enum BridgeEvent {
     /// The phone sends another of the formats that it listed than the call's, and one that cannot be converted, so that the
     /// other side hears nothing. An offer of the call's format alone cures that (RFC 3264 section 10.2). Once per call.
     FormatNotCarried,
+    /// The way out is lost, or perhaps so: a new one is wanted ([`Bridge::adopt`]), until `WayFound` or `Heard`.
+    WayLost,
+    /// A new way out was adopted; our relayed address from now on.
+    WayFound(SocketAddr),
+    /// Nothing has been heard of the other side for a second.
+    Unheard,
+    /// The other side is heard again after `Unheard` or `WayLost`.
+    Heard,
     /// The far leg is dead; only `Closed` follows.
     Failed(FarLegError),
     /// Nothing more will come: the bridge can be dropped.
@@ -133,6 +141,32 @@ impl Bridge {
     pub fn handle_turn_closed(&mut self, now: Instant) {
         self.now = Some(now);
         self.far.handle_turn_closed(now);
+    }
+
+    /// The operating system says that the TURN server's socket, one for datagrams, cannot reach the server.
+    pub fn handle_turn_unreachable(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.far.handle_turn_unreachable(now);
+    }
+
+    /// Takes another way out, as [`FarLeg::adopt`] does; the owner changes the socket with it.
+    ///
+    /// # Errors
+    /// The new way, if none is wanted or this one is of no use. It is to be released.
+    pub fn adopt(&mut self, way: TurnWay, now: Instant) -> Result<TurnWay, Box<TurnWay>> {
+        self.now = Some(now);
+        self.far.adopt(way, now)
+    }
+
+    /// Learns a further relayed address of the other side, as [`FarLeg::meet`] does.
+    pub fn meet(&mut self, remote: SocketAddr, now: Instant) {
+        self.now = Some(now);
+        self.far.meet(remote, now);
+    }
+
+    /// Whether a new way out is wanted.
+    pub fn wants_way(&self) -> bool {
+        self.far.wants_way()
     }
 
     /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted
@@ -361,6 +395,10 @@ impl Bridge {
             FarEvent::ControlOpen => BridgeEvent::ControlOpen,
             FarEvent::Control(bytes) => BridgeEvent::Control(bytes),
             FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
+            FarEvent::WayLost => BridgeEvent::WayLost,
+            FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
+            FarEvent::Unheard => BridgeEvent::Unheard,
+            FarEvent::Heard => BridgeEvent::Heard,
             FarEvent::Closed => BridgeEvent::Closed,
         };
         Some(BridgeOutput::Event(event))

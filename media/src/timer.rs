@@ -10,8 +10,8 @@ pub enum MediaTimer {
     CheckLimit,
     /// ICE and DTLS have not connected in time.
     ConnectionLimit,
-    /// The other side was silent for too long.
-    SilenceLimit,
+    /// The other side has been silent for a while: the way to it is looked at, or the call ends.
+    Silence,
     /// The TURN server has not confirmed the deletion of the allocation in time.
     DeletionLimit,
     /// The TURN client: a retransmission or a refresh.

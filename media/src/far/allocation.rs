@@ -18,7 +18,7 @@ use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
 use super::config::{FarConfig, TurnTransport};
-use super::replies::{self, AllocateReplies};
+use super::replies::{self, Refusal, TurnReplies};
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
 /// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), permissions for eight other servers, and the deletion. They put
@@ -38,6 +38,9 @@ const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
 const REQUEST_TRANSMISSIONS: u32 = 7;
 
+/// The same where requests are repeated each half second.
+const RECOVERY_TRANSMISSIONS: u32 = 32;
+
 /// Rounds of the loop in one call of [`Allocation::poll`]; far more than a client can need.
 const MAX_ROUNDS: usize = 64;
 
@@ -54,6 +57,8 @@ pub(super) enum AllocationEvent {
     Forbidden(IpAddr),
     /// The server has granted a request: the allocation stands.
     Confirmed,
+    /// The server says that it has no such allocation of ours: it has started again, or our address has changed.
+    Unknown,
     /// The allocation is gone: deleted, expired or never there.
     Gone,
 }
@@ -70,9 +75,10 @@ pub(super) struct Allocation {
     skew: Duration,
     skips: u32,
     last_request: Option<TurnInstant>,
-    replies: AllocateReplies,
+    replies: TurnReplies,
     refused: Option<u16>,
     confirmed: bool,
+    unknown: bool,
     timeout: Option<Instant>,
     gone: bool,
 }
@@ -80,6 +86,20 @@ pub(super) struct Allocation {
 impl Allocation {
     /// Prepares to allocate; the first request comes from [`poll`](Self::poll).
     pub(super) fn new(config: &FarConfig, now: Instant) -> Self {
+        Self::with_requests(config, LONGEST_REQUEST_TIMEOUT, REQUEST_TRANSMISSIONS, now)
+    }
+
+    /// The same with requests that are repeated each half second, for as long.
+    pub(super) fn new_for_recovery(config: &FarConfig, now: Instant) -> Self {
+        Self::with_requests(config, REQUEST_TIMEOUT * 2, RECOVERY_TRANSMISSIONS, now)
+    }
+
+    fn with_requests(
+        config: &FarConfig,
+        longest_timeout: Duration,
+        transmissions: u32,
+        now: Instant,
+    ) -> Self {
         let turn = &config.turn;
         let mut terms =
             TurnConfig::new(TurnCredentials::new(&turn.username, turn.password.expose()));
@@ -90,8 +110,8 @@ impl Allocation {
         terms.set_anonymous_username(Feature::Disabled);
         terms.set_request_retransmits(
             REQUEST_TIMEOUT,
-            LONGEST_REQUEST_TIMEOUT,
-            REQUEST_TRANSMISSIONS,
+            longest_timeout,
+            transmissions,
             REQUEST_TIMEOUT * 4,
         );
         let (client, transport) = match turn.transport {
@@ -113,9 +133,10 @@ impl Allocation {
             skew: Duration::ZERO,
             skips: 0,
             last_request: None,
-            replies: AllocateReplies::default(),
+            replies: TurnReplies::default(),
             refused: None,
             confirmed: false,
+            unknown: false,
             timeout: None,
             gone: false,
         }
@@ -127,8 +148,10 @@ impl Allocation {
         frame: &'a [u8],
         now: Instant,
     ) -> Result<Option<TurnPeerData<&'a [u8]>>, Stray> {
-        if let Some(code) = self.replies.read(frame) {
-            self.refused = Some(code);
+        match self.replies.read(frame) {
+            Some(Refusal::Allocate(code)) => self.refused = Some(code),
+            Some(Refusal::Unknown) => self.unknown = true,
+            None => {}
         }
         let transmit = Transmit::new(frame, self.transport, self.server, self.local);
         match self.client.recv(transmit, self.at(now)) {
@@ -139,7 +162,7 @@ impl Allocation {
                 Ok(None)
             }
             TurnRecvRet::PeerIcmp { .. } => Ok(None),
-            TurnRecvRet::Ignored(_) if self.refused.is_some() => Ok(None),
+            TurnRecvRet::Ignored(_) if self.refused.is_some() || self.unknown => Ok(None),
             TurnRecvRet::Ignored(_) => Err(Stray),
         }
     }
@@ -159,6 +182,9 @@ impl Allocation {
             self.gone = true;
             notify(AllocationEvent::Refused(Some(code)));
             return;
+        }
+        if std::mem::take(&mut self.unknown) {
+            notify(AllocationEvent::Unknown);
         }
         if std::mem::take(&mut self.confirmed) {
             notify(AllocationEvent::Confirmed);

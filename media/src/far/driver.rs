@@ -4,7 +4,7 @@
 //! Both are polled until neither has output left, so that nothing waits for a timer.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_core::Rng;
 
@@ -14,11 +14,9 @@ use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, LegPhase};
 use super::peer::{PeerOutput, WebRtcPeer};
+use super::search::WaySearch;
 use super::way::WayOutput;
 use crate::description::LocalEndpoint;
-
-/// How long the other side may be silent. It sends media all the time, and RTCP and ICE checks beside it.
-const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
 /// Rounds between the way out and WebRTC after one input; two are normal.
 const MAX_ROUNDS: usize = 16;
@@ -37,15 +35,18 @@ impl FarLeg {
             }
             return;
         }
-        if !self.remotes.contains(&from) {
+        if !self.remotes.admit(from) && !self.meet_checking(from, bytes, now) {
             if matches!(self.phase, LegPhase::Waiting) {
                 self.early_checks.keep(from, bytes, now);
             }
             self.counters.unpermitted += 1;
             return;
         }
-        if let LegPhase::Talking { silent_at, .. } = &mut self.phase {
-            *silent_at = now + SILENCE_LIMIT;
+        if let LegPhase::Talking { peer, .. } = &self.phase
+            && peer.is_check(bytes, now)
+        {
+            self.remotes.note_heard(from, now);
+            self.heard(now);
         }
         if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {
             self.counters.stray += 1;
@@ -93,7 +94,7 @@ impl FarLeg {
                 }
                 WayOutput::Standing(address) => self.allocated(address, now),
                 WayOutput::From { peer, bytes } => self.receive(peer, &bytes, now),
-                WayOutput::Lost(error) => self.fail(error, now),
+                WayOutput::Lost(error) => self.lost(error, now),
                 WayOutput::Gone if matches!(self.phase, LegPhase::Ending) => self.finish(),
                 WayOutput::Gone => {}
             }
@@ -148,10 +149,12 @@ impl FarLeg {
     fn handle_peer(&mut self, output: PeerOutput, now: Instant) {
         match output {
             PeerOutput::Send { from, to, bytes } => {
-                if self.own.contains(&from) && self.remotes.contains(&to) {
+                if !self.own.contains(&from) || !self.remotes.admit(to) {
+                    self.counters.misdirected += 1;
+                } else if self.may_leave(&bytes, now) {
                     self.way.send_to(to, bytes, now);
                 } else {
-                    self.counters.misdirected += 1;
+                    self.counters.unsent += 1;
                 }
             }
             PeerOutput::Event(FarEvent::Connected) => self.connected(now),
@@ -161,7 +164,12 @@ impl FarLeg {
             PeerOutput::Event(FarEvent::Control(bytes)) if bytes.len() > MAX_CONTROL => {
                 self.counters.overlong += 1;
             }
-            PeerOutput::Event(event) => self.emit(event),
+            PeerOutput::Event(event) => {
+                if matches!(event, FarEvent::Rtp(_) | FarEvent::Control(_)) {
+                    self.heard(now);
+                }
+                self.emit(event);
+            }
         }
     }
 
@@ -170,7 +178,7 @@ impl FarLeg {
             LegPhase::Connecting { peer, .. } => {
                 self.phase = LegPhase::Talking {
                     peer,
-                    silent_at: now + SILENCE_LIMIT,
+                    search: WaySearch::new(now),
                 };
                 self.way.be_calm();
                 self.emit(FarEvent::Connected);
@@ -192,7 +200,7 @@ impl FarLeg {
             return;
         }
         self.phase = LegPhase::Ending;
-        self.remotes.clear();
+        self.remotes.shut();
         self.way.release(now);
         self.poll_way(now);
         if self.way.is_gone() {

@@ -1,5 +1,7 @@
 //! What a far leg gives to its owner: bytes for the TURN server, events, and counters of refused packets.
 
+use std::net::SocketAddr;
+
 use crate::description::LocalEndpoint;
 
 use super::error::FarLegError;
@@ -31,6 +33,15 @@ pub enum FarEvent {
     KeyframeRequested,
     /// A message on the data channel.
     Control(Vec<u8>),
+    /// The way out is lost, or perhaps so, and a new one is wanted: [`FarLeg::adopt`](super::FarLeg::adopt). The old one is used
+    /// meanwhile. `Heard` ends the search as well.
+    WayLost,
+    /// A new way out was adopted; our relayed address from now on.
+    WayFound(SocketAddr),
+    /// Nothing has been heard of the other side for a second.
+    Unheard,
+    /// The other side is heard again after `Unheard` or `WayLost`.
+    Heard,
     /// The leg is dead; only `Closed` follows.
     Failed(FarLegError),
     /// Nothing more will come: the leg can be dropped.

@@ -19,6 +19,8 @@ use super::error::{FarConnectError, FarLegError};
 use super::event::{FarCounters, FarOutput, FarPacket};
 use super::peer::WebRtcPeer;
 use super::relayed_addresses;
+use super::remotes::Remotes;
+use super::search::WaySearch;
 use super::setup::PeerSetup;
 use super::way::TurnWay;
 use crate::MediaTimer;
@@ -44,8 +46,7 @@ pub struct FarLeg {
     pub(super) video_ssrc: u32,
     /// Our own relayed addresses in this call.
     pub(super) own: Vec<SocketAddr>,
-    /// The accepted relayed addresses of the other side.
-    pub(super) remotes: Vec<SocketAddr>,
+    pub(super) remotes: Remotes,
     pub(super) early_checks: EarlyChecks,
     pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
@@ -63,7 +64,7 @@ pub(super) enum LegPhase {
     },
     Talking {
         peer: Box<WebRtcPeer>,
-        silent_at: Instant,
+        search: WaySearch,
     },
     /// The allocation is being released.
     Ending,
@@ -90,7 +91,7 @@ impl FarLeg {
             ssrc,
             video_ssrc,
             own: Vec::new(),
-            remotes: Vec::new(),
+            remotes: Remotes::default(),
             early_checks: EarlyChecks::default(),
             datagrams: DatagramBudget::default(),
             phase: LegPhase::Waiting,
@@ -113,22 +114,28 @@ impl FarLeg {
         self.drive(now);
     }
 
-    /// The connection to the TURN server ended: nothing can be sent any more.
+    /// The connection to the TURN server ended: nothing can be sent any more. A running call waits for another way.
     pub fn handle_turn_closed(&mut self, now: Instant) {
         self.way.handle_turn_closed(now);
         self.drive(now);
+    }
+
+    /// The operating system says that the TURN server's socket cannot reach the server.
+    pub fn handle_turn_unreachable(&mut self, now: Instant) {
+        if matches!(self.phase, LegPhase::Talking { .. }) {
+            self.way.handle_turn_unreachable();
+            self.drive(now);
+        }
     }
 
     /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         match &self.phase {
             LegPhase::Connecting { until, .. } if *until <= now => self.fail(FarLegError::Ice, now),
-            LegPhase::Talking { silent_at, .. } if *silent_at <= now => {
-                self.fail(FarLegError::Ice, now)
-            }
             _ => {}
         }
         self.way.handle_timeout(now);
+        self.search(now);
         self.with_peer(now, |peer, now| peer.handle_timeout(now));
         self.drive(now);
     }
@@ -221,7 +228,7 @@ impl FarLeg {
                 for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
-                self.remotes = remote_addresses;
+                self.remotes.open(&remote_addresses);
                 self.drive(now);
             }
             Err(error) => self.fail(error, now),
@@ -292,9 +299,10 @@ impl FarLeg {
             LegPhase::Connecting { peer, until } => {
                 (Some((*until, MediaTimer::ConnectionLimit)), Some(peer))
             }
-            LegPhase::Talking { peer, silent_at } => {
-                (Some((*silent_at, MediaTimer::SilenceLimit)), Some(peer))
-            }
+            LegPhase::Talking { peer, search } => (
+                Some((search.next_timeout(), MediaTimer::Silence)),
+                Some(peer),
+            ),
             LegPhase::Closed => return None,
         };
         let peer = peer.and_then(|peer| peer.next_timeout());

@@ -22,11 +22,14 @@ mod early_checks;
 mod error;
 mod event;
 mod leg;
+mod moving;
 mod peer;
 mod permissions;
 mod race;
 mod relayed_addresses;
+mod remotes;
 mod replies;
+mod search;
 mod setup;
 mod way;
 

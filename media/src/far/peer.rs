@@ -12,13 +12,13 @@ use str0m::channel::ChannelId;
 use str0m::media::{KeyframeRequestKind, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
-use str0m::{Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Event, Input, Output, Rtc};
 
 use super::MAX_CONTROL;
 use super::config::Role;
 use super::error::FarLegError;
 use super::event::{FarEvent, FarPacket};
-use super::setup::{self, PeerSetup};
+use super::setup::{self, PeerSetup, candidate, priority};
 use crate::video;
 
 /// Times so far ahead mean "never" to str0m.
@@ -120,6 +120,44 @@ impl WebRtcPeer {
             .handle_input(Input::Receive(now, packet))
             .map_err(|error| setup::error(&error))?;
         Ok(true)
+    }
+
+    /// Whether a packet is a connectivity check, or an answer to one of ours, that only the other engine can have made.
+    pub(super) fn is_check(&self, bytes: &[u8], now: Instant) -> bool {
+        // str0m believes whatever comes from the address to which it sends, and checks the integrity of all the rest.
+        let elsewhere = SocketAddr::new([0, 0, 0, 0].into(), 0);
+        bytes.first().is_some_and(|first| *first < 4)
+            && Receive::new(Protocol::Udp, elsewhere, self.relayed_address, bytes)
+                .is_ok_and(|packet| self.rtc.accepts(&Input::Receive(now, packet)))
+    }
+
+    /// Goes on from another relayed address of ours, the n-th of this call. str0m checks its way from there to the other side, and
+    /// drops the old one.
+    pub(super) fn move_to(
+        &mut self,
+        address: SocketAddr,
+        nth: usize,
+        now: Instant,
+    ) -> Result<(), FarLegError> {
+        let old = std::mem::replace(&mut self.relayed_address, address);
+        self.rtc
+            .add_local_candidate(candidate(address, priority(nth)));
+        let mut api = self.rtc.direct_api();
+        api.invalidate_candidate(&candidate(old, priority(0)));
+        self.handle_timeout(now)
+    }
+
+    /// Checks the ways to these addresses of the other side, those that failed before as well.
+    pub(super) fn check_anew(
+        &mut self,
+        remotes: &[(SocketAddr, u32)],
+        now: Instant,
+    ) -> Result<(), FarLegError> {
+        for (address, priority) in remotes {
+            self.rtc
+                .add_remote_candidate(candidate(*address, *priority));
+        }
+        self.handle_timeout(now)
     }
 
     /// Tells str0m the time.
@@ -280,12 +318,6 @@ impl WebRtcPeer {
                     self.rtc.direct_api().start_sctp(true);
                 }
                 Some(FarEvent::Connected)
-            }
-            // Before the connection stands, checks may fail because the other side has no description of us yet.
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected)
-                if self.stage == PeerStage::Connected =>
-            {
-                Some(FarEvent::Failed(FarLegError::Ice))
             }
             Event::RtpPacket(packet) => self.read_rtp(&packet).map(FarEvent::Rtp),
             // str0m raises this for its own outgoing streams alone.

@@ -1,9 +1,11 @@
-//! Reads the TURN server's replies to Allocate requests: the error code, and our reflexive address (RFC 8656 sections 7.2
-//! to 7.4, RFC 8489 section 9.2).
+//! Reads the TURN server's replies: the error code of an Allocate request and our reflexive address (RFC 8656 sections 7.2 to 7.4,
+//! RFC 8489 section 9.2), and whether the server still knows the allocation.
 //!
-//! The TURN client reports neither: it reports that an allocation failed, not why, and after a second 401 (a wrong
-//! password) it waits for half a minute. Only replies to requests that really left are read.
+//! The TURN client reports none of it: it reports that an allocation failed, not why, after a second 401 (a wrong password) it
+//! waits for half a minute, and a 437 to a Refresh (section 7.3) it takes for a success. Only replies to requests that really left are
+//! read.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use stun_types::attribute::{ErrorCode, XorMappedAddress};
@@ -13,29 +15,62 @@ use turn_types::message::ALLOCATE;
 /// Allocate requests that are remembered. One without and one with credentials are normal; each stale nonce adds one.
 const MAX_REQUESTS: usize = 16;
 
-/// The Allocate requests that left, and what the replies said.
+/// Other requests that are remembered: those of one round of refreshes, for the allocation, its permissions and channels. The oldest
+/// is forgotten.
+const MAX_LATER: usize = 32;
+
+/// What a reply says against us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is no allocation; the code.
+    Allocate(u16),
+    /// The server has no allocation of ours (437), or one of other credentials (441).
+    Unknown,
+}
+
+/// The requests that left, and what the replies said.
 #[derive(Debug, Default)]
-pub(super) struct AllocateReplies {
+pub(super) struct TurnReplies {
     requests: Vec<[u8; 12]>,
+    later: VecDeque<[u8; 12]>,
     granted: bool,
     mapped: Option<SocketAddr>,
 }
 
-impl AllocateReplies {
-    /// Remembers `bytes` if they are an Allocate request.
+impl TurnReplies {
+    /// Remembers `bytes` if they are a request.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
-        let Some((id, true)) = transaction(bytes).map(|id| (id, bytes.starts_with(&[0x00, 0x03])))
-        else {
+        let (Some(id), [first, second, ..]) = (transaction(bytes), bytes) else {
             return;
         };
-        if self.requests.len() < MAX_REQUESTS && !self.requests.contains(&id) {
-            self.requests.push(id);
+        // The class of a message is in these two bits (RFC 8489 section 5).
+        if first & 0x01 != 0 || second & 0x10 != 0 {
+            return;
+        }
+        if [*first, *second] == [0x00, 0x03] {
+            if self.requests.len() < MAX_REQUESTS && !self.requests.contains(&id) {
+                self.requests.push(id);
+            }
+        } else if !self.later.contains(&id) {
+            if self.later.len() == MAX_LATER {
+                self.later.pop_front();
+            }
+            self.later.push_back(id);
         }
     }
 
-    /// Reads a reply, and returns the code of a final refusal.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<u16> {
+    /// Reads a reply, and returns what it says against us for good.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Refusal> {
         let id = transaction(bytes)?;
+        if self.later.contains(&id) {
+            let message = Message::from_bytes(bytes).ok()?;
+            if !message.has_class(MessageClass::Error) {
+                return None;
+            }
+            let code = message.attribute::<ErrorCode>().ok()?.code();
+            let unknown = [ErrorCode::ALLOCATION_MISMATCH, ErrorCode::WRONG_CREDENTIALS];
+            return unknown.contains(&code).then_some(Refusal::Unknown);
+        }
         let position = self.requests.iter().position(|request| *request == id)?;
         let message = Message::from_bytes(bytes).ok()?;
         if message.method() != ALLOCATE {
@@ -55,7 +90,7 @@ impl AllocateReplies {
             // The first request has no credentials: its 401 is the challenge.
             ErrorCode::UNAUTHORIZED if position == 0 => None,
             ErrorCode::STALE_NONCE => None,
-            code => Some(code),
+            code => Some(Refusal::Allocate(code)),
         }
     }
 
@@ -82,6 +117,8 @@ fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
 mod tests {
     use stun_types::message::MessageWriteVec;
     use stun_types::prelude::{MessageWrite, MessageWriteExt};
+
+    use turn_types::message::REFRESH;
 
     use super::*;
 
@@ -111,21 +148,27 @@ mod tests {
     #[test]
     fn the_first_401_is_a_challenge_and_the_second_a_refusal() {
         let (first, second) = (request(), request());
-        let mut replies = AllocateReplies::default();
+        let mut replies = TurnReplies::default();
         replies.sent(&first);
         assert_eq!(replies.read(&refusal(&first, 401)), None);
         replies.sent(&second);
         // The first request may be answered twice.
         assert_eq!(replies.read(&refusal(&first, 401)), None);
         assert_eq!(replies.read(&refusal(&second, 438)), None);
-        assert_eq!(replies.read(&refusal(&second, 401)), Some(401));
-        assert_eq!(replies.read(&refusal(&second, 486)), Some(486));
+        assert_eq!(
+            replies.read(&refusal(&second, 401)),
+            Some(Refusal::Allocate(401))
+        );
+        assert_eq!(
+            replies.read(&refusal(&second, 486)),
+            Some(Refusal::Allocate(486))
+        );
     }
 
     #[test]
     fn a_refusal_after_the_grant_is_about_a_repetition() {
         let (first, second) = (request(), request());
-        let mut replies = AllocateReplies::default();
+        let mut replies = TurnReplies::default();
         replies.sent(&first);
         replies.sent(&second);
         let grant = Message::builder_success(
@@ -138,8 +181,31 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_no_longer_knows_the_allocation_is_understood() {
+        let refresh = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
+        let other = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
+        let mut replies = TurnReplies::default();
+        replies.sent(&refresh);
+        assert_eq!(replies.read(&refusal(&refresh, 438)), None);
+        assert_eq!(
+            replies.read(&refusal(&refresh, 437)),
+            Some(Refusal::Unknown)
+        );
+        assert_eq!(
+            replies.read(&refusal(&refresh, 441)),
+            Some(Refusal::Unknown)
+        );
+        assert_eq!(replies.read(&refusal(&other, 437)), None, "never sent");
+        for _ in 0..MAX_LATER {
+            let next = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
+            replies.sent(&next);
+        }
+        assert_eq!(replies.read(&refusal(&refresh, 437)), None, "forgotten");
+    }
+
+    #[test]
     fn a_reply_to_nothing_is_not_read() {
-        let mut replies = AllocateReplies::default();
+        let mut replies = TurnReplies::default();
         replies.sent(&request());
         assert_eq!(replies.read(&refusal(&request(), 403)), None);
     }

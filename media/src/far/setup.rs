@@ -12,7 +12,8 @@ use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::config::Fingerprint;
 use str0m::format::{Codec as Str0mCodec, FormatParams};
 use str0m::media::{Frequency, MediaKind, Mid, Pt};
-use str0m::{Candidate, IceCreds, Input, Rtc, RtcConfig, RtcError};
+use str0m::net::Protocol;
+use str0m::{Candidate, CandidateKind, IceCreds, Input, Rtc, RtcConfig, RtcError};
 
 use super::MAX_CONTROL;
 use super::config::Role;
@@ -68,10 +69,7 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     // The time comes first: DTLS and SCTP start their clocks below.
     rtc.handle_input(Input::Timeout(now))
         .map_err(|cause| error(&cause))?;
-    rtc.add_local_candidate(
-        Candidate::relayed(setup.relayed_address, setup.relayed_address, "udp")
-            .map_err(|_| FarLegError::RelayedAddress)?,
-    );
+    rtc.add_local_candidate(candidate(setup.relayed_address, priority(0)));
     let caller = setup.role == Role::Caller;
     let mut api = rtc.direct_api();
     api.set_ice_controlling(caller);
@@ -97,12 +95,34 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
         ..ChannelConfig::default()
     });
     for address in setup.remote_addresses {
-        rtc.add_remote_candidate(
-            Candidate::relayed(*address, *address, "udp")
-                .map_err(|_| FarLegError::RelayedAddress)?,
-        );
+        rtc.add_remote_candidate(candidate(*address, priority(0)));
     }
     Ok((rtc, channel))
+}
+
+/// The ICE priority of a side's n-th relayed address in a call, counted from 0. RFC 8445 section 5.1.2.1 gives each further candidate a
+/// lower one; here a later address takes the place of those before, and must win over them at both sides, by ICE alone.
+pub(super) fn priority(nth: usize) -> u32 {
+    // The type preference has seven bits. 2 is str0m's for the first relayed address.
+    let preference = u32::try_from(nth.saturating_add(2)).map_or(126, |nth| nth.min(126));
+    (preference << 24) | (0xffff << 8) | 255
+}
+
+/// A relayed candidate.
+pub(super) fn candidate(address: SocketAddr, priority: u32) -> Candidate {
+    let foundation = format!("{address}");
+    let kind = CandidateKind::Relayed;
+    Candidate::from_parts(
+        foundation,
+        1,
+        Protocol::Udp,
+        priority,
+        address,
+        kind,
+        None,
+        None,
+        None,
+    )
 }
 
 /// Declares one stream in each direction.

@@ -95,13 +95,23 @@ pub struct TurnWay {
 impl TurnWay {
     /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
     pub fn new(config: FarConfig, now: Instant) -> Self {
+        Self::with(Allocation::new(&config, now), config, now)
+    }
+
+    /// The same for a call that has lost its way: requests are repeated each half second, so that a server that comes back is met soon
+    /// after.
+    pub fn new_for_recovery(config: FarConfig, now: Instant) -> Self {
+        Self::with(Allocation::new_for_recovery(&config, now), config, now)
+    }
+
+    fn with(allocation: Allocation, config: FarConfig, now: Instant) -> Self {
         let mut way = Self {
             allow_private_addresses: config.allow_private_addresses,
             own_ip: config.local.ip(),
             framer: (config.turn.transport == TurnTransport::Stream)
                 .then(|| TurnFramer::new(LONGEST_FRAME)),
             address: None,
-            allocation: Allocation::new(&config, now),
+            allocation,
             permissions: PeerPermissions::default(),
             is_calm: false,
             phase: WayPhase::Allocating {
@@ -143,6 +153,11 @@ impl TurnWay {
     pub fn handle_turn_closed(&mut self, _now: Instant) {
         self.lose(FarLegError::ServerGone);
         self.finish();
+    }
+
+    /// The operating system says that the socket cannot reach the server. It may be wrong soon: `Lost` is all that follows.
+    pub fn handle_turn_unreachable(&mut self) {
+        self.lose(FarLegError::ServerGone);
     }
 
     /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
@@ -249,6 +264,13 @@ impl TurnWay {
         self.is_calm = true;
     }
 
+    /// What came through the allocation proves that it stands.
+    pub(super) fn note_alive(&mut self) {
+        if self.is_standing() {
+            self.phase = WayPhase::Standing { check_until: None };
+        }
+    }
+
     /// Lets packets of `peer` pass, and gives it a channel.
     pub(super) fn open(&mut self, peer: SocketAddr, now: Instant) {
         self.permissions.open(peer);
@@ -345,8 +367,12 @@ impl TurnWay {
             ) => self.fail(FarLegError::Timeout, now),
             (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
             (AllocationEvent::Forbidden(ip), _) => self.forbidden(ip),
-            (AllocationEvent::Gone | AllocationEvent::Refused(_), WayPhase::Releasing { .. }) => {
-                self.finish()
+            (
+                AllocationEvent::Gone | AllocationEvent::Refused(_) | AllocationEvent::Unknown,
+                WayPhase::Releasing { .. },
+            ) => self.finish(),
+            (AllocationEvent::Unknown, WayPhase::Standing { .. }) => {
+                self.lose(FarLegError::ServerGone);
             }
             (AllocationEvent::Gone, WayPhase::Standing { .. }) => {
                 self.lose(FarLegError::ServerGone);
@@ -359,6 +385,7 @@ impl TurnWay {
                 AllocationEvent::Ready(_)
                 | AllocationEvent::Refused(_)
                 | AllocationEvent::Confirmed
+                | AllocationEvent::Unknown
                 | AllocationEvent::Gone,
                 _,
             ) => {}

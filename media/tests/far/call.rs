@@ -61,7 +61,7 @@ fn whole_call(setup: Setup) -> [Duration; 4] {
         );
     } else {
         // A farewell may be lost; silence tells then, and in the worst case the end of the allocation's lifetime.
-        world.run_until(Duration::from_secs(20), |world| world.both(over));
+        world.run_until(Duration::from_secs(65), |world| world.both(over));
         world.run_for(Duration::from_secs(3600));
     }
     assert_eq!(world.open_relays(), 0);

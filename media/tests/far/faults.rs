@@ -211,19 +211,16 @@ fn another_password_than_the_promised_one_never_connects() {
 }
 
 #[test]
-fn a_side_that_vanishes_is_noticed_within_fifteen_seconds() {
+fn a_side_that_vanishes_is_given_up_after_a_minute() {
     let mut world = World::connected(Setup::default());
     world.run_for(Duration::from_secs(5));
     let last = world.now - world.start;
     world.cut = true;
-    world.run_until(Duration::from_secs(20), |world| failed(world, 0).is_some());
+    world.run_until(Duration::from_secs(65), |world| failed(world, 0).is_some());
     let noticed = world.when(0, |event| matches!(event, FarEvent::Failed(_)));
     assert_eq!(failed(&world, 0), Some(FarLegError::Ice));
-    assert!(
-        noticed - last <= Duration::from_secs(15),
-        "{:?}",
-        noticed - last
-    );
+    let took = noticed - last;
+    assert!((MS(59_500)..=MS(60_000)).contains(&took), "{took:?}");
 }
 
 #[test]
@@ -296,11 +293,28 @@ fn a_leg_closed_too_early_leaves_no_relay() {
 }
 
 #[test]
-fn a_closed_connection_to_the_server_ends_the_leg() {
-    let mut world = World::connected(Setup {
+fn a_closed_connection_to_the_server_is_replaced_in_a_call_and_ends_a_leg_that_waits() {
+    let setup = Setup {
         transport: TurnTransport::Stream,
         ..Setup::default()
+    };
+    let mut world = World::connected(setup.clone());
+    world.asks[0] = vec!["9.9.9.9:3478"];
+    let began = world.now;
+    world.legs[0].handle_turn_closed(world.now);
+    world.run_until(MS(500), |world| {
+        world.has(0, |event| *event == FarEvent::Heard)
     });
+    assert!(world.now - began < MS(500), "{:?}", world.now - began);
+    assert_eq!(failed(&world, 0), None);
+    for sequence in 0..10 {
+        world.speak(0, sequence);
+        world.run_for(MS(20));
+    }
+    assert_eq!(world.heard(1).len(), 10);
+
+    let mut world = World::new(setup);
+    world.allocate();
     world.legs[0].handle_turn_closed(world.now);
     world.run_for(MS(10));
     assert_eq!(failed(&world, 0), Some(FarLegError::ServerGone));

@@ -10,6 +10,7 @@ mod datagrams;
 mod faults;
 mod garbage;
 mod leaks;
+mod moving;
 mod turn_rules;
 mod waiting;
 mod world;

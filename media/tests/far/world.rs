@@ -1,6 +1,6 @@
 //! Two far legs, their TURN servers and the wires between them, in simulated time. Everything that leaves a leg is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use ringfence_box::turn::{
 };
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
-    TurnTransport, TurnWay,
+    TurnTransport, TurnWay, WayOutput,
 };
 use ringfence_media::{Codec, Description, LocalEndpoint};
 
@@ -59,13 +59,27 @@ impl Default for Setup {
     }
 }
 
+/// A leg's socket to a server.
+#[derive(Clone, Copy)]
+struct Socket {
+    leg: usize,
+    server: SocketAddr,
+}
+
+/// A way out that no leg has: it is being asked for, or released.
+struct OtherWay {
+    socket: Socket,
+    local: SocketAddr,
+    way: TurnWay,
+}
+
 enum Delivery {
     Server {
-        leg: usize,
+        local: SocketAddr,
         bytes: Vec<u8>,
     },
-    Leg {
-        leg: usize,
+    Client {
+        local: SocketAddr,
         bytes: Vec<u8>,
     },
     Peer {
@@ -96,6 +110,14 @@ pub(crate) struct World {
     pub(crate) frames: [Vec<(Instant, Vec<u8>)>; 2],
     pub(crate) machines: BTreeMap<SocketAddr, TurnMachine>,
     pub(crate) cut: bool,
+    /// Servers that neither take nor send anything.
+    pub(crate) down: BTreeSet<SocketAddr>,
+    /// The servers that a leg asks which has lost its way out.
+    pub(crate) asks: [Vec<&'static str>; 2],
+    sockets: BTreeMap<SocketAddr, Socket>,
+    at: [SocketAddr; 2],
+    others: Vec<OtherWay>,
+    secret: TurnSecret,
     /// Whether the first encrypted record behind the next ServerHello is altered on its way.
     pub(crate) alters_flight: bool,
     setup: Setup,
@@ -104,6 +126,20 @@ pub(crate) struct World {
     wire: BTreeMap<(Instant, u64), Delivery>,
     sent: u64,
     rng: ChaCha20Rng,
+}
+
+fn machine(listen: SocketAddr, secret: &TurnSecret, start: Instant) -> TurnMachine {
+    let settings = TurnMachineConfig {
+        listen,
+        secret: secret.clone(),
+        allow_private: false,
+        // Tests speak every millisecond while they wait for the first sound, which no phone does.
+        limits: TurnLimits {
+            bytes_per_second: 1_000_000,
+            ..TurnLimits::DEFAULT
+        },
+    };
+    TurnMachine::new(settings, start, UNIX)
 }
 
 impl World {
@@ -116,17 +152,7 @@ impl World {
             .iter()
             .map(|server| {
                 let listen = server.parse().unwrap();
-                let settings = TurnMachineConfig {
-                    listen,
-                    secret: secret.clone(),
-                    allow_private: false,
-                    // Tests speak every millisecond while they wait for the first sound, which no phone does.
-                    limits: TurnLimits {
-                        bytes_per_second: 1_000_000,
-                        ..TurnLimits::DEFAULT
-                    },
-                };
-                (listen, TurnMachine::new(settings, start, UNIX))
+                (listen, machine(listen, &secret, start))
             })
             .collect();
         let mut leg = |index: usize| {
@@ -150,6 +176,11 @@ impl World {
             FarLeg::new(TurnWay::new(config, start), seed, start)
         };
         let legs = [leg(0), leg(1)];
+        let at: [SocketAddr; 2] = LOCALS.map(|local| local.parse().unwrap());
+        let sockets = [0, 1].map(|leg| {
+            let server = setup.servers[leg].parse().unwrap();
+            (at[leg], Socket { leg, server })
+        });
         Self {
             now: start,
             start,
@@ -158,6 +189,12 @@ impl World {
             frames: Default::default(),
             machines,
             cut: false,
+            down: BTreeSet::new(),
+            asks: Default::default(),
+            sockets: BTreeMap::from(sockets),
+            at,
+            others: Vec::new(),
+            secret,
             alters_flight: false,
             setup,
             relays: BTreeMap::new(),
@@ -298,8 +335,13 @@ impl World {
     fn step(&mut self, end: Instant) -> bool {
         self.drain();
         let legs = self.legs.iter().filter_map(FarLeg::next_timeout);
+        let others = self
+            .others
+            .iter()
+            .filter_map(|other| other.way.next_timeout());
         let servers = self.machines.values().filter_map(TurnMachine::next_timeout);
         let alarm = legs
+            .chain(others)
             .map(|(at, _)| at)
             .chain(servers.map(|(at, _)| at))
             .min();
@@ -333,6 +375,11 @@ impl World {
                 ));
             }
         }
+        for other in &mut self.others {
+            if other.way.next_timeout().is_some_and(|(at, _)| at <= now) {
+                other.way.handle_timeout(now);
+            }
+        }
         for machine in self.machines.values_mut() {
             machine.handle_timeout(now);
         }
@@ -341,11 +388,21 @@ impl World {
     fn deliver(&mut self, delivery: Delivery) {
         let now = self.now;
         match delivery {
-            Delivery::Server { leg, bytes } => {
-                let flow = self.flow(leg);
-                self.machine(leg).handle_client(flow, &bytes, now);
+            Delivery::Server { local, bytes } => {
+                let (flow, server) = (self.flow(local), self.sockets[&local].server);
+                if !self.down.contains(&server) {
+                    let machine = self.machines.get_mut(&server).unwrap();
+                    machine.handle_client(flow, &bytes, now);
+                }
             }
-            Delivery::Leg { leg, bytes } => self.legs[leg].handle_turn(&bytes, now),
+            Delivery::Client { local, bytes } => {
+                let leg = self.sockets[&local].leg;
+                if self.at[leg] == local {
+                    self.legs[leg].handle_turn(&bytes, now);
+                } else if let Some(other) = self.others.iter_mut().find(|way| way.local == local) {
+                    other.way.handle_turn(&bytes, now);
+                }
+            }
             Delivery::Peer { to, from, bytes } => {
                 if let Some((server, relay)) = self.relays.get(&to).copied() {
                     self.machines
@@ -357,20 +414,132 @@ impl World {
         }
     }
 
-    fn flow(&self, leg: usize) -> ClientFlow {
+    fn flow(&self, addr: SocketAddr) -> ClientFlow {
         let transport = match self.setup.transport {
             TurnTransport::Udp => ClientTransport::Datagram,
             TurnTransport::Stream => ClientTransport::Stream,
         };
-        ClientFlow {
-            transport,
-            addr: LOCALS[leg].parse().unwrap(),
-        }
+        ClientFlow { transport, addr }
     }
 
-    fn machine(&mut self, leg: usize) -> &mut TurnMachine {
-        let server = self.setup.servers[leg].parse().unwrap();
-        self.machines.get_mut(&server).unwrap()
+    pub(crate) fn set_loss(&mut self, thousandths: u32) {
+        self.setup.loss = thousandths;
+    }
+
+    /// Whether a frame of a leg is for this peer: in a Send indication, or on a channel that was bound to it.
+    pub(crate) fn goes_to(&self, leg: usize, frame: &[u8], peer: SocketAddr) -> bool {
+        let xor = |port: u16| (port ^ 0x2112).to_be_bytes();
+        let names = |bytes: &[u8]| {
+            let SocketAddr::V4(peer) = peer else {
+                return false;
+            };
+            let mut address = peer.ip().octets();
+            for (byte, cookie) in address.iter_mut().zip([0x21, 0x12, 0xa4, 0x42]) {
+                *byte ^= cookie;
+            }
+            let wanted = [&[0, 1][..], &xor(peer.port()), &address].concat();
+            bytes.windows(wanted.len()).any(|window| window == wanted)
+        };
+        if frame.starts_with(&[0x00, 0x16]) {
+            return names(frame);
+        }
+        // ChannelBind (RFC 8656 section 12): its first attribute is the channel's number.
+        let binds = self.frames[leg].iter();
+        let mut binds = binds.filter(|(_, frame)| frame.starts_with(&[0x00, 0x09]));
+        frame[0] >> 6 == 1
+            && binds
+                .any(|(_, bind)| names(bind) && bind.windows(2).any(|number| number == &frame[..2]))
+    }
+
+    /// A server starts again and has forgotten everything.
+    pub(crate) fn restart(&mut self, server: &str) {
+        let server: SocketAddr = server.parse().unwrap();
+        self.relays.retain(|_, (of, _)| *of != server);
+        let machine = machine(server, &self.secret, self.now);
+        self.machines.insert(server, machine);
+        self.down.remove(&server);
+    }
+
+    /// A server is gone, and what it had.
+    pub(crate) fn stop(&mut self, server: &str) {
+        self.restart(server);
+        self.down.insert(server.parse().unwrap());
+    }
+
+    /// Where a leg is now.
+    pub(crate) fn relayed(&self, leg: usize) -> SocketAddr {
+        let moved = self.said[leg]
+            .iter()
+            .rev()
+            .find_map(|(_, event)| match event {
+                FarEvent::WayFound(address) => Some(*address),
+                _ => None,
+            });
+        moved.unwrap_or_else(|| self.local(leg).relayed_address)
+    }
+
+    /// A leg asks a server for another way out.
+    pub(crate) fn ask(&mut self, leg: usize, server: &str) {
+        let server: SocketAddr = server.parse().unwrap();
+        if !self.machines.contains_key(&server) {
+            let machine = machine(server, &self.secret, self.now);
+            self.machines.insert(server, machine);
+        }
+        self.next_port += 1;
+        let local = SocketAddr::new(self.at[leg].ip(), self.next_port);
+        let (username, password) =
+            rest_credentials(&self.secret, Duration::from_secs(7200), UNIX, &mut self.rng);
+        let config = FarConfig {
+            turn: TurnAccess {
+                addr: server,
+                transport: self.setup.transport,
+                username,
+                password: TurnPassword::new(password),
+            },
+            local,
+            allow_private_addresses: self.setup.private,
+            permitted: self.setup.permitted.clone(),
+        };
+        let way = TurnWay::new_for_recovery(config, self.now);
+        let socket = Socket { leg, server };
+        self.sockets.insert(local, socket);
+        self.others.push(OtherWay { socket, local, way });
+    }
+
+    /// Drives the ways out that no leg has; does what the shell does.
+    fn drain_others(&mut self) {
+        let now = self.now;
+        for mut other in std::mem::take(&mut self.others) {
+            let Socket { leg, server } = other.socket;
+            let (mut stands, mut lost) = (false, false);
+            while let Some(output) = other.way.poll() {
+                match output {
+                    WayOutput::ToServer(bytes) => {
+                        let local = other.local;
+                        self.post(self.setup.delay, Delivery::Server { local, bytes });
+                    }
+                    WayOutput::Standing(_) => stands = true,
+                    WayOutput::Lost(_) => lost = true,
+                    WayOutput::From { .. } | WayOutput::Gone => {}
+                }
+            }
+            if lost && self.legs[leg].wants_way() {
+                self.ask(leg, &server.to_string());
+            }
+            if stands {
+                match self.legs[leg].adopt(other.way, now) {
+                    Ok(old) => {
+                        other.way = old;
+                        std::mem::swap(&mut other.local, &mut self.at[leg]);
+                    }
+                    Err(refused) => other.way = *refused,
+                }
+                other.way.release(now);
+            }
+            if other.way.next_timeout().is_some() {
+                self.others.push(other);
+            }
+        }
     }
 
     fn drain(&mut self) {
@@ -379,12 +548,21 @@ impl World {
                 match output {
                     FarOutput::ToServer(bytes) => {
                         self.frames[leg].push((self.now, bytes.clone()));
-                        self.post(self.setup.delay, Delivery::Server { leg, bytes });
+                        let local = self.at[leg];
+                        self.post(self.setup.delay, Delivery::Server { local, bytes });
                     }
-                    FarOutput::Event(event) => self.said[leg].push((self.now, event)),
+                    FarOutput::Event(event) => {
+                        if event == FarEvent::WayLost {
+                            for server in self.asks[leg].clone() {
+                                self.ask(leg, server);
+                            }
+                        }
+                        self.said[leg].push((self.now, event));
+                    }
                 }
             }
         }
+        self.drain_others();
         let servers: Vec<SocketAddr> = self.machines.keys().copied().collect();
         for server in servers {
             while let Some(output) = self.machines.get_mut(&server).unwrap().poll() {
@@ -396,11 +574,8 @@ impl World {
     fn act(&mut self, server: SocketAddr, output: TurnOutput) {
         match output {
             TurnOutput::ToClient { client, bytes } => {
-                let leg = LOCALS
-                    .iter()
-                    .position(|local| local.parse() == Ok(client.addr))
-                    .unwrap();
-                self.post(self.setup.delay, Delivery::Leg { leg, bytes });
+                let local = client.addr;
+                self.post(self.setup.delay, Delivery::Client { local, bytes });
             }
             TurnOutput::ToPeer {
                 allocation: relay,

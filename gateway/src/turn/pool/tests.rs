@@ -232,13 +232,13 @@ async fn at_each_tick_there_is_a_new_allocation_and_the_one_before_is_released_a
     let allocation = take(&handle).await;
     // The call has ended without an answer: what comes back is kept to its end.
     let WarmAllocation {
-        leg,
+        way,
         turn: socket,
         checks,
         home,
         ..
     } = allocation;
-    assert!(home.give_back(leg, socket, checks).is_none());
+    assert!(home.give_back(way, socket, checks).is_none());
     pool.release().await.unwrap();
     eventually(|| turn.allocations() == 0).await;
 }
@@ -313,13 +313,13 @@ async fn an_allocation_that_came_back_is_given_to_no_other_call() {
     eventually(|| turn.allocations() == 2).await;
     for _ in 0..2 {
         let WarmAllocation {
-            leg,
+            way,
             turn,
             checks,
             home,
             ..
         } = take(&handle).await;
-        assert!(home.give_back(leg, turn, checks).is_none());
+        assert!(home.give_back(way, turn, checks).is_none());
     }
     for _ in 0..20 {
         assert!(handle.take(&[]).await.is_none());

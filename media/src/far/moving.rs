@@ -1,0 +1,162 @@
+//! A far leg in a call whose way out is lost, or the other side's: it notices, takes another way, and meets the other side where that
+//! has gone. ICE credentials, DTLS and SRTP go on as they are.
+//!
+//! A side that has moved says so with its next connectivity check, whose integrity (RFC 8445 section 7.1) only it can make. No other
+//! message is needed while one of the two still is where it was.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::error::FarLegError;
+use super::event::FarEvent;
+use super::leg::{FarLeg, LegPhase};
+use super::relayed_addresses;
+use super::remotes;
+use super::search::{ANSWER_LIMIT, SearchStep};
+use super::way::TurnWay;
+
+impl FarLeg {
+    /// Goes on over another way out, and returns the old one, which is to be released. The other side learns of it by a connectivity
+    /// check, which leaves with the next [`poll`](Self::poll); `WayFound` follows.
+    ///
+    /// # Errors
+    /// The new way, if none is wanted (any more), or if it is of no use: it does not stand, is of another address family, or has an
+    /// address that the call has already.
+    pub fn adopt(&mut self, way: TurnWay, now: Instant) -> Result<TurnWay, Box<TurnWay>> {
+        let Some(address) = self.usable_address(&way) else {
+            return Err(Box::new(way));
+        };
+        let old = std::mem::replace(&mut self.way, way);
+        let (stray, unsent) = old.losses();
+        self.counters.stray += stray;
+        self.counters.unsent += unsent;
+        let nth = self.own.len();
+        self.own.push(address);
+        for (remote, _) in self.remotes.all() {
+            self.way.open(remote, now);
+        }
+        if let LegPhase::Talking { search, .. } = &mut self.phase {
+            search.handle_adopted(now);
+        }
+        self.emit(FarEvent::WayFound(address));
+        self.with_peer(now, |peer, now| peer.move_to(address, nth, now));
+        self.drive(now);
+        Ok(old)
+    }
+
+    /// Learns a further relayed address of the other side, which the other engine has told. Checks go there; sound does when they are
+    /// answered. An address that cannot be a relayed one, or one too many, changes nothing.
+    pub fn meet(&mut self, remote: SocketAddr, now: Instant) {
+        if self.has_peer() && self.may_meet(remote) {
+            let priority = self.remotes.newest_priority();
+            self.join(remote, priority, now);
+            self.check_anew(now);
+            self.drive(now);
+        }
+    }
+
+    /// Whether a new way out is wanted.
+    pub fn wants_way(&self) -> bool {
+        matches!(&self.phase, LegPhase::Talking { search, .. } if search.is_lost())
+    }
+
+    /// Whether a packet from an address that was not accepted is a check of the other side, which has gone there; accepts the address
+    /// then.
+    pub(super) fn meet_checking(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        let (LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. }) = &self.phase
+        else {
+            return false;
+        };
+        let Some(priority) = remotes::check_priority(bytes) else {
+            return false;
+        };
+        if !peer.is_check(bytes, now) || !self.may_meet(from) {
+            return false;
+        }
+        self.join(from, priority, now);
+        true
+    }
+
+    /// The other side was heard.
+    pub(super) fn heard(&mut self, now: Instant) {
+        let LegPhase::Talking { search, .. } = &mut self.phase else {
+            return;
+        };
+        self.way.note_alive();
+        if search.handle_heard(now) {
+            self.way.be_calm();
+            self.emit(FarEvent::Heard);
+        }
+    }
+
+    /// The way out is of no use. A running call gets another one; any other leg has failed.
+    pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
+        match &mut self.phase {
+            LegPhase::Talking { search, .. } => {
+                if search.handle_lost() {
+                    self.emit(FarEvent::WayLost);
+                }
+            }
+            _ => self.fail(error, now),
+        }
+    }
+
+    /// Does what the silence of the other side asks for.
+    pub(super) fn search(&mut self, now: Instant) {
+        while let LegPhase::Talking { search, .. } = &mut self.phase
+            && let Some(step) = search.step(now)
+        {
+            match step {
+                SearchStep::Ask => self.way.check(ANSWER_LIMIT, now),
+                SearchStep::CheckAnew => self.check_anew(now),
+                SearchStep::Unheard => self.emit(FarEvent::Unheard),
+                SearchStep::Over => self.fail(FarLegError::Ice, now),
+            }
+        }
+    }
+
+    /// Whether a packet of ours may leave: media only while the other side is heard.
+    pub(super) fn may_leave(&self, bytes: &[u8], now: Instant) -> bool {
+        // RTP and RTCP by their first byte (RFC 7983).
+        let is_media = matches!(bytes.first(), Some(128..=191));
+        match &self.phase {
+            LegPhase::Talking { search, .. } => !is_media || search.may_speak(now),
+            _ => true,
+        }
+    }
+
+    fn check_anew(&mut self, now: Instant) {
+        let remotes = self.remotes.all();
+        self.with_peer(now, |peer, now| peer.check_anew(&remotes, now));
+    }
+
+    fn join(&mut self, remote: SocketAddr, priority: u32, now: Instant) {
+        self.remotes.join(remote, priority);
+        self.way.open(remote, now);
+    }
+
+    fn may_meet(&self, remote: SocketAddr) -> bool {
+        relayed_addresses::is_usable(remote, self.way.allows_private_addresses())
+            && self.is_same_family(remote)
+            && !self.own.contains(&remote)
+            && self.remotes.may_join()
+    }
+
+    fn usable_address(&self, way: &TurnWay) -> Option<SocketAddr> {
+        let address = way.address().filter(|_| way.is_standing())?;
+        let is_new = !self.own.contains(&address) && !self.remotes.admit(address);
+        (self.wants_way() && is_new && self.is_same_family(address)).then_some(address)
+    }
+
+    fn is_same_family(&self, address: SocketAddr) -> bool {
+        let first = self.own.first();
+        first.is_some_and(|own| own.is_ipv4() == address.is_ipv4())
+    }
+
+    fn has_peer(&self) -> bool {
+        matches!(
+            self.phase,
+            LegPhase::Connecting { .. } | LegPhase::Talking { .. }
+        )
+    }
+}
