@@ -66,6 +66,11 @@ impl CoturnServer {
         coturn
     }
 
+    /// Kills it without a warning.
+    pub fn kill(&mut self) {
+        self.program.kill();
+    }
+
     /// Kills it and starts it anew at the same address: all allocations are gone.
     pub fn restart(&mut self) {
         self.program.start_again();

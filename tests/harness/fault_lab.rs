@@ -1,4 +1,4 @@
-//! The fault lab: the phone book with its relay, coturn and two engines as processes that can be killed, stopped and started anew
+//! The fault lab: the phone book with its relay, a coturn for each of two engines, and the engines as processes that can be killed, stopped and started anew
 //! at the same ports, each with a wall clock of its own. The phones are those of [`lab_phone`](crate::lab_phone).
 //!
 //! Settings are the product's, except that the phone book's epochs are short.
@@ -36,8 +36,8 @@ const GLANCE: Duration = Duration::from_millis(5);
 pub struct FaultLab {
     /// The engines: by custom the first one's phones call.
     pub engines: [LabEngine; 2],
-    /// The TURN server.
-    pub coturn: CoturnServer,
+    /// The engines' TURN servers. The phone book names the first.
+    pub coturns: [CoturnServer; 2],
     /// The wall clock of phone book and relay.
     pub book_clock: ProcessClock,
     _book: Program,
@@ -64,17 +64,17 @@ impl FaultLab {
     /// With the output of the command that failed.
     pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturn = CoturnServer::start();
+        let coturns = [CoturnServer::start(), CoturnServer::start()];
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");
             home
         });
         let book_clock = ProcessClock::new(&operator, "book");
-        let (book, url) = serve_book(&operator, &coturn, &book_clock);
-        let homes = [one, two].map(|home| {
+        let (book, url) = serve_book(&operator, &coturns[0], &book_clock);
+        let homes = [(one, &coturns[0]), (two, &coturns[1])].map(|(home, coturn)| {
             let [sip, monitor] = [ports::free_pair(), ports::free_pair()];
-            let settings = settings(sip, monitor, &coturn);
+            let settings = settings(sip, monitor, coturn);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
                 activate(&operator, &home, &url);
@@ -86,7 +86,7 @@ impl FaultLab {
         let engines = homes.map(|(home, sip, monitor)| LabEngine::install(home, sip, monitor));
         let mut lab = Self {
             engines,
-            coturn,
+            coturns,
             book_clock,
             _book: book,
             _folder: folder,
@@ -287,6 +287,7 @@ fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> Stri
         "tls_port = 0".to_owned(),
         "[turn]".to_owned(),
         "allow_private = true".to_owned(),
+        format!("urls = [\"turn:{}?transport=udp\"]", coturn.address()),
         format!("secret = \"{}\"", coturn.secret()),
         "[page]".to_owned(),
         format!("listen = \"{page}\""),

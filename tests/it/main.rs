@@ -46,6 +46,7 @@ mod real_scanners;
 mod real_servers;
 mod real_sip;
 mod real_video;
+mod recovery;
 mod reinvite;
 mod relay_down;
 mod relay_log;

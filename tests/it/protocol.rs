@@ -27,7 +27,7 @@ const ROOMS: [&str; 9] = [
 ];
 
 /// Files with some constants of the protocol among others.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 15] = [
     "gateway/engine/src/engine/missed_notes.rs",
     "gateway/engine/src/line/identity/mod.rs",
     "gateway/engine/src/line/saved_state.rs",
@@ -39,6 +39,8 @@ const OTHERS: [&str; 13] = [
     "gateway/src/net/relay/subscription.rs",
     "gateway/src/turn/servers.rs",
     "media/src/far/mod.rs",
+    "media/src/far/remotes.rs",
+    "media/src/far/search.rs",
     "media/src/rtp.rs",
     "media/src/video/mod.rs",
 ];

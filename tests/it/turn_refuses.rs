@@ -134,7 +134,7 @@ fn a_call_whose_turn_server_dies_ends_on_both_sides() {
     let (mut world, pair) = World::of_two(5);
     world.call(pair);
     world.links.turn.loss = 1.0;
-    world.run_until("both phones know", Duration::from_secs(30), |world| {
+    world.run_until("both phones know", Duration::from_secs(65), |world| {
         [pair.alice, pair.bob]
             .into_iter()
             .all(|phone| !world.handset(phone).is_talking())

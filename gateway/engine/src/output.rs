@@ -80,6 +80,8 @@ pub enum MediaOrder {
         /// Which of the two engines this is.
         role: Role,
     },
+    /// The other engine has lost its relayed address and may be met at this one, too.
+    Meet(SocketAddr),
     /// From here the phone's audio is sent.
     OpenMicrophone,
     /// Send a key press to the phone within its audio (RFC 4733).

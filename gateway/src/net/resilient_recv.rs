@@ -13,10 +13,12 @@ use tokio::time::sleep;
 /// Between an error and the next try: the length of an audio packet.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Receives with `receive`, one of the socket's `try_recv` functions, until it succeeds. Cancelling it loses nothing.
+/// Receives with `receive`, one of the socket's `try_recv` functions, until it succeeds; `note` learns of the errors. Cancelling it
+/// loses nothing.
 pub(crate) async fn recv_resilient<T>(
     socket: &UdpSocket,
     mut receive: impl FnMut() -> io::Result<T>,
+    note: impl Fn(ErrorKind),
 ) -> T {
     loop {
         match socket.readable().await.and_then(|()| receive()) {
@@ -25,6 +27,7 @@ pub(crate) async fn recv_resilient<T>(
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 tracing::trace!(kind = ?error.kind(), "nothing was received");
+                note(error.kind());
                 sleep(PAUSE).await;
             }
         }
@@ -63,7 +66,10 @@ mod tests {
             Err(ErrorKind::ConnectionRefused.into()),
         ];
         let start = Instant::now();
-        assert_eq!(recv_resilient(&socket, || results.pop().unwrap()).await, 7);
+        assert_eq!(
+            recv_resilient(&socket, || results.pop().unwrap(), |_| {}).await,
+            7
+        );
         assert!(start.elapsed() >= 3 * PAUSE);
     }
 
@@ -75,7 +81,7 @@ mod tests {
             tries += 1;
             Err(ErrorKind::Other.into())
         };
-        let waiting = timeout(50 * PAUSE, recv_resilient(&socket, receive));
+        let waiting = timeout(50 * PAUSE, recv_resilient(&socket, receive, |_| {}));
         assert!(waiting.await.is_err());
         assert!((2..=51).contains(&tries), "{tries} tries in a second");
     }

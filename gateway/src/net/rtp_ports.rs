@@ -96,7 +96,7 @@ impl PortPair {
 /// The next packet of a socket; never, without a socket.
 pub(crate) async fn recv(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
     match socket {
-        Some(socket) => recv_resilient(socket, || socket.try_recv_from(buffer)).await,
+        Some(socket) => recv_resilient(socket, || socket.try_recv_from(buffer), |_| {}).await,
         None => pending().await,
     }
 }

@@ -11,13 +11,14 @@ use ringfence_media::far::TurnWay;
 use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
 use tokio::sync::mpsc;
 
+use super::recovery::Recovery;
 use super::way_out::{self, OpenMedia, Racing};
 use crate::clock::{now, until};
 use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
-use crate::turn::TurnSocket;
 use crate::turn::allocation_io::release;
 use crate::turn::pool::{AllocationPoolHandle, Checks, Home};
 use crate::turn::servers::TurnServers;
+use crate::turn::{SendOutcome, TurnSocket};
 
 /// Largest packet that is read: more than an Ethernet frame carries.
 const PACKET: usize = 2_048;
@@ -61,11 +62,13 @@ pub(crate) async fn run(
     let (mut video_rtp, mut video_rtcp) = ([0; PACKET], [0; PACKET]);
     let mut from_turn = Vec::with_capacity(PACKET);
     let mut stats_at = now() + STATS;
+    let mut recovery = Recovery::default();
     loop {
-        if let Some(media) = &mut media
-            && !drain(media, ports.first(), call, &context).await
-        {
-            break;
+        if let Some(media) = &mut media {
+            if !drain(media, ports.first(), call, &context).await {
+                break;
+            }
+            recovery.follow(media, &context);
         }
         let timeout = media.as_ref().and_then(|media| media.bridge.next_timeout());
         let check = media.as_ref().and_then(|media| media.waiting.as_ref());
@@ -100,6 +103,11 @@ pub(crate) async fn run(
                     carry_out(order, media.as_mut(), call, &context).await;
                 }
             }
+            winner = recovery.winner() => {
+                if let Some(media) = &mut media {
+                    recovery.adopt(winner, media);
+                }
+            }
             packet = recv(ports.first().map(|ports| &ports.audio.rtp), &mut audio_rtp) => {
                 let (length, from) = packet;
                 if let (Some(bytes), Some(media)) = (audio_rtp.get(..length), &mut media) {
@@ -118,7 +126,7 @@ pub(crate) async fn run(
             packet = recv(video(&ports).and_then(|video| video.rtcp.as_ref()), &mut video_rtcp) => {
                 handle_video(packet, &video_rtcp, media.as_mut());
             }
-            open = recv_turn(media.as_mut().map(|media| &mut media.turn), &mut from_turn) => {
+            open = recv_turn(open_turn(media.as_mut()), &mut from_turn) => {
                 if let Some(media) = &mut media {
                     handle_turn(open, &from_turn, media);
                 }
@@ -143,6 +151,7 @@ pub(crate) async fn run(
         racing.end().await;
     }
     finish(call, &context, ports, media).await;
+    recovery.end().await;
 }
 
 /// Time has passed: an allocation that waits is checked as in the pool.
@@ -169,6 +178,7 @@ async fn finish(
         bridge,
         turn,
         waiting,
+        ..
     }) = media
     else {
         return;
@@ -188,6 +198,7 @@ async fn finish(
     let mut media = OpenMedia {
         bridge,
         turn,
+        is_closed: false,
         waiting: None,
     };
     media.bridge.close(now());
@@ -258,6 +269,7 @@ async fn carry_out(
                 *waiting = None;
             }
         }
+        MediaOrder::Meet(remote) => bridge.meet(remote, now()),
         MediaOrder::OpenMicrophone => bridge.open_microphone(now()),
         MediaOrder::Press { event, millis } => {
             let sent = bridge.send_dtmf(event, millis);
@@ -285,7 +297,9 @@ async fn drain(
     while let Some(output) = media.bridge.poll() {
         match output {
             BridgeOutput::ToServer(bytes) => {
-                media.turn.send(&bytes);
+                if media.turn.send(&bytes) == SendOutcome::Unreachable {
+                    media.bridge.handle_turn_unreachable(now());
+                }
             }
             BridgeOutput::ToPhone { to, bytes } => {
                 send(ports.map(|ports| &ports.audio), &bytes, to);
@@ -336,8 +350,15 @@ fn handle_turn(open: bool, packet: &[u8], media: &mut OpenMedia) {
     if open {
         media.bridge.handle_turn(packet, now());
     } else {
+        media.is_closed = true;
         media.bridge.handle_turn_closed(now());
     }
+}
+
+/// The socket to the TURN server, unless it is closed.
+fn open_turn(media: Option<&mut OpenMedia>) -> Option<&mut TurnSocket> {
+    let media = media.filter(|media| !media.is_closed)?;
+    Some(&mut media.turn)
 }
 
 /// Sends the phone a packet. A lost one is not repeated, as on any network.

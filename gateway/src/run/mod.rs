@@ -12,5 +12,6 @@ pub mod handle;
 pub(crate) mod media_task;
 pub mod parts;
 pub(crate) mod pow_worker;
+mod recovery;
 pub mod reload;
 mod way_out;

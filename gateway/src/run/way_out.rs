@@ -22,6 +22,8 @@ const MOST_HELD: usize = 16;
 pub(super) struct OpenMedia {
     pub(super) bridge: Bridge,
     pub(super) turn: TurnSocket,
+    /// Whether the server has closed the connection, from which nothing comes any more.
+    pub(super) is_closed: bool,
     /// Of an allocation of the pool, until the other side is known.
     pub(super) waiting: Option<(Checks, Home)>,
 }
@@ -66,6 +68,7 @@ pub(super) async fn take_ready(avoid: &[IpAddr], context: &MediaTaskContext) -> 
     Some(OpenMedia {
         bridge: bridge(taken.way),
         turn: taken.turn,
+        is_closed: false,
         waiting: Some((taken.checks, taken.home)),
     })
 }
@@ -88,6 +91,7 @@ pub(super) async fn open(
         Ok(winner) => Some(OpenMedia {
             bridge: bridge(winner.way),
             turn: winner.turn,
+            is_closed: false,
             waiting: None,
         }),
         Err(error) => {

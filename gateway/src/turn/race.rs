@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringfence_media::far::{FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::TurnSocket;
 use super::allocation_io::{release, send, step};
@@ -18,13 +19,23 @@ use super::refusals::{self, Remedy};
 use super::servers::{DialTurn, DialledTurn, ServerChoice};
 use crate::clock::{self, until};
 
+/// From one connection to the next, where a server is waited for that does not accept any.
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long such a connection may take: TCP and TLS over a path of half a second.
+const CONNECT_LIMIT: Duration = Duration::from_millis(1_500);
+
 /// How a race is run.
 #[derive(Clone, Debug)]
 pub(crate) struct RaceTerms {
     slot: usize,
     avoid: Vec<IpAddr>,
+    /// Servers of these addresses are asked first.
+    first: Vec<IpAddr>,
     stagger: Duration,
     limit: Duration,
+    /// Whether a running call waits for a server that may come back at any moment.
+    recovers: bool,
 }
 
 impl RaceTerms {
@@ -34,8 +45,23 @@ impl RaceTerms {
         Self {
             slot: 0,
             avoid: avoid.to_vec(),
+            first: Vec::new(),
             stagger: Duration::from_millis(250),
             limit: Duration::from_secs(4),
+            recovers: false,
+        }
+    }
+
+    /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the addresses in
+    /// `first` come first: the other side's server lets these through already, whatever its phone book names.
+    pub(crate) fn of_recovery(first: &[IpAddr]) -> Self {
+        Self {
+            slot: 0,
+            avoid: Vec::new(),
+            first: first.to_vec(),
+            stagger: Duration::from_millis(100),
+            limit: Duration::from_secs(4),
+            recovers: true,
         }
     }
 
@@ -45,8 +71,10 @@ impl RaceTerms {
         Self {
             slot,
             avoid: Vec::new(),
+            first: Vec::new(),
             stagger: Duration::from_secs(1),
             limit: Duration::from_secs(14),
+            recovers: false,
         }
     }
 }
@@ -105,7 +133,12 @@ struct Attempt {
 }
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
-    let order = servers.order(terms.slot, &terms.avoid);
+    let mut order = servers.order(terms.slot, &terms.avoid);
+    let is_first = |entry| {
+        let address = servers.address(entry);
+        address.is_some_and(|address| terms.first.contains(&address))
+    };
+    order.sort_by_key(|entry| !is_first(*entry));
     let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
     let (stop, stopped) = watch::channel(());
     let (mut attempts, mut releases) = (JoinSet::new(), JoinSet::new());
@@ -113,7 +146,8 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
     let outcome = loop {
         match race.poll() {
             Some(RaceOutput::Begin(entry)) => {
-                attempts.spawn(attempt(servers.clone(), entry, stopped.clone()));
+                let is_over = stopped.clone();
+                attempts.spawn(attempt(servers.clone(), entry, terms.recovers, is_over));
                 continue;
             }
             Some(RaceOutput::Won { entry, beaten }) => {
@@ -168,15 +202,19 @@ async fn release_begun(began: Option<(TurnWay, TurnSocket)>) {
 async fn attempt<S: DialTurn>(
     servers: S,
     entry: usize,
+    recovers: bool,
     mut race_ends: watch::Receiver<()>,
 ) -> Attempt {
     let mut is_first = true;
     loop {
         let dialled = tokio::select! {
-            dialled = servers.dial(entry) => dialled,
+            dialled = dial(&servers, entry, recovers) => dialled,
             _ = race_ends.changed() => Err(NO_ANSWER),
         };
         let (mut way, mut turn) = match dialled {
+            Ok(DialledTurn { socket, config }) if recovers => {
+                (TurnWay::new_for_recovery(config, clock::now()), socket)
+            }
             Ok(DialledTurn { socket, config }) => (TurnWay::new(config, clock::now()), socket),
             Err(error) => {
                 return Attempt {
@@ -202,6 +240,24 @@ async fn attempt<S: DialTurn>(
             began: Some((way, turn)),
             outcome: allocated.map_err(TurnProbeError::Refused),
         };
+    }
+}
+
+/// Connects to the server of an entry. A call that waits for it to come back does so each second, until the race ends.
+async fn dial<S: DialTurn>(
+    servers: &S,
+    entry: usize,
+    recovers: bool,
+) -> Result<DialledTurn, TurnProbeError> {
+    if !recovers {
+        return servers.dial(entry).await;
+    }
+    loop {
+        let again = clock::now() + CONNECT_AGAIN;
+        match timeout(CONNECT_LIMIT, servers.dial(entry)).await {
+            Ok(dialled @ (Ok(_) | Err(TurnProbeError::NoLogin))) => return dialled,
+            Ok(Err(_)) | Err(_) => until(Some(again)).await,
+        }
     }
 }
 

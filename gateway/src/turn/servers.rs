@@ -39,6 +39,9 @@ pub(crate) trait DialTurn: Clone + Send + Sync + 'static {
     /// with an address in `avoid` come later, and those that lost a race lately last.
     fn order(&self, slot: usize, avoid: &[IpAddr]) -> Vec<usize>;
 
+    /// The address of an entry's server.
+    fn address(&self, entry: usize) -> Option<IpAddr>;
+
     /// Connects to the server of an entry. Only relayed paths are used, so without one there is no call.
     ///
     /// # Errors
@@ -195,6 +198,10 @@ impl DialTurn for TurnServers {
             (lost(*entry).is_some(), avoid.contains(&target.addr().ip()))
         });
         entries.into_iter().map(|(entry, _)| entry).collect()
+    }
+
+    fn address(&self, entry: usize) -> Option<IpAddr> {
+        Some(self.servers.get(entry)?.addr().ip())
     }
 
     async fn dial(&self, entry: usize) -> Result<DialledTurn, TurnProbeError> {

@@ -4,8 +4,10 @@
 //! be sent anywhere else. It moves bytes only; the far leg interprets them. Names are resolved ahead of calls by
 //! [`TurnEndpoint::resolve`], because a look-up at the moment of dialling would tell the name server when a call is made.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -45,7 +47,7 @@ pub enum TurnDialError {
         /// The server as it was configured.
         server: String,
         /// What the system said.
-        kind: std::io::ErrorKind,
+        kind: ErrorKind,
     },
     /// The server's certificate is refused.
     #[error("the TURN server {server}: {fault}")]
@@ -163,6 +165,9 @@ pub enum SendOutcome {
     Sent,
     /// The socket is full or closed; the message is lost, as a datagram may be. [`TurnSocket::recv`] reports a closed one.
     Dropped,
+    /// The same, and the operating system says that datagrams do not reach the server: its machine answers that nothing listens there, or
+    /// this machine has no network.
+    Unreachable,
 }
 
 /// The connection to one TURN server. The only socket of the process that carries media out of this machine.
@@ -173,6 +178,8 @@ pub struct TurnSocket {
     local: SocketAddr,
     peer: SocketAddr,
     path: Path,
+    /// Whether an earlier datagram did not reach the server, as the system has said to the receiver since the last one.
+    is_unreachable: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -245,6 +252,7 @@ impl TurnSocket {
             local,
             peer: target.addr,
             path: Path::Datagrams(socket),
+            is_unreachable: AtomicBool::new(false),
         })
     }
 
@@ -274,6 +282,7 @@ impl TurnSocket {
                 writing,
                 writer,
             },
+            is_unreachable: AtomicBool::new(false),
         }
     }
 
@@ -304,14 +313,18 @@ impl TurnSocket {
 
     /// Sends one TURN message. Returns at once; a full socket drops the message, because late media is of no use.
     pub fn send(&self, message: &[u8]) -> SendOutcome {
-        let sent = match &self.path {
-            Path::Datagrams(socket) => socket.try_send(message).is_ok(),
-            Path::Stream { writing, .. } => writing.try_send(message.to_vec()).is_ok(),
-        };
-        if sent {
-            SendOutcome::Sent
-        } else {
-            SendOutcome::Dropped
+        let was_unreachable = self.is_unreachable.swap(false, Ordering::Relaxed);
+        match &self.path {
+            Path::Datagrams(socket) => match socket.try_send(message) {
+                Err(error) if says_unreachable(error.kind()) => SendOutcome::Unreachable,
+                _ if was_unreachable => SendOutcome::Unreachable,
+                Ok(_) => SendOutcome::Sent,
+                Err(_) => SendOutcome::Dropped,
+            },
+            Path::Stream { writing, .. } => match writing.try_send(message.to_vec()) {
+                Ok(()) => SendOutcome::Sent,
+                Err(_) => SendOutcome::Dropped,
+            },
         }
     }
 
@@ -323,7 +336,12 @@ impl TurnSocket {
             Path::Datagrams(socket) => {
                 buffer.reserve(READ_CHUNK);
                 // The server may be back in a moment, and the far leg has its own timeouts.
-                recv_resilient(socket, || socket.try_recv_buf(buffer)).await;
+                let note = |kind| {
+                    if says_unreachable(kind) {
+                        self.is_unreachable.store(true, Ordering::Relaxed);
+                    }
+                };
+                recv_resilient(socket, || socket.try_recv_buf(buffer), note).await;
                 true
             }
             Path::Stream { reading, .. } => {
@@ -349,6 +367,18 @@ impl TurnSocket {
     }
 }
 
+/// Whether an error says that datagrams do not reach their destination.
+fn says_unreachable(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionRefused
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::AddrNotAvailable
+    )
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the only place that opens a media socket to a server"
@@ -356,7 +386,7 @@ impl TurnSocket {
 async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnDialError> {
     let stream = timeout(DIAL_LIMIT, TcpStream::connect(target.addr))
         .await
-        .map_err(|_| unreachable_server(target, &std::io::ErrorKind::TimedOut.into()))?
+        .map_err(|_| unreachable_server(target, &ErrorKind::TimedOut.into()))?
         .map_err(|error| unreachable_server(target, &error))?;
     // Media packets are small, and worthless when late: they must not wait for each other.
     stream
@@ -477,7 +507,7 @@ mod tests {
         assert!(matches!(
             fault,
             TurnDialError::Unreachable {
-                kind: std::io::ErrorKind::ConnectionRefused,
+                kind: ErrorKind::ConnectionRefused,
                 ..
             }
         ));

@@ -38,6 +38,9 @@ const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 /// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
 const REQUEST_TRANSMISSIONS: u32 = 7;
 
+/// When the client gives a request up, and a moment.
+const REQUEST_LIMIT: Duration = Duration::from_secs(17);
+
 /// The same where requests are repeated each half second.
 const RECOVERY_TRANSMISSIONS: u32 = 32;
 
@@ -193,7 +196,7 @@ impl Allocation {
             let at = self.at(now);
             while let Some(transmit) = self.client.poll_transmit(at) {
                 self.last_request = Some(at);
-                self.replies.sent(&transmit.data);
+                self.replies.sent(&transmit.data, now);
                 send(transmit.data.to_vec());
             }
             while let Some(event) = self.client.poll_event() {
@@ -263,8 +266,17 @@ impl Allocation {
     }
 
     /// Puts the client's clock forward to its next refresh of the allocation or of a permission; the request comes from
-    /// the next [`poll`](Self::poll). The client only refreshes sooner than it must.
+    /// the next [`poll`](Self::poll). The client only refreshes sooner than it must. Nothing is done while another request is on its
+    /// way, whose answer is as good.
     pub(super) fn refresh_early(&mut self, now: Instant) {
+        // Over a stream the client sends no request again, and would give up the one that waits.
+        let since = match self.transport {
+            TransportType::Tcp => REQUEST_LIMIT,
+            TransportType::Udp => REQUEST_TIMEOUT,
+        };
+        if self.replies.is_awaited(since, now) {
+            return;
+        }
         let wait = self.timeout.map(|at| at.saturating_duration_since(now));
         self.skew += wait.unwrap_or_default();
     }

@@ -42,7 +42,7 @@ impl FarLeg {
             self.counters.unpermitted += 1;
             return;
         }
-        if let LegPhase::Talking { peer, .. } = &self.phase
+        if let LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. } = &self.phase
             && peer.is_check(bytes, now)
         {
             self.remotes.note_heard(from, now);

@@ -30,7 +30,7 @@ use crate::description::Description;
 pub const CHECK_LIMIT: Duration = Duration::from_secs(3);
 
 /// How long ICE and DTLS may take. Covers an answer that takes seconds to reach the caller.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 
 /// One side of the WebRTC connection between two engines.
 ///
@@ -60,6 +60,7 @@ pub(super) enum LegPhase {
     Waiting,
     Connecting {
         peer: Box<WebRtcPeer>,
+        search: WaySearch,
         until: Instant,
     },
     Talking {
@@ -122,7 +123,7 @@ impl FarLeg {
 
     /// The operating system says that the TURN server's socket cannot reach the server.
     pub fn handle_turn_unreachable(&mut self, now: Instant) {
-        if matches!(self.phase, LegPhase::Talking { .. }) {
+        if self.has_peer() {
             self.way.handle_turn_unreachable();
             self.drive(now);
         }
@@ -220,6 +221,7 @@ impl FarLeg {
             Ok(peer) => {
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
+                    search: WaySearch::before_contact(now),
                     until: now + CONNECTION_LIMIT,
                 };
                 for address in &remote_addresses {
@@ -229,6 +231,7 @@ impl FarLeg {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
                 self.remotes.open(&remote_addresses);
+                self.search(now);
                 self.drive(now);
             }
             Err(error) => self.fail(error, now),
@@ -296,8 +299,15 @@ impl FarLeg {
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let (own, peer) = match &self.phase {
             LegPhase::Waiting | LegPhase::Ending => (None, None),
-            LegPhase::Connecting { peer, until } => {
-                (Some((*until, MediaTimer::ConnectionLimit)), Some(peer))
+            LegPhase::Connecting {
+                peer,
+                search,
+                until,
+            } => {
+                let limit = (*until, MediaTimer::ConnectionLimit);
+                let search = (search.next_timeout(), MediaTimer::Silence);
+                let first = if search.0 < limit.0 { search } else { limit };
+                (Some(first), Some(peer))
             }
             LegPhase::Talking { peer, search } => (
                 Some((search.next_timeout(), MediaTimer::Silence)),

@@ -1,4 +1,4 @@
-//! A far leg in a call whose way out is lost, or the other side's: it notices, takes another way, and meets the other side where that
+//! A far leg that connects or talks and whose way out is lost, or the other side's: it notices, takes another way, and meets the other side where that
 //! has gone. ICE credentials, DTLS and SRTP go on as they are.
 //!
 //! A side that has moved says so with its next connectivity check, whose integrity (RFC 8445 section 7.1) only it can make. No other
@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use super::error::FarLegError;
 use super::event::FarEvent;
-use super::leg::{FarLeg, LegPhase};
+use super::leg::{CONNECTION_LIMIT, FarLeg, LegPhase};
 use super::relayed_addresses;
 use super::remotes;
-use super::search::{ANSWER_LIMIT, SearchStep};
+use super::search::{ANSWER_LIMIT, SearchStep, WaySearch};
 use super::way::TurnWay;
 
 impl FarLeg {
@@ -35,7 +35,10 @@ impl FarLeg {
         for (remote, _) in self.remotes.all() {
             self.way.open(remote, now);
         }
-        if let LegPhase::Talking { search, .. } = &mut self.phase {
+        if let LegPhase::Connecting { until, .. } = &mut self.phase {
+            *until = now + CONNECTION_LIMIT;
+        }
+        if let Some(search) = self.search_mut() {
             search.handle_adopted(now);
         }
         self.emit(FarEvent::WayFound(address));
@@ -57,7 +60,12 @@ impl FarLeg {
 
     /// Whether a new way out is wanted.
     pub fn wants_way(&self) -> bool {
-        matches!(&self.phase, LegPhase::Talking { search, .. } if search.is_lost())
+        match &self.phase {
+            LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
+                search.is_lost()
+            }
+            _ => false,
+        }
     }
 
     /// Whether a packet from an address that was not accepted is a check of the other side, which has gone there; accepts the address
@@ -79,20 +87,25 @@ impl FarLeg {
 
     /// The other side was heard.
     pub(super) fn heard(&mut self, now: Instant) {
-        let LegPhase::Talking { search, .. } = &mut self.phase else {
+        let Some(is_news) = self.search_mut().map(|search| search.handle_heard(now)) else {
             return;
         };
         self.way.note_alive();
-        if search.handle_heard(now) {
-            self.way.be_calm();
+        if is_news {
             self.emit(FarEvent::Heard);
+        }
+        if matches!(self.phase, LegPhase::Talking { .. }) {
+            self.way.be_calm();
         }
     }
 
-    /// The way out is of no use. A running call gets another one; any other leg has failed.
+    /// The way out is of no use. A leg that connects or talks gets another one; any other has failed, and one whose server refuses all
+    /// addresses of the other side from the beginning.
     pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
+        let is_refused = error == FarLegError::Forbidden;
         match &mut self.phase {
-            LegPhase::Talking { search, .. } => {
+            LegPhase::Connecting { .. } if is_refused => self.fail(error, now),
+            LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
                 if search.handle_lost() {
                     self.emit(FarEvent::WayLost);
                 }
@@ -103,9 +116,7 @@ impl FarLeg {
 
     /// Does what the silence of the other side asks for.
     pub(super) fn search(&mut self, now: Instant) {
-        while let LegPhase::Talking { search, .. } = &mut self.phase
-            && let Some(step) = search.step(now)
-        {
+        while let Some(step) = self.search_mut().and_then(|search| search.step(now)) {
             match step {
                 SearchStep::Ask => self.way.check(ANSWER_LIMIT, now),
                 SearchStep::CheckAnew => self.check_anew(now),
@@ -153,7 +164,14 @@ impl FarLeg {
         first.is_some_and(|own| own.is_ipv4() == address.is_ipv4())
     }
 
-    fn has_peer(&self) -> bool {
+    fn search_mut(&mut self) -> Option<&mut WaySearch> {
+        match &mut self.phase {
+            LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => Some(search),
+            _ => None,
+        }
+    }
+
+    pub(super) fn has_peer(&self) -> bool {
         matches!(
             self.phase,
             LegPhase::Connecting { .. } | LegPhase::Talking { .. }

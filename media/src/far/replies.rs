@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use stun_types::attribute::{ErrorCode, XorMappedAddress};
 use stun_types::message::{Message, MessageClass};
@@ -32,14 +33,14 @@ pub(super) enum Refusal {
 #[derive(Debug, Default)]
 pub(super) struct TurnReplies {
     requests: Vec<[u8; 12]>,
-    later: VecDeque<[u8; 12]>,
+    later: VecDeque<([u8; 12], Instant)>,
     granted: bool,
     mapped: Option<SocketAddr>,
 }
 
 impl TurnReplies {
     /// Remembers `bytes` if they are a request.
-    pub(super) fn sent(&mut self, bytes: &[u8]) {
+    pub(super) fn sent(&mut self, bytes: &[u8], now: Instant) {
         let (Some(id), [first, second, ..]) = (transaction(bytes), bytes) else {
             return;
         };
@@ -51,18 +52,19 @@ impl TurnReplies {
             if self.requests.len() < MAX_REQUESTS && !self.requests.contains(&id) {
                 self.requests.push(id);
             }
-        } else if !self.later.contains(&id) {
+        } else {
+            self.answered(id);
             if self.later.len() == MAX_LATER {
                 self.later.pop_front();
             }
-            self.later.push_back(id);
+            self.later.push_back((id, now));
         }
     }
 
     /// Reads a reply, and returns what it says against us for good.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Refusal> {
         let id = transaction(bytes)?;
-        if self.later.contains(&id) {
+        if self.answered(id) {
             let message = Message::from_bytes(bytes).ok()?;
             if !message.has_class(MessageClass::Error) {
                 return None;
@@ -94,6 +96,19 @@ impl TurnReplies {
         }
     }
 
+    /// Whether a request of an allocation that stands, sent since then, has no answer yet.
+    pub(super) fn is_awaited(&self, since: Duration, now: Instant) -> bool {
+        let mut later = self.later.iter();
+        later.any(|(_, at)| now < *at + since)
+    }
+
+    /// Forgets a later request; false if there was none.
+    fn answered(&mut self, id: [u8; 12]) -> bool {
+        let before = self.later.len();
+        self.later.retain(|(later, _)| *later != id);
+        self.later.len() < before
+    }
+
     /// Our own address as the server sees it, from the successful reply. It must not be disclosed.
     pub(super) fn mapped(&self) -> Option<SocketAddr> {
         self.mapped
@@ -121,6 +136,7 @@ mod tests {
     use turn_types::message::REFRESH;
 
     use super::*;
+    use crate::some_time;
 
     fn request() -> Vec<u8> {
         Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish()
@@ -149,9 +165,9 @@ mod tests {
     fn the_first_401_is_a_challenge_and_the_second_a_refusal() {
         let (first, second) = (request(), request());
         let mut replies = TurnReplies::default();
-        replies.sent(&first);
+        replies.sent(&first, some_time());
         assert_eq!(replies.read(&refusal(&first, 401)), None);
-        replies.sent(&second);
+        replies.sent(&second, some_time());
         // The first request may be answered twice.
         assert_eq!(replies.read(&refusal(&first, 401)), None);
         assert_eq!(replies.read(&refusal(&second, 438)), None);
@@ -169,8 +185,8 @@ mod tests {
     fn a_refusal_after_the_grant_is_about_a_repetition() {
         let (first, second) = (request(), request());
         let mut replies = TurnReplies::default();
-        replies.sent(&first);
-        replies.sent(&second);
+        replies.sent(&first, some_time());
+        replies.sent(&second, some_time());
         let grant = Message::builder_success(
             &Message::from_bytes(&second).unwrap(),
             MessageWriteVec::new(),
@@ -184,21 +200,24 @@ mod tests {
     fn a_server_that_no_longer_knows_the_allocation_is_understood() {
         let refresh = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
         let other = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
-        let mut replies = TurnReplies::default();
-        replies.sent(&refresh);
-        assert_eq!(replies.read(&refusal(&refresh, 438)), None);
-        assert_eq!(
-            replies.read(&refusal(&refresh, 437)),
-            Some(Refusal::Unknown)
-        );
-        assert_eq!(
-            replies.read(&refusal(&refresh, 441)),
-            Some(Refusal::Unknown)
-        );
+        let (mut replies, now) = (TurnReplies::default(), some_time());
         assert_eq!(replies.read(&refusal(&other, 437)), None, "never sent");
+        for (code, means) in [
+            (438, None),
+            (437, Some(Refusal::Unknown)),
+            (441, Some(Refusal::Unknown)),
+        ] {
+            replies.sent(&refresh, now);
+            replies.sent(&refresh, now);
+            let since = Duration::from_secs(1);
+            assert!(replies.is_awaited(since, now) && !replies.is_awaited(since, now + since));
+            assert_eq!(replies.read(&refusal(&refresh, code)), means);
+            assert!(!replies.is_awaited(since, now));
+        }
+        replies.sent(&refresh, now);
         for _ in 0..MAX_LATER {
             let next = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
-            replies.sent(&next);
+            replies.sent(&next, now);
         }
         assert_eq!(replies.read(&refusal(&refresh, 437)), None, "forgotten");
     }
@@ -206,7 +225,7 @@ mod tests {
     #[test]
     fn a_reply_to_nothing_is_not_read() {
         let mut replies = TurnReplies::default();
-        replies.sent(&request());
+        replies.sent(&request(), some_time());
         assert_eq!(replies.read(&refusal(&request(), 403)), None);
     }
 }

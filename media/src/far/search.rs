@@ -67,6 +67,16 @@ impl WaySearch {
         }
     }
 
+    /// The other side was never heard, and may not be for some time yet. The allocation may have waited for long: the server is asked at
+    /// once.
+    pub(super) fn before_contact(now: Instant) -> Self {
+        Self {
+            ask_at: now,
+            is_unheard: true,
+            ..Self::new(now)
+        }
+    }
+
     /// The other side is heard. True if that is news.
     pub(super) fn handle_heard(&mut self, now: Instant) -> bool {
         let is_told = self.is_told;
@@ -163,6 +173,15 @@ mod tests {
         assert_eq!(of(Over), [60_000]);
         assert!(search.may_speak(start + Duration::from_millis(4_999)));
         assert!(!search.may_speak(start + MUTE));
+    }
+
+    #[test]
+    fn before_contact_the_server_is_asked_at_once_and_silence_is_no_news() {
+        let start = crate::some_time();
+        let mut search = WaySearch::before_contact(start);
+        let seen = steps(&mut search, start, 3_000);
+        assert_eq!(seen, [(0, Ask), (2_000, Ask)]);
+        assert!(!search.handle_heard(start));
     }
 
     #[test]

@@ -351,6 +351,27 @@ fn a_side_that_was_told_of_is_met() {
 }
 
 #[test]
+fn an_allocation_that_was_lost_while_it_waited_is_replaced_when_the_call_connects() {
+    for leg in [0, 1] {
+        let setup = two_servers();
+        let mut world = World::new(setup.clone());
+        world.allocate();
+        world.run_for(MS(500));
+        world.asks[leg] = vec![setup.servers[leg]];
+        world.restart(setup.servers[leg]);
+        let began = world.now;
+        world.connect();
+        world.run_until(Duration::from_secs(5), |world| {
+            world.both(|event| *event == FarEvent::Connected)
+        });
+        let took = world.now - began;
+        assert!(took < Duration::from_secs(2), "{leg}: {took:?}");
+        assert_eq!(found(&world, leg), 1);
+        all_is_well(&mut world, 0);
+    }
+}
+
+#[test]
 fn a_way_that_is_not_wanted_is_given_back() {
     let mut world = World::connected(two_servers());
     talk(&mut world, 0, 50);

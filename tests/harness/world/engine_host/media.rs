@@ -129,8 +129,8 @@ impl EngineHost {
             MediaOrder::OpenFar { avoid } => self.start_race(call, &avoid, now),
             MediaOrder::Close => self.close(call, now, out),
             order => match self.racing.get_mut(&call) {
-                Some(racing) => racing.hold(order),
-                None => self.handle_call_order(call, order, now),
+                Some(racing) if !racing.recovers() => racing.hold(order),
+                _ => self.handle_call_order(call, order, now),
             },
         }
     }
@@ -151,6 +151,7 @@ impl EngineHost {
                     self.engine.handle_media(call, refused, now);
                 }
             }
+            MediaOrder::Meet(remote) => talk.meet(remote, now),
             MediaOrder::OpenMicrophone => talk.open_microphone(now),
             MediaOrder::Press { event, millis } => {
                 talk.send_dtmf(event, millis);

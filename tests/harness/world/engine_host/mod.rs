@@ -283,6 +283,9 @@ impl EngineHost {
         loop {
             self.drain_races(now, &mut out);
             self.drain_media(now, &mut out);
+            if self.follow_searches(now) {
+                continue;
+            }
             let Some(output) = self.engine.poll() else {
                 return out;
             };

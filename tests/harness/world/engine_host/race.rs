@@ -1,5 +1,6 @@
-//! How a simulated call gets its allocation: the TURN servers are raced with the core's [`WayRace`], as the shell does
-//! (`gateway/src/turn/race.rs`), and losers are released. There is no pool: each call asks.
+//! How a simulated call gets its allocation, and another one when it has lost its way out: the TURN servers are raced with the core's
+//! [`WayRace`], as the shell does (`gateway/src/turn/race.rs`, `gateway/src/run/recovery.rs`), and losers are released. There is no pool:
+//! each call asks.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +10,10 @@ use std::{
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 use ringfence_media::{
-    Bridge, BridgeEvent, LocalEndpoint,
+    Bridge,
     far::{
-        FarConfig, FarEvent, FarLeg, FarOutput, RaceOutput, TurnAccess, TurnPassword,
-        TurnTransport, WayRace,
+        FarConfig, FarLeg, RaceOutput, TurnAccess, TurnPassword, TurnTransport, TurnWay, WayOutput,
+        WayRace,
     },
 };
 
@@ -21,9 +22,11 @@ use super::{EngineHost, HostOutput, media::OpenFar};
 /// The first port for TURN sockets; they count up.
 const FIRST_TURN_PORT: u16 = 40_000;
 
-/// As in the shell: between two servers, and in all.
+/// As in the shell: between two servers, at the beginning of a call and in its course; in all; and from one race to the next.
 const STAGGER: Duration = Duration::from_millis(250);
+const RECOVERY_STAGGER: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(4);
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a server that lost a race is asked last.
 const BEATEN: Duration = Duration::from_secs(600);
@@ -36,6 +39,8 @@ pub(super) struct Losses(BTreeMap<usize, Instant>);
 #[derive(Debug)]
 pub(super) struct CallRace {
     race: WayRace<()>,
+    /// Of a running call that has lost its way out: when the servers are asked again, once the race is over without a winner.
+    recovery: Option<Option<Instant>>,
     legs: Vec<RaceLeg>,
     held: Vec<MediaOrder>,
 }
@@ -46,12 +51,14 @@ pub(super) struct RaceLeg {
     entry: usize,
     local: SocketAddr,
     server: SocketAddr,
-    leg: FarLeg,
-    /// Once the allocation stands.
-    endpoint: Option<LocalEndpoint>,
+    way: TurnWay,
 }
 
 impl CallRace {
+    pub(super) const fn recovers(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Keeps an order until there is a relayed address.
     pub(super) fn hold(&mut self, order: MediaOrder) {
         self.held.push(order);
@@ -70,6 +77,43 @@ impl EngineHost {
         let race = WayRace::new(&order, STAGGER, LIMIT, now);
         let racing = CallRace {
             race,
+            recovery: None,
+            legs: Vec::new(),
+            held: Vec::new(),
+        };
+        self.racing.insert(call, racing);
+        self.move_race(call, now);
+    }
+
+    /// Begins and ends the searches of running calls for another way out. True if it did.
+    pub(super) fn follow_searches(&mut self, now: Instant) -> bool {
+        let mut did = false;
+        let calls: Vec<CallLabel> = self.media.keys().copied().collect();
+        for call in calls {
+            let far = self.media.get(&call).and_then(|media| media.far.as_ref());
+            let wants = far.filter(|far| far.talk.wants_way());
+            let own = wants.map(|far| far.server.ip());
+            let racing = self.racing.get(&call);
+            match (own, racing.map(|racing| racing.recovery)) {
+                (None, Some(Some(_))) => self.end_race(call, now),
+                (Some(own), None) => self.start_recovery(call, own, now),
+                (Some(own), Some(Some(Some(again)))) if again <= now => {
+                    self.end_race(call, now);
+                    self.start_recovery(call, own, now);
+                }
+                _ => continue,
+            }
+            did = true;
+        }
+        did
+    }
+
+    fn start_recovery(&mut self, call: CallLabel, first: IpAddr, now: Instant) {
+        let mut order: Vec<usize> = (0..self.turn_servers.len()).collect();
+        order.sort_by_key(|entry| self.turn_servers[*entry].ip() != first);
+        let racing = CallRace {
+            race: WayRace::new(&order, RECOVERY_STAGGER, LIMIT, now),
+            recovery: Some(None),
             legs: Vec::new(),
             held: Vec::new(),
         };
@@ -88,7 +132,7 @@ impl EngineHost {
         let racing = self.racing.values_mut().flat_map(|racing| &mut racing.legs);
         for racing in racing.chain(&mut self.releasing) {
             if racing.local == to {
-                racing.leg.handle_turn(bytes, now);
+                racing.way.handle_turn(bytes, now);
             }
         }
     }
@@ -97,9 +141,10 @@ impl EngineHost {
         let races = self.racing.values();
         let legs = races.clone().flat_map(|racing| &racing.legs);
         let legs = legs.chain(&self.releasing);
-        let legs = legs.filter_map(|racing| racing.leg.next_timeout());
+        let legs = legs.filter_map(|racing| racing.way.next_timeout());
+        let again = races.clone().filter_map(|racing| racing.recovery?);
         let races = races.filter_map(|racing| racing.race.next_timeout());
-        races.chain(legs.map(|(at, _)| at))
+        races.chain(again).chain(legs.map(|(at, _)| at))
     }
 
     pub(super) fn handle_race_timeout(&mut self, now: Instant) {
@@ -112,9 +157,9 @@ impl EngineHost {
         }
         let racing = self.racing.values_mut().flat_map(|racing| &mut racing.legs);
         for racing in racing.chain(&mut self.releasing) {
-            let timeout = racing.leg.next_timeout();
+            let timeout = racing.way.next_timeout();
             if timeout.is_some_and(|(at, _)| at <= now) {
-                racing.leg.handle_timeout(now);
+                racing.way.handle_timeout(now);
             }
         }
         for call in due {
@@ -135,7 +180,7 @@ impl EngineHost {
         self.releasing.retain_mut(|racing| {
             while racing.poll(out).is_some() {}
             // A closed leg has no timer.
-            racing.leg.next_timeout().is_some()
+            racing.way.next_timeout().is_some()
         });
     }
 
@@ -146,7 +191,8 @@ impl EngineHost {
         {
             match output {
                 RaceOutput::Begin(entry) => {
-                    let leg = self.ask(entry, now);
+                    let recovers = racing.recovers();
+                    let leg = self.ask(entry, recovers, now);
                     if let Some(racing) = self.racing.get_mut(&call) {
                         match leg {
                             Some(leg) => racing.legs.push(leg),
@@ -160,6 +206,11 @@ impl EngineHost {
                     self.losses.0.remove(&entry);
                     return self.open_far(call, entry, now);
                 }
+                RaceOutput::Over(_) if racing.recovers() => {
+                    racing.recovery = Some(Some(now + AGAIN));
+                    let legs = std::mem::take(&mut racing.legs);
+                    return self.release(legs, now);
+                }
                 RaceOutput::Over(_) => {
                     self.end_race(call, now);
                     let refused = MediaEvent::Refused(MediaFailure::NoTurn);
@@ -170,8 +221,12 @@ impl EngineHost {
     }
 
     /// Asks the server of an entry for an allocation; none without credentials.
-    fn ask(&mut self, entry: usize, now: Instant) -> Option<RaceLeg> {
+    fn ask(&mut self, entry: usize, recovers: bool, now: Instant) -> Option<RaceLeg> {
         let (username, password) = self.credentials.pop_front()?;
+        if recovers {
+            let login = (username.clone(), password.clone());
+            self.credentials.push_back(login);
+        }
         self.calls += 1;
         let local = SocketAddr::from((self.uplink.address(), FIRST_TURN_PORT + self.calls));
         let server = self.turn_servers[entry];
@@ -186,33 +241,55 @@ impl EngineHost {
             allow_private_addresses: false,
             permitted: self.turn_servers.iter().map(SocketAddr::ip).collect(),
         };
-        let leg = FarLeg::new(config, self.seed(), now);
+        let way = match recovers {
+            true => TurnWay::new_for_recovery(config, now),
+            false => TurnWay::new(config, now),
+        };
         Some(RaceLeg {
             entry,
             local,
             server,
-            leg,
-            endpoint: None,
+            way,
         })
     }
 
-    /// Opens the WebRTC side over the winner.
+    /// Opens the WebRTC side over the winner, or gives it to a running call.
     fn open_far(&mut self, call: CallLabel, winner: usize, now: Instant) {
-        let Some(CallRace { mut legs, held, .. }) = self.racing.remove(&call) else {
+        let racing = self.racing.remove(&call);
+        let Some(CallRace {
+            mut legs,
+            held,
+            recovery,
+            ..
+        }) = racing
+        else {
             return;
         };
         let place = legs.iter().position(|one| one.entry == winner);
-        let won = legs.swap_remove(place.expect("the winner was asked"));
+        let mut won = legs.swap_remove(place.expect("the winner was asked"));
+        if recovery.is_some() {
+            let media = self.media.get_mut(&call);
+            if let Some(far) = media.and_then(|media| media.far.as_mut()) {
+                match far.talk.adopt(won.way, now) {
+                    Ok(old) => {
+                        won.way = old;
+                        std::mem::swap(&mut won.local, &mut far.local);
+                        std::mem::swap(&mut won.server, &mut far.server);
+                    }
+                    Err(refused) => won.way = *refused,
+                }
+                legs.push(won);
+            }
+            return self.release(legs, now);
+        }
         self.release(legs, now);
+        let leg = FarLeg::new(won.way, self.seed(), now);
         let far = OpenFar {
             local: won.local,
             server: won.server,
-            talk: Bridge::new(won.leg, self.seed()),
+            talk: Bridge::new(leg, self.seed()),
         };
         self.media.entry(call).or_default().far = Some(far);
-        let endpoint = won.endpoint.expect("the winner has an allocation");
-        let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(endpoint));
-        self.engine.handle_media(call, allocated, now);
         for order in held {
             self.handle_call_order(call, order, now);
         }
@@ -220,7 +297,7 @@ impl EngineHost {
 
     fn release(&mut self, legs: Vec<RaceLeg>, now: Instant) {
         for mut one in legs {
-            one.leg.close(now);
+            one.way.release(now);
             self.releasing.push(one);
         }
     }
@@ -230,13 +307,10 @@ impl CallRace {
     /// Sends what its legs have to send. True as soon as the race has learnt something.
     fn drain(&mut self, out: &mut Vec<HostOutput>, now: Instant) -> bool {
         for one in &mut self.legs {
-            while let Some(event) = one.poll(out) {
-                match event {
-                    FarEvent::Allocated(endpoint) => {
-                        one.endpoint = Some(endpoint);
-                        self.race.handle_standing(one.entry);
-                    }
-                    FarEvent::Failed(_) => self.race.handle_failed(one.entry, (), now),
+            while let Some(output) = one.poll(out) {
+                match output {
+                    WayOutput::Standing(_) => self.race.handle_standing(one.entry),
+                    WayOutput::Lost(_) => self.race.handle_failed(one.entry, (), now),
                     _ => continue,
                 }
                 return true;
@@ -247,16 +321,16 @@ impl CallRace {
 }
 
 impl RaceLeg {
-    /// The next event; what is to be sent before it goes to `out`.
-    fn poll(&mut self, out: &mut Vec<HostOutput>) -> Option<FarEvent> {
+    /// The next output; what is to be sent before it goes to `out`.
+    fn poll(&mut self, out: &mut Vec<HostOutput>) -> Option<WayOutput> {
         loop {
-            match self.leg.poll()? {
-                FarOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
+            match self.way.poll()? {
+                WayOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
                     from: self.local,
                     to: self.server,
                     bytes,
                 }),
-                FarOutput::Event(event) => return Some(event),
+                output => return Some(output),
             }
         }
     }
