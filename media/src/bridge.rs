@@ -4,6 +4,8 @@
 //! [`Bridge::poll`] that meets it. The shell owns the sockets, one to the phone and one to the TURN server. The engine
 //! decides about the call, and when the microphone opens.
 
+mod event;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -11,9 +13,10 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+pub use self::event::{BridgeEvent, BridgeOutput};
 use crate::MediaTimer;
-use crate::description::{Description, LocalEndpoint};
-use crate::far::{FarConnectError, FarEvent, FarLeg, FarLegError, FarOutput, Role, TurnWay};
+use crate::description::Description;
+use crate::far::{FarConnectError, FarEvent, FarLeg, FarOutput, Role, TurnWay};
 use crate::near::{KeyPress, Microphone, NearLeg};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
@@ -34,75 +37,6 @@ pub struct Bridge {
     first_audio: FirstAudio,
     /// Whether `FormatNotCarried` was reported.
     not_carried_reported: bool,
-}
-
-/// What the owner of a bridge has to do next.
-#[derive(Clone, PartialEq, Eq)]
-pub enum BridgeOutput {
-    /// Bytes for the TURN server: one datagram, or the next bytes of the stream.
-    ToServer(Vec<u8>),
-    /// A datagram from the near socket for audio to the phone.
-    ToPhone {
-        /// Its destination.
-        to: SocketAddr,
-        /// One packet of RTP or RTCP.
-        bytes: Vec<u8>,
-    },
-    /// A datagram from the near socket for video to the phone.
-    VideoToPhone {
-        /// Its destination.
-        to: SocketAddr,
-        /// One packet of RTP or RTCP.
-        bytes: Vec<u8>,
-    },
-    /// Something that the call must know.
-    Event(BridgeEvent),
-}
-
-/// What happened to a call's media.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BridgeEvent {
-    /// The allocation stands; the other engine can be told of it ([`Description::of`]).
-    Allocated(LocalEndpoint),
-    /// Media can flow both ways.
-    Connected,
-    /// The data channel is open.
-    ControlOpen,
-    /// A message on the data channel.
-    Control(Vec<u8>),
-    /// A datagram from a relayed address; any sender whom the TURN server lets through may have sent it.
-    Datagram(Vec<u8>),
-    /// A key was pressed on the other side and came in-band (RFC 4733), and the phone has not agreed to telephone events.
-    Dtmf {
-        /// The telephone event, 0 to 15.
-        event: u8,
-        /// How long, in milliseconds.
-        millis: u16,
-    },
-    /// The first packet of the other side's audio went to the phone. Once per call.
-    FirstAudio,
-    /// Nothing has come from the phone for five seconds since its terms were attached or it was heard last: no audio, no comfort
-    /// noise, no RTCP. It may be muted or on hold, or gone; [`MediaStats::phone_silent`] tells the same. Reported whatever
-    /// direction was agreed, and once until `PhoneHeard`.
-    PhoneSilent,
-    /// The phone is heard again after `PhoneSilent`.
-    PhoneHeard,
-    /// The phone sends another of the formats that it listed than the call's, and one that cannot be converted, so that the
-    /// other side hears nothing. An offer of the call's format alone cures that (RFC 3264 section 10.2). Once per call.
-    FormatNotCarried,
-    /// The way out is lost, or perhaps so: a new one is wanted ([`Bridge::adopt`]), until `WayFound` or `Heard`.
-    WayLost,
-    /// A new way out was adopted; our relayed address from now on.
-    WayFound(SocketAddr),
-    /// Nothing has been heard of the other side for a second.
-    Unheard,
-    /// The other side is heard again after `Unheard` or `WayLost`.
-    Heard,
-    /// The far leg is dead; only `Closed` follows.
-    Failed(FarLegError),
-    /// Nothing more will come: the bridge can be dropped.
-    Closed,
 }
 
 /// Whether the phone got audio of the other side.
@@ -410,16 +344,5 @@ impl fmt::Debug for Bridge {
         f.debug_struct("Bridge")
             .field("connected", &self.connected.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for BridgeOutput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ToServer(bytes) => write!(f, "ToServer({} bytes)", bytes.len()),
-            Self::ToPhone { bytes, .. } => write!(f, "ToPhone({} bytes)", bytes.len()),
-            Self::VideoToPhone { bytes, .. } => write!(f, "VideoToPhone({} bytes)", bytes.len()),
-            Self::Event(event) => write!(f, "Event({event:?})"),
-        }
     }
 }

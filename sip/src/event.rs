@@ -53,7 +53,7 @@ pub enum HangUp {
     Normal,
     /// Another engine or phone answered the call; phones then show no missed call (RFC 3326).
     AnsweredElsewhere,
-    /// No sound comes from the phone any more. It gets a Reason (RFC 3326), in case it is still there.
+    /// No sound comes any more, from the phone or from the other side. The phone gets a Reason (RFC 3326), in case it is still there.
     NoSound,
 }
 

@@ -97,6 +97,23 @@ pub(crate) const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 /// Until an answer that no relay took is posted again. A relay that starts again is back in seconds; one that refuses is not to be pressed.
 pub(crate) const ANSWER_POSTED_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long the answer and its confirmation may take at most, where an engine loses its relayed address meanwhile.
+pub(crate) const CONNECT_AFTER_LOSS: Duration = Duration::from_secs(30);
+
+/// How long a caller with a new relayed address waits to be heard from there, before it says the address over relays. A callee that has
+/// kept its own hears it within a round trip, and relays should learn nothing then.
+pub(crate) const MOVED_AFTER: Duration = Duration::from_millis(500);
+
+/// Until the address is said again, the first time; each pause is twice the one before. The callee's engine may not have found the relay
+/// again yet.
+pub(crate) const MOVED_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often one new address is said: within a minute, which is as long as a call waits.
+pub(crate) const MOVED_POSTS: u32 = 8;
+
 /// How long a finished call keeps its media path, so that the other side's engine hears the
 /// hang-up even if a packet is lost.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// The same for a call that ends while its path is lost: media go on looking for one, so that the hang-up can be said.
+pub(crate) const LINGER_IN_OUTAGE: Duration = Duration::from_secs(10);

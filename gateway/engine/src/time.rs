@@ -132,6 +132,8 @@ pub enum Timer {
     Confirmation,
     /// The two engines did not connect in time.
     Connection,
+    /// Caller: a new relayed address is said over relays.
+    Moved,
     /// The phone of a call is silent.
     PhoneWatch,
     /// The other side has had time to receive the hang-up.
@@ -161,6 +163,7 @@ impl Timer {
             Self::Ringing => "no person picked up",
             Self::Confirmation => "the caller did not confirm",
             Self::Connection => "the two engines did not connect",
+            Self::Moved => "the callee may not know the new relayed address",
             Self::PhoneWatch => "a silent phone is watched",
             Self::HangUp => "the other side has had time to receive the hang-up",
             Self::RestartState => "what a restart must know is saved",

@@ -82,6 +82,10 @@ impl Recovery {
             Ok(old) => {
                 let turn = std::mem::replace(&mut media.turn, turn);
                 media.is_closed = false;
+                // The pool makes another one in place of what it gave.
+                if let Some((_, home)) = media.waiting.take() {
+                    home.note_lost();
+                }
                 self.endings.spawn(release(old, turn));
             }
             Err(refused) => {

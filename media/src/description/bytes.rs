@@ -20,6 +20,29 @@ pub(super) fn put_counted(out: &mut Vec<u8>, bytes: impl Iterator<Item = u8>) {
     }
 }
 
+/// One relayed address as a description has it: family 1 (4 or 6), address 4 or 16, port 2.
+#[must_use]
+pub fn encode_address(address: &SocketAddr) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_address(&mut bytes, address);
+    bytes
+}
+
+/// Reads [`encode_address`].
+///
+/// # Errors
+/// [`DescriptionError::RelayedAddresses`] for an address that no TURN server gives, [`DescriptionError::Truncated`] and
+/// [`DescriptionError::Trailing`] for another length.
+pub fn decode_address(bytes: &[u8]) -> Result<SocketAddr, DescriptionError> {
+    let mut rest = Rest(bytes);
+    let address = relayed_address(&mut rest)?;
+    if rest.is_empty() {
+        Ok(address)
+    } else {
+        Err(DescriptionError::Trailing)
+    }
+}
+
 pub(super) fn put_address(out: &mut Vec<u8>, address: &SocketAddr) {
     match address.ip() {
         IpAddr::V4(ip) => {

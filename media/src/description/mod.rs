@@ -19,6 +19,7 @@ use bytes::{
     MAX_PWD, MAX_UFRAG, MIN_PWD, MIN_UFRAG, Rest, codecs, ice_text, put_address, put_counted,
     relayed_addresses, video,
 };
+pub use bytes::{decode_address, encode_address};
 pub use local::LocalEndpoint;
 
 /// Relayed addresses in a description. Each costs the other side a TURN permission and a connectivity check, so that a

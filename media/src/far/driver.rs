@@ -36,7 +36,7 @@ impl FarLeg {
             return;
         }
         if !self.remotes.admit(from) && !self.meet_checking(from, bytes, now) {
-            if matches!(self.phase, LegPhase::Waiting) {
+            if matches!(self.phase, LegPhase::Waiting { .. }) {
                 self.early_checks.keep(from, bytes, now);
             }
             self.counters.unpermitted += 1;
@@ -104,7 +104,7 @@ impl FarLeg {
     }
 
     pub(super) fn allocated(&mut self, address: SocketAddr, now: Instant) {
-        if !matches!(self.phase, LegPhase::Waiting) || self.own.contains(&address) {
+        if !matches!(self.phase, LegPhase::Waiting { .. }) || self.own.contains(&address) {
             return;
         }
         let Some(certificate) = &self.certificate else {

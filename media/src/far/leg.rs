@@ -19,7 +19,7 @@ use super::error::{FarConnectError, FarLegError};
 use super::event::{FarCounters, FarOutput, FarPacket};
 use super::peer::WebRtcPeer;
 use super::relayed_addresses;
-use super::remotes::Remotes;
+use super::remotes::{MoveBudget, Remotes};
 use super::search::WaySearch;
 use super::setup::PeerSetup;
 use super::way::TurnWay;
@@ -46,6 +46,7 @@ pub struct FarLeg {
     pub(super) video_ssrc: u32,
     /// Our own relayed addresses in this call.
     pub(super) own: Vec<SocketAddr>,
+    pub(super) moves: MoveBudget,
     pub(super) remotes: Remotes,
     pub(super) early_checks: EarlyChecks,
     pub(super) datagrams: DatagramBudget,
@@ -57,7 +58,10 @@ pub struct FarLeg {
 #[derive(Debug)]
 pub(super) enum LegPhase {
     /// For an allocation, and then for the other side.
-    Waiting,
+    Waiting {
+        /// Whether another way out is wanted.
+        is_lost: bool,
+    },
     Connecting {
         peer: Box<WebRtcPeer>,
         search: WaySearch,
@@ -92,10 +96,11 @@ impl FarLeg {
             ssrc,
             video_ssrc,
             own: Vec::new(),
+            moves: MoveBudget::default(),
             remotes: Remotes::default(),
             early_checks: EarlyChecks::default(),
             datagrams: DatagramBudget::default(),
-            phase: LegPhase::Waiting,
+            phase: LegPhase::Waiting { is_lost: false },
             outputs: VecDeque::new(),
             counters: FarCounters::default(),
         };
@@ -123,10 +128,8 @@ impl FarLeg {
 
     /// The operating system says that the TURN server's socket cannot reach the server.
     pub fn handle_turn_unreachable(&mut self, now: Instant) {
-        if self.has_peer() {
-            self.way.handle_turn_unreachable();
-            self.drive(now);
-        }
+        self.way.handle_turn_unreachable();
+        self.drive(now);
     }
 
     /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
@@ -141,7 +144,7 @@ impl FarLeg {
         self.drive(now);
     }
 
-    /// Asks the server whether the allocation of a waiting leg still stands, as [`TurnWay::check`] does. `Failed` follows
+    /// Asks the server whether the allocation of a waiting leg still stands, as [`TurnWay::check`] does. `WayLost` follows
     /// unless the server confirms within three seconds. In every other state this does nothing.
     pub fn check(&mut self, now: Instant) {
         if self.is_waiting() {
@@ -157,12 +160,12 @@ impl FarLeg {
 
     /// Whether the leg has an allocation and waits to be connected.
     pub fn is_waiting(&self) -> bool {
-        matches!(self.phase, LegPhase::Waiting) && self.way.is_standing()
+        matches!(self.phase, LegPhase::Waiting { .. }) && self.way.is_standing()
     }
 
     /// Whether the leg waits to be connected and its allocation is not being checked.
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, LegPhase::Waiting) && self.way.is_ready()
+        matches!(self.phase, LegPhase::Waiting { is_lost: false }) && self.way.is_ready()
     }
 
     /// Connects to the other engine, in the given role, which may be unknown when the leg is made. The other's relayed
@@ -178,12 +181,10 @@ impl FarLeg {
         role: Role,
         now: Instant,
     ) -> Result<(), FarConnectError> {
-        let (LegPhase::Waiting, true, Some(relayed_address), Some(certificate)) = (
-            &self.phase,
-            self.way.is_standing(),
-            self.way.address(),
-            &self.certificate,
-        ) else {
+        // A way that was lost meanwhile may come back, or is changed for another.
+        let (LegPhase::Waiting { is_lost }, Some(relayed_address), Some(certificate)) =
+            (&self.phase, self.own.last().copied(), &self.certificate)
+        else {
             return Err(FarConnectError::NotNow);
         };
         if !is_ufrag(&remote.ufrag) || !is_password(&remote.pwd) {
@@ -202,6 +203,7 @@ impl FarLeg {
             relayed_address,
             self.way.allows_private_addresses(),
         )?;
+        let is_lost = *is_lost;
         fastrand::seed(self.rng.next_u64());
         let peer = WebRtcPeer::new(
             &PeerSetup {
@@ -221,7 +223,7 @@ impl FarLeg {
             Ok(peer) => {
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
-                    search: WaySearch::before_contact(now),
+                    search: WaySearch::before_contact(is_lost, now),
                     until: now + CONNECTION_LIMIT,
                 };
                 for address in &remote_addresses {
@@ -230,7 +232,7 @@ impl FarLeg {
                 for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
-                self.remotes.open(&remote_addresses);
+                self.remotes.open(&remote_addresses, now);
                 self.search(now);
                 self.drive(now);
             }
@@ -279,7 +281,7 @@ impl FarLeg {
     /// Ends the leg: the close messages to the other side and the deletion of the allocation leave with the next
     /// [`poll`](Self::poll). `Closed` follows when the server has confirmed, or after two seconds.
     pub fn close(&mut self, now: Instant) {
-        if matches!(self.phase, LegPhase::Ending { .. } | LegPhase::Closed) {
+        if matches!(self.phase, LegPhase::Ending | LegPhase::Closed) {
             return;
         }
         self.with_peer(now, |peer, now| {
@@ -298,7 +300,7 @@ impl FarLeg {
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let (own, peer) = match &self.phase {
-            LegPhase::Waiting | LegPhase::Ending => (None, None),
+            LegPhase::Waiting { .. } | LegPhase::Ending => (None, None),
             LegPhase::Connecting {
                 peer,
                 search,

@@ -32,11 +32,14 @@ impl FarLeg {
         self.counters.unsent += unsent;
         let nth = self.own.len();
         self.own.push(address);
+        self.moves.spend(now);
         for (remote, _) in self.remotes.all() {
             self.way.open(remote, now);
         }
-        if let LegPhase::Connecting { until, .. } = &mut self.phase {
-            *until = now + CONNECTION_LIMIT;
+        match &mut self.phase {
+            LegPhase::Connecting { until, .. } => *until = now + CONNECTION_LIMIT,
+            LegPhase::Waiting { is_lost } => *is_lost = false,
+            _ => {}
         }
         if let Some(search) = self.search_mut() {
             search.handle_adopted(now);
@@ -50,7 +53,7 @@ impl FarLeg {
     /// Learns a further relayed address of the other side, which the other engine has told. Checks go there; sound does when they are
     /// answered. An address that cannot be a relayed one, or one too many, changes nothing.
     pub fn meet(&mut self, remote: SocketAddr, now: Instant) {
-        if self.has_peer() && self.may_meet(remote) {
+        if self.has_peer() && self.may_meet(remote, now) {
             let priority = self.remotes.newest_priority();
             self.join(remote, priority, now);
             self.check_anew(now);
@@ -64,7 +67,8 @@ impl FarLeg {
             LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
                 search.is_lost()
             }
-            _ => false,
+            LegPhase::Waiting { is_lost } => *is_lost,
+            LegPhase::Ending | LegPhase::Closed => false,
         }
     }
 
@@ -78,7 +82,7 @@ impl FarLeg {
         let Some(priority) = remotes::check_priority(bytes) else {
             return false;
         };
-        if !peer.is_check(bytes, now) || !self.may_meet(from) {
+        if !peer.is_check(bytes, now) || !self.may_meet(from, now) {
             return false;
         }
         self.join(from, priority, now);
@@ -99,18 +103,27 @@ impl FarLeg {
         }
     }
 
-    /// The way out is of no use. A leg that connects or talks gets another one; any other has failed, and one whose server refuses all
-    /// addresses of the other side from the beginning.
+    /// The way out is of no use: another one is wanted. A leg that never had an address has failed, and so has one whose server refuses all
+    /// addresses of the other side from the beginning: other servers may, too.
     pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
-        let is_refused = error == FarLegError::Forbidden;
-        match &mut self.phase {
-            LegPhase::Connecting { .. } if is_refused => self.fail(error, now),
+        let is_refused =
+            error == FarLegError::Forbidden && matches!(self.phase, LegPhase::Connecting { .. });
+        if self.own.is_empty() || is_refused {
+            self.fail(error, now);
+            return;
+        }
+        if !self.moves.allows(now) {
+            return;
+        }
+        let is_news = match &mut self.phase {
             LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
-                if search.handle_lost() {
-                    self.emit(FarEvent::WayLost);
-                }
+                search.handle_lost()
             }
-            _ => self.fail(error, now),
+            LegPhase::Waiting { is_lost } => !std::mem::replace(is_lost, true),
+            LegPhase::Ending | LegPhase::Closed => false,
+        };
+        if is_news {
+            self.emit(FarEvent::WayLost);
         }
     }
 
@@ -142,15 +155,15 @@ impl FarLeg {
     }
 
     fn join(&mut self, remote: SocketAddr, priority: u32, now: Instant) {
-        self.remotes.join(remote, priority);
+        self.remotes.join(remote, priority, now);
         self.way.open(remote, now);
     }
 
-    fn may_meet(&self, remote: SocketAddr) -> bool {
+    fn may_meet(&self, remote: SocketAddr, now: Instant) -> bool {
         relayed_addresses::is_usable(remote, self.way.allows_private_addresses())
             && self.is_same_family(remote)
             && !self.own.contains(&remote)
-            && self.remotes.may_join()
+            && self.remotes.may_join(now)
     }
 
     fn usable_address(&self, way: &TurnWay) -> Option<SocketAddr> {

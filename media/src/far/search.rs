@@ -69,10 +69,11 @@ impl WaySearch {
 
     /// The other side was never heard, and may not be for some time yet. The allocation may have waited for long: the server is asked at
     /// once.
-    pub(super) fn before_contact(now: Instant) -> Self {
+    pub(super) fn before_contact(is_lost: bool, now: Instant) -> Self {
         Self {
             ask_at: now,
             is_unheard: true,
+            is_lost,
             ..Self::new(now)
         }
     }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn before_contact_the_server_is_asked_at_once_and_silence_is_no_news() {
         let start = crate::some_time();
-        let mut search = WaySearch::before_contact(start);
+        let mut search = WaySearch::before_contact(false, start);
         let seen = steps(&mut search, start, 3_000);
         assert_eq!(seen, [(0, Ask), (2_000, Ask)]);
         assert!(!search.handle_heard(start));

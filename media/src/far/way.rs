@@ -9,17 +9,18 @@
 //! A way that does not answer a [check](TurnWay::check) is reported as lost, and stands all the same: its server may only be slow, and what
 //! still comes through it counts. Its owner decides when to release it.
 
+mod events;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ringfence_turn_framing::{LONGEST_FRAME, TurnFramer};
 
-use super::allocation::{Allocation, AllocationEvent, Stray};
+use super::allocation::Allocation;
 use super::config::{FarConfig, TurnTransport};
 use super::error::FarLegError;
 use super::permissions::{PeerPermissions, SendDecision};
-use super::relayed_addresses;
 use crate::MediaTimer;
 
 /// How long the TURN server may take for an allocation: four round trips of the slowest path, and several repetitions.
@@ -31,9 +32,6 @@ const DELETION_LIMIT: Duration = Duration::from_secs(2);
 
 /// Frames that may wait for [`TurnWay::poll`]. One input makes a handful; further ones are dropped and counted.
 const MAX_OUTPUTS: usize = 1024;
-
-/// Rounds with the TURN client after one input; two are normal.
-const MAX_ROUNDS: usize = 16;
 
 /// What the owner of a way has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -300,155 +298,6 @@ impl TurnWay {
             }
         }
         true
-    }
-
-    /// One frame from the server.
-    fn receive(&mut self, frame: &[u8], now: Instant) {
-        match self.allocation.receive(frame, now) {
-            Ok(Some(data)) if self.is_standing() => self.outputs.push_back(WayOutput::From {
-                peer: data.peer,
-                bytes: data.data().to_vec(),
-            }),
-            Ok(_) => {}
-            // The other side may not have learnt yet that the call is over.
-            Err(Stray) if matches!(self.phase, WayPhase::Releasing { .. }) => {}
-            Err(Stray) => self.stray += 1,
-        }
-        self.drive(now);
-    }
-
-    /// Polls the TURN client until it has no output left.
-    fn drive(&mut self, now: Instant) {
-        for _ in 0..MAX_ROUNDS {
-            if self.is_gone() {
-                return;
-            }
-            let (mut frames, mut events) = (Vec::new(), Vec::new());
-            self.allocation.poll(
-                now,
-                !self.is_calm,
-                |frame| frames.push(frame),
-                |event| events.push(event),
-            );
-            for frame in frames {
-                self.send(frame);
-            }
-            if events.is_empty() {
-                return;
-            }
-            for event in events {
-                self.handle_allocation(event, now);
-            }
-        }
-    }
-
-    fn handle_allocation(&mut self, event: AllocationEvent, now: Instant) {
-        match (event, self.phase) {
-            (AllocationEvent::Ready(address), WayPhase::Allocating { .. }) => {
-                self.allocated(address, now)
-            }
-            // Released before the allocation stood: delete it at once.
-            (
-                AllocationEvent::Ready(_),
-                WayPhase::Releasing {
-                    deleting: false, ..
-                },
-            ) => {
-                if !self.begin_deletion(now) {
-                    self.finish();
-                }
-            }
-            (AllocationEvent::Refused(Some(code)), WayPhase::Allocating { .. }) => {
-                self.fail(FarLegError::Allocation { code }, now);
-            }
-            (
-                AllocationEvent::Refused(None) | AllocationEvent::Gone,
-                WayPhase::Allocating { .. },
-            ) => self.fail(FarLegError::Timeout, now),
-            (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
-            (AllocationEvent::Forbidden(ip), _) => self.forbidden(ip),
-            (
-                AllocationEvent::Gone | AllocationEvent::Refused(_) | AllocationEvent::Unknown,
-                WayPhase::Releasing { .. },
-            ) => self.finish(),
-            (AllocationEvent::Unknown, WayPhase::Standing { .. }) => {
-                self.lose(FarLegError::ServerGone);
-            }
-            (AllocationEvent::Gone, WayPhase::Standing { .. }) => {
-                self.lose(FarLegError::ServerGone);
-                self.finish();
-            }
-            (AllocationEvent::Confirmed, WayPhase::Standing { .. }) => {
-                self.phase = WayPhase::Standing { check_until: None };
-            }
-            (
-                AllocationEvent::Ready(_)
-                | AllocationEvent::Refused(_)
-                | AllocationEvent::Confirmed
-                | AllocationEvent::Unknown
-                | AllocationEvent::Gone,
-                _,
-            ) => {}
-        }
-    }
-
-    fn allocated(&mut self, address: SocketAddr, now: Instant) {
-        // A server that gives us our own address as the relayed one would make us disclose it to the other side.
-        let mapped = self.allocation.mapped().map(|mapped| mapped.ip());
-        let is_ours = address.ip() == self.own_ip || Some(address.ip()) == mapped;
-        if !relayed_addresses::is_usable(address, self.allow_private_addresses)
-            || (is_ours && !self.allow_private_addresses)
-        {
-            self.fail(FarLegError::RelayedAddress, now);
-            return;
-        }
-        self.address = Some(address);
-        self.phase = WayPhase::Standing { check_until: None };
-        self.outputs.push_back(WayOutput::Standing(address));
-        // The other side often uses the same server, and a permission is per address: have it before it is needed.
-        self.request_permission(address.ip(), now);
-        for ip in std::mem::take(&mut self.permitted) {
-            if ip.is_ipv4() == address.is_ipv4() {
-                self.request_permission(ip, now);
-            }
-        }
-    }
-
-    fn request_permission(&mut self, ip: IpAddr, now: Instant) {
-        if self.permissions.must_request(ip) && self.allocation.permit(ip, now).is_err() {
-            self.forbidden(ip);
-        }
-    }
-
-    fn forbidden(&mut self, ip: IpAddr) {
-        if self.permissions.refused(ip) {
-            self.lose(FarLegError::Forbidden);
-        }
-    }
-
-    fn permitted(&mut self, ip: IpAddr, now: Instant) {
-        for (to, bytes) in self.permissions.granted(ip) {
-            self.wrap(to, bytes, now);
-        }
-        for peer in self.permissions.peers() {
-            if peer.ip() == ip {
-                self.bind_if_granted(peer, now);
-            }
-        }
-    }
-
-    fn bind_if_granted(&mut self, peer: SocketAddr, now: Instant) {
-        if self.permissions.is_granted(peer.ip()) {
-            // An error means that it is refused or bound already; without a channel, packets travel in Send indications.
-            self.allocation.bind(peer, now).ok();
-        }
-    }
-
-    fn wrap(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) {
-        match self.allocation.wrap(to, bytes, now) {
-            Some(frame) => self.send(frame),
-            None => self.unsent += 1,
-        }
     }
 
     /// The allocation that was to stand does not.

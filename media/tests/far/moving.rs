@@ -232,6 +232,22 @@ fn checks_of(world: &World, leg: usize) -> Vec<Vec<u8>> {
     data.filter(|data| data.starts_with(&[0, 1])).collect()
 }
 
+/// The same check by a sender who does not know the password: everything is right but the integrity (RFC 8489 section 14.5).
+fn forged(check: &[u8]) -> Vec<u8> {
+    let mut check = check.to_vec();
+    let fingerprint = check.len() - 8;
+    assert_eq!(check[fingerprint..fingerprint + 2], [0x80, 0x28]);
+    check[fingerprint - 1] ^= 1;
+    let crc = check[..fingerprint].iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 * (crc & 1))
+        })
+    });
+    let value = (!crc ^ 0x5354_554e).to_be_bytes();
+    check[fingerprint + 4..].copy_from_slice(&value);
+    check
+}
+
 #[test]
 fn a_check_that_is_replayed_from_elsewhere_draws_no_sound_there() {
     let mut world = World::connected(two_servers());
@@ -262,14 +278,11 @@ fn a_strangers_check_is_not_answered() {
     talk(&mut world, 0, 50);
     let stranger: SocketAddr = "7.7.7.7:50007".parse().unwrap();
     let own = world.relayed(0);
-    let mut forged = checks_of(&world, 1).swap_remove(0);
-    *forged.last_mut().unwrap() ^= 1;
-    let length = forged.len();
-    // Without the fingerprint, whose fault would be seen before that of the integrity, and with an altered integrity.
-    let mut altered = checks_of(&world, 1).swap_remove(0);
-    altered[length - 9] ^= 1;
+    let check = checks_of(&world, 1).swap_remove(0);
+    let (mut cut, forged) = (check.clone(), forged(&check));
+    cut.pop();
     let unpermitted = world.legs[0].counters().unpermitted;
-    for bytes in [&forged, &altered] {
+    for bytes in [&forged, &cut] {
         world.inject_peer(own, stranger, bytes);
     }
     talk(&mut world, 50, 50);
@@ -309,8 +322,10 @@ fn another_client_at_the_old_address_is_not_the_other_side() {
     let mut world = World::connected(setup.clone());
     talk(&mut world, 0, 50);
     let (own, old) = (world.relayed(0), world.relayed(1));
+    let forged = forged(&checks_of(&world, 1)[0]);
     world.stop(B);
-    let packets: [&[u8]; 3] = [
+    let packets: [&[u8]; 4] = [
+        &forged,
         &[0x80, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1, 0x55, 0x55],
         &[
             0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -378,4 +393,44 @@ fn a_way_that_is_not_wanted_is_given_back() {
     world.ask(0, "7.7.7.7:3478");
     talk(&mut world, 50, 100);
     assert_eq!((found(&world, 0), world.open_relays()), (0, 2));
+}
+
+#[test]
+fn a_leg_that_waits_gets_another_way_and_connects_from_there() {
+    for leg in [0, 1] {
+        let setup = two_servers();
+        let mut world = World::new(setup.clone());
+        world.allocate();
+        world.asks[leg] = vec![setup.servers[leg]];
+        world.restart(setup.servers[leg]);
+        world.legs[leg].check(world.now);
+        world.run_for(MS(4_000));
+        assert_eq!((lost(&world, leg), found(&world, leg)), (1, 1));
+        assert!(world.legs[leg].is_ready());
+        // The other side was told the address of before.
+        world.connect();
+        world.run_until(Duration::from_secs(2), |world| {
+            world.both(|event| *event == FarEvent::Connected)
+        });
+        all_is_well(&mut world, 0);
+    }
+}
+
+#[test]
+fn a_leg_whose_way_is_lost_when_it_is_connected_connects_as_soon_as_it_has_another() {
+    let setup = two_servers();
+    let mut world = World::new(setup.clone());
+    world.allocate();
+    world.stop(setup.servers[0]);
+    world.legs[0].check(world.now);
+    world.run_for(MS(3_500));
+    assert!(world.legs[0].wants_way());
+    world.connect();
+    world.run_for(MS(2_000));
+    world.asks[0] = vec!["7.7.7.7:3478"];
+    world.ask(0, "7.7.7.7:3478");
+    world.run_until(Duration::from_secs(2), |world| {
+        world.both(|event| *event == FarEvent::Connected)
+    });
+    all_is_well(&mut world, 0);
 }

@@ -145,12 +145,14 @@ mod tests {
         world.run_until_quiet(Duration::from_secs(5));
         world.kill_turn(0);
         world.call(pair);
+        world.run_for(Duration::from_secs(1));
         assert_eq!(relays(&world), [0, 2]);
         world.hang_up(pair.alice);
         world.run_until_quiet(Duration::from_secs(5));
         world.restart_turn(0);
         world.turn.server_mut(1).refuse_with(Some(508));
         world.call(pair);
+        world.run_for(Duration::from_secs(1));
         assert_eq!(relays(&world), [2, 0]);
     }
 

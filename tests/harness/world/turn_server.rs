@@ -120,10 +120,9 @@ impl SimulatedServer {
             return self.refusals.push(refusal);
         }
         let is_request = bytes.first() == Some(&0);
-        if (is_allocate || is_request && self.answers_strangers)
-            && self.met.insert(client)
-            && !is_allocate
-        {
+        let is_met = is_allocate || (is_request && self.answers_strangers);
+        let is_stranger = is_met && self.met.insert(client);
+        if is_stranger && !is_allocate {
             // A request for an allocation makes the machine know the client; its challenge is not sent.
             machine.handle_client(flow(client), &CHALLENGE_REQUEST, now);
             while machine.poll().is_some() {}

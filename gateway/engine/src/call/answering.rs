@@ -10,6 +10,7 @@ use super::calling::offered;
 use super::confirming::Confirming;
 use super::context::{CallContext, Datagram};
 use super::ending::Ending;
+use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
@@ -34,6 +35,7 @@ pub(crate) struct Answering {
     phone: PhoneSide,
     connected: bool,
     control: bool,
+    outage: Outage,
     /// What our phone offered when it dialled the number that rings; the caller is rung if it has just given up.
     dialled: Option<Box<PhoneMedia>>,
     stage: Stage,
@@ -109,6 +111,7 @@ impl Answering {
             phone,
             connected: false,
             control: false,
+            outage: Outage::default(),
             dialled,
             stage,
         });
@@ -182,6 +185,14 @@ impl Answering {
                 self.control = true;
             }
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
+            BridgeEvent::WayLost | BridgeEvent::Unheard | BridgeEvent::Heard => {
+                self.outage.handle_bridge(&event, call, cx);
+            }
+            BridgeEvent::WayFound(_) => {
+                if let Stage::Confirming(confirming) = &mut self.stage {
+                    confirming.handle_way_found(cx.now);
+                }
+            }
             BridgeEvent::PhoneSilent => self.phone.watch.handle_silent(cx.now),
             BridgeEvent::PhoneHeard => self.phone.watch.handle_heard(),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
@@ -209,6 +220,7 @@ impl Answering {
             phone,
             connected,
             control,
+            outage,
             dialled,
             stage,
         } = *self;
@@ -243,6 +255,7 @@ impl Answering {
             phone,
             connected,
             control,
+            outage,
             dialled,
             stage: Stage::Confirming(Confirming::new(session, answer, cx.now)),
         });
@@ -293,9 +306,13 @@ impl Answering {
             return CallState::Answering(self);
         };
         match session.open(envelope, event) {
-            Ok(SessionMessage::Confirm) => {
+            Ok(message @ (SessionMessage::Confirm | SessionMessage::Moved(_))) => {
                 let tags = session.expected_tags();
                 cx.expect(call, tags);
+                if let SessionMessage::Moved(to) = message {
+                    self.peer.relayed = Some(to);
+                    cx.media(call, MediaOrder::Meet(to));
+                }
                 self.confirmed(call, cx)
             }
             Ok(SessionMessage::HangUp) => self.lose_caller(EndReason::HungUpThere, call, cx),
@@ -328,6 +345,7 @@ impl Answering {
             phone,
             connected,
             control,
+            outage,
             dialled,
             stage,
             ..
@@ -342,7 +360,7 @@ impl Answering {
             phone.greet(call, cx);
         }
         cx.media(call, MediaOrder::OpenMicrophone);
-        Talking::resume(session, peer, phone, (connected, control), call, cx)
+        Talking::resume(session, peer, phone, (connected, control, outage), call, cx)
     }
 
     /// The caller gave up. Whose phone has dialled its number wants to talk all the same, and rings it.

@@ -48,9 +48,7 @@ impl Calling {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let peer = CallPeer::new(callee.peer(), cx.env.config.bucket_bits);
-        let formats = near.video.map(|_| offer.video_formats());
-        let media = Description::of(&far, offered(&offer, call, cx));
-        let media = media.with_video(&far, formats.unwrap_or_default()).encode();
+        let media = description(&offer, (near, &far), call, cx);
         let (wall, rings_for) = (cx.wall, cx.env.config.no_answer);
         let (ring_tag, note_tag) = (cx.tag(call, &peer), cx.tag(call, &peer));
         let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
@@ -90,7 +88,7 @@ impl Calling {
     }
 
     pub(super) fn handle(
-        self: Box<Self>,
+        mut self: Box<Self>,
         input: CallInput<'_>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
@@ -108,6 +106,12 @@ impl Calling {
             CallInput::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
             | CallInput::News(PartnerNews::Over(_)) => {
                 self.give_up(None, EndReason::Cancelled, call, cx)
+            }
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::WayFound(to))) => {
+                self.far.relayed_address = to;
+                let media = description(&self.offer, (self.near, &self.far), call, cx);
+                self.ring.set_media(&media);
+                CallState::Calling(self)
             }
             CallInput::Media(
                 MediaEvent::Refused(_)
@@ -218,6 +222,18 @@ impl Calling {
             cx,
         )
     }
+}
+
+/// What a ring says of this side's media.
+fn description(
+    offer: &PhoneMedia,
+    (near, far): (NearPort, &LocalEndpoint),
+    call: &CallCommon,
+    cx: &CallContext<'_>,
+) -> Vec<u8> {
+    let formats = near.video.map(|_| offer.video_formats());
+    let media = Description::of(far, offered(offer, call, cx));
+    media.with_video(far, formats.unwrap_or_default()).encode()
 }
 
 /// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its audio

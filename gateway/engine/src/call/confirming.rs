@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use super::CallCommon;
 use super::context::{CallContext, Datagram};
-use crate::config::{ANSWER_AGAIN, ANSWER_DIRECT, ANSWER_POSTED_AGAIN, CONNECT};
+use crate::config::{
+    ANSWER_AGAIN, ANSWER_DIRECT, ANSWER_POSTED_AGAIN, CONNECT, CONNECT_AFTER_LOSS,
+};
 use crate::output::PostId;
 use crate::sealed::first_message::SealError;
 use crate::sealed::session::CallSession;
@@ -18,6 +20,7 @@ pub(super) struct Confirming {
     answer: Datagram,
     over_relay: OverRelay,
     until: Instant,
+    latest: Instant,
 }
 
 /// How far the answer is on its way over the relays.
@@ -37,7 +40,13 @@ impl Confirming {
             answer,
             over_relay: OverRelay::Due(now + ANSWER_DIRECT),
             until: now + CONNECT,
+            latest: now + CONNECT_AFTER_LOSS,
         }
+    }
+
+    /// The answer leaves from another relayed address from now on: its time begins anew.
+    pub(super) fn handle_way_found(&mut self, now: Instant) {
+        self.until = self.latest.min(now + CONNECT);
     }
 
     /// Sends the answer once more, and posts it if that is due. False once its time is over.

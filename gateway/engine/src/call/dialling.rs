@@ -84,6 +84,11 @@ impl Dialling {
                 cx.step(call, CallStep::Allocated);
                 self.far = Some(local);
             }
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::WayFound(to))) => {
+                if let Some(far) = &mut self.far {
+                    far.relayed_address = to;
+                }
+            }
             CallInput::Proofs => {}
             CallInput::Glare(ring) => self.met = Some(ring),
             CallInput::Cancelled => self.met = None,

@@ -1,8 +1,8 @@
 //! After the person here hung up: the audio path stays for a moment, so that the hang-up
 //! reaches the other side even if a packet is lost. It is said over the data channel; where that is not open, from relayed address
-//! to relayed address, a few times.
+//! to relayed address, a few times. While the path is lost it is said in both ways, until there is another or ten seconds have passed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringfence_media::BridgeEvent;
 
@@ -10,9 +10,11 @@ use super::context::{CallContext, Datagram};
 use super::{CallCommon, CallInput, CallState};
 use crate::call::control::ControlFrame;
 use crate::call::step::EndReason;
-use crate::config::{ANSWER_AGAIN, LINGER};
+use crate::config::{ANSWER_AGAIN, LINGER, LINGER_IN_OUTAGE};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::Timer;
 
 /// A hang-up on its way.
@@ -20,6 +22,8 @@ use crate::time::Timer;
 pub(crate) struct Ending {
     /// What is sent again, where there is no data channel.
     again: Option<Datagram>,
+    /// While the path is lost: the caller may still say where it has gone.
+    session: Option<Box<CallSession>>,
     until: Instant,
 }
 
@@ -30,12 +34,22 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.media(
-            call,
-            MediaOrder::Control(ControlFrame::HangUp.encode().to_vec()),
-        );
+        say_on_channel(call, cx);
         cx.report_end(call, end);
-        Self::linger(None, call, cx)
+        Self::linger((None, None), LINGER, call, cx)
+    }
+
+    /// Tells the other side of a call whose path is lost.
+    pub(super) fn start_in_outage(
+        end: EndReason,
+        (hang_up, session): (Option<Datagram>, CallSession),
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        say_on_channel(call, cx);
+        cx.report_end(call, end);
+        let session = Some(Box::new(session));
+        Self::linger((hang_up, session), LINGER_IN_OUTAGE, call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
@@ -58,22 +72,27 @@ impl Ending {
         if let Some(hang_up) = &hang_up {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger(hang_up, call, cx)
+        Self::linger((hang_up, None), LINGER, call, cx)
     }
 
     fn linger(
-        again: Option<Datagram>,
+        (again, session): (Option<Datagram>, Option<Box<CallSession>>),
+        time: Duration,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let until = cx.now + LINGER;
-        let pause = again.as_ref().map_or(LINGER, |_| ANSWER_AGAIN);
+        let until = cx.now + time;
+        let pause = again.as_ref().map_or(time, |_| ANSWER_AGAIN);
         cx.set_deadline(call, pause, Timer::HangUp);
-        CallState::Ending(Self { again, until })
+        CallState::Ending(Self {
+            again,
+            session,
+            until,
+        })
     }
 
     pub(super) fn handle(
-        self,
+        mut self,
         input: &CallInput<'_>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
@@ -91,6 +110,10 @@ impl Ending {
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => true,
+            CallInput::Envelope(envelope, event) => {
+                self.handle_envelope(envelope, event, call, cx);
+                false
+            }
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
                 ControlFrame::decode(frame) == Ok(ControlFrame::HangUp)
             }
@@ -102,4 +125,28 @@ impl Ending {
         cx.media(call, MediaOrder::Close);
         CallState::Over
     }
+
+    /// The caller says where it is now: it is told there.
+    fn handle_envelope(
+        &mut self,
+        envelope: &Envelope,
+        event: &EventContext,
+        call: &CallCommon,
+        cx: &mut CallContext<'_>,
+    ) {
+        let opened = self
+            .session
+            .as_mut()
+            .map(|session| session.open(envelope, event));
+        if let (Some(Ok(SessionMessage::Moved(to))), Some(hang_up)) = (opened, &mut self.again) {
+            hang_up.to = to;
+            cx.media(call, MediaOrder::Meet(to));
+            cx.send_datagram(call, hang_up);
+        }
+    }
+}
+
+fn say_on_channel(call: &CallCommon, cx: &mut CallContext<'_>) {
+    let frame = ControlFrame::HangUp.encode().to_vec();
+    cx.media(call, MediaOrder::Control(frame));
 }

@@ -24,6 +24,7 @@ mod handed_over;
 mod in_advance;
 mod incoming;
 pub(crate) mod live;
+mod outage;
 pub(crate) mod outgoing;
 mod phone_side;
 mod phone_watch;

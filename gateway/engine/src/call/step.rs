@@ -36,6 +36,10 @@ pub enum CallStep {
     ControlOpen,
     /// The first audio of the other side went to the phone.
     FirstAudio,
+    /// The path between the two engines is lost, and another is looked for.
+    Reconnecting,
+    /// The other side is heard again.
+    Reconnected,
     /// The phone handed the call over: its two other sides hear each other now.
     HandedOver,
     /// The call ended.
@@ -101,6 +105,8 @@ impl CallStep {
             Self::Connected => "connected, relay to relay",
             Self::ControlOpen => "control channel open",
             Self::FirstAudio => "first sound for the phone",
+            Self::Reconnecting => "path lost, looking for another",
+            Self::Reconnected => "the other side is heard again",
             Self::HandedOver => "handed over to another call",
             Self::Ended(end) => end.text(),
         }

@@ -8,12 +8,13 @@ use ringfence_sip as sip;
 
 use super::context::{CallContext, Datagram};
 use super::ending::Ending;
+use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::phone_watch::PhoneVerdict;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
-use crate::config::CONNECT;
+use crate::config::{CONNECT, CONNECT_AFTER_LOSS};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -33,8 +34,9 @@ pub(crate) struct Talking {
     is_caller: bool,
     /// Whether the data channel can carry the hang-up.
     control: bool,
-    /// When the two engines have to be connected, until they are.
-    connect_by: Option<Instant>,
+    /// When the two engines have to be connected, until they are; and the latest that may become.
+    connect_by: Option<(Instant, Instant)>,
+    outage: Outage,
 }
 
 impl Talking {
@@ -54,12 +56,10 @@ impl Talking {
             confirm,
             is_caller: true,
             control: false,
-            connect_by: Some(cx.now + CONNECT),
+            connect_by: Some((cx.now + CONNECT, cx.now + CONNECT_AFTER_LOSS)),
+            outage: Outage::default(),
         };
-        let (session, bucket) = (&mut state.session, state.peer.bucket);
-        cx.seal_ending(call, bucket, |event, rng| {
-            Some(session.seal(SessionMessage::HangUp, event, rng))
-        });
+        state.keep_ending(call, cx);
         state.begin(call, cx)
     }
 
@@ -68,7 +68,7 @@ impl Talking {
         session: CallSession,
         peer: CallPeer,
         phone: PhoneSide,
-        (connected, control): (bool, bool),
+        (connected, control, outage): (bool, bool, Outage),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
@@ -79,7 +79,8 @@ impl Talking {
             confirm: None,
             is_caller: false,
             control,
-            connect_by: Some(cx.now + CONNECT).filter(|_| !connected),
+            connect_by: (!connected).then_some((cx.now + CONNECT, cx.now + CONNECT_AFTER_LOSS)),
+            outage,
         };
         state.begin(call, cx)
     }
@@ -96,13 +97,23 @@ impl Talking {
         CallState::Talking(Box::new(self))
     }
 
-    /// The next moment at which this state has to look: at the connection, or at the phone.
+    /// Seals what ends the call on the other side if this process dies, behind what was sealed before.
+    fn keep_ending(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
+        let session = &mut self.session;
+        cx.seal_ending(call, self.peer.bucket, |event, rng| {
+            Some(session.seal(SessionMessage::HangUp, event, rng))
+        });
+    }
+
+    /// The next moment at which this state has to look: at the connection, the outage, or the phone.
     fn set_alarm(&self, call: &mut CallCommon) {
-        let connection = self.connect_by.map(|at| (at, Timer::Connection));
+        let connection = self.connect_by.map(|(at, _)| (at, Timer::Connection));
+        let moved = self.outage.next_timeout().map(|at| (at, Timer::Moved));
         let watch = self.phone.watch.next(self.phone.holds());
         let watch = watch.filter(|_| call.leg.is_some());
         let watch = watch.map(|at| (at, Timer::PhoneWatch));
-        call.deadline = connection.into_iter().chain(watch).min();
+        let all = connection.into_iter().chain(moved).chain(watch);
+        call.deadline = all.min_by_key(|(at, _)| *at);
     }
 
     pub(super) fn handle(
@@ -149,10 +160,19 @@ impl Talking {
                 self.phone.watch.handle_registered_anew(cx.now);
                 self.look_after_phone(call, cx)
             }
-            CallInput::Timeout if self.connect_by.is_some_and(|at| at <= cx.now) => {
+            CallInput::Posted(post, _) => {
+                self.outage.handle_posted(post, cx.now);
+                self.set_alarm(call);
+                CallState::Talking(self)
+            }
+            CallInput::Timeout if self.connect_by.is_some_and(|(at, _)| at <= cx.now) => {
                 self.leave(EndReason::NotConfirmed, call, cx)
             }
-            CallInput::Timeout => self.look_after_phone(call, cx),
+            CallInput::Timeout => {
+                let (session, bucket) = (&mut self.session, self.peer.bucket);
+                self.outage.post_moved(session, bucket, call, cx);
+                self.look_after_phone(call, cx)
+            }
             CallInput::ShutDown => self.leave(EndReason::ShutDown, call, cx),
             _ => CallState::Talking(self),
         }
@@ -180,6 +200,21 @@ impl Talking {
             }
             BridgeEvent::Dtmf { event, millis } => {
                 self.handle_remote_digit(*event, *millis, call, cx);
+            }
+            BridgeEvent::WayLost | BridgeEvent::Unheard | BridgeEvent::Heard => {
+                if self.outage.handle_bridge(event, call, cx) {
+                    self.keep_ending(call, cx);
+                }
+                self.set_alarm(call);
+            }
+            BridgeEvent::WayFound(to) => {
+                if self.is_caller {
+                    self.outage.handle_moved(*to, cx.now);
+                }
+                if let Some((at, latest)) = &mut self.connect_by {
+                    *at = (*latest).min(cx.now + CONNECT);
+                }
+                self.set_alarm(call);
             }
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::FormatNotCarried => self.phone.offer_agreed(call, cx),
@@ -222,7 +257,13 @@ impl Talking {
         }
         match self.session.open(envelope, event) {
             Ok(SessionMessage::HangUp) => super::hang_up(EndReason::HungUpThere, call, cx),
-            Ok(_) | Err(_) => CallState::Talking(self),
+            Ok(SessionMessage::Moved(to)) => {
+                self.peer.relayed = Some(to);
+                cx.expect(call, self.session.expected_tags());
+                cx.media(call, MediaOrder::Meet(to));
+                CallState::Talking(self)
+            }
+            Ok(SessionMessage::Confirm) | Err(_) => CallState::Talking(self),
         }
     }
 
@@ -248,9 +289,9 @@ impl Talking {
         &self.phone
     }
 
-    /// Whether the other engine can be told something.
+    /// Whether the other engine can be told something that is of no use later.
     pub(super) const fn can_tell(&self) -> bool {
-        self.control
+        self.control && !self.outage.is_on()
     }
 
     /// Ends the call from this side: the phone, if it is still there, and the other engine.
@@ -261,14 +302,24 @@ impl Talking {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let reason = match end {
-            EndReason::PhoneGone => sip::HangUp::NoSound,
+            EndReason::PhoneGone | EndReason::NoMedia => sip::HangUp::NoSound,
             _ => sip::HangUp::Normal,
         };
         cx.hang_up_phone_with(reason, call);
-        if self.control {
+        if self.can_tell() {
             return Ending::start(end, call, cx);
         }
         let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
-        Ending::start_with(end, hang_up, call, cx)
+        if !self.outage.is_on() {
+            return Ending::start_with(end, hang_up, call, cx);
+        }
+        if self.is_caller {
+            let session = &mut self.session;
+            cx.refill(call);
+            cx.post(call, self.peer.bucket, |_, event, rng| {
+                Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
+            });
+        }
+        Ending::start_in_outage(end, (hang_up, self.session), call, cx)
     }
 }

@@ -1,4 +1,5 @@
-//! Session messages: what the two sides of an answered call send each other over the relay, confirm and hang-up.
+//! Session messages: what the two sides of an answered call send each other beside its media: confirm, hang-up, and the caller's new
+//! relayed address.
 //!
 //! ChaCha20-Poly1305 under the keys of Noise `Split()`, one per direction. The counter is not written: it is
 //! the one whose routing tag the envelope carries. Each counter opens once; a window lets messages overtake each
@@ -7,10 +8,12 @@
 //! Not done here: hang-up over the data channel, which is the ordinary way (`call`), and retransmission.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
 use ringfence_book::Day;
+use ringfence_media::description::{decode_address, encode_address};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -30,6 +33,8 @@ pub enum SessionMessage {
     Confirm,
     /// The call is over.
     HangUp,
+    /// The caller's relayed address is this one from now on. As [`Self::Confirm`], it proves that the caller holds the keys.
+    Moved(SocketAddr),
 }
 
 /// Separates the proof from every other use of the session's keys.
@@ -104,11 +109,12 @@ impl CallSession {
         let counter = self.next_out;
         self.next_out += 1;
         let routing_tag = self.call.routing_tag(self.own, counter);
-        let kind = match say {
-            SessionMessage::Confirm => PayloadKind::Confirm,
-            SessionMessage::HangUp => PayloadKind::HangUp,
+        let (kind, body) = match say {
+            SessionMessage::Confirm => (PayloadKind::Confirm, Vec::new()),
+            SessionMessage::HangUp => (PayloadKind::HangUp, Vec::new()),
+            SessionMessage::Moved(address) => (PayloadKind::Moved, encode_address(&address)),
         };
-        let payload = payload::encode::<LATER_PAYLOAD>(kind, &[]).expect("an empty body fits");
+        let payload = payload::encode::<LATER_PAYLOAD>(kind, &body).expect("19 bytes fit");
         let data = event.session_data(routing_tag, decoy, &self.keys.transcript);
         let sealed = noise::write_session(self.key(self.own), counter, &data, decoy, &payload);
         Envelope::frame(routing_tag, &sealed)
@@ -134,21 +140,27 @@ impl CallSession {
         let payload = noise::read_session(key, counter, &data, envelope.sealed())
             .ok_or(EnvelopeError::NotOurs)?;
         let (kind, body) = payload::decode(&payload[..])?;
-        let say = match kind {
-            PayloadKind::Confirm => SessionMessage::Confirm,
-            PayloadKind::HangUp => SessionMessage::HangUp,
-            PayloadKind::Ring
-            | PayloadKind::Answer
-            | PayloadKind::Cancel
-            | PayloadKind::Text
-            | PayloadKind::Missed
-            | PayloadKind::Presence => {
+        let say = match (kind, body) {
+            (PayloadKind::Confirm, []) => SessionMessage::Confirm,
+            (PayloadKind::HangUp, []) => SessionMessage::HangUp,
+            (PayloadKind::Moved, body) if self.window.theirs == SessionDirection::FromCaller => {
+                let address = decode_address(body).map_err(|_| EnvelopeError::Body)?;
+                SessionMessage::Moved(address)
+            }
+            (PayloadKind::Confirm | PayloadKind::HangUp, _) => return Err(EnvelopeError::Body),
+            (
+                PayloadKind::Moved
+                | PayloadKind::Ring
+                | PayloadKind::Answer
+                | PayloadKind::Cancel
+                | PayloadKind::Text
+                | PayloadKind::Missed
+                | PayloadKind::Presence,
+                _,
+            ) => {
                 return Err(EnvelopeError::Kind);
             }
         };
-        if !body.is_empty() {
-            return Err(EnvelopeError::Body);
-        }
         self.window.spend(&self.call, counter);
         Ok(say)
     }
@@ -242,12 +254,12 @@ impl CounterWindow {
 /// Counter of the first session message; 0 is the answer's place among the callee's tags.
 const FIRST_COUNTER: u64 = 1;
 
-/// How many counters may come next. A call needs two or three messages; sixteen survive a relay that loses
-/// or reorders, and keep the tag table of many calls small.
-pub const WINDOW: usize = 16;
+/// How many counters may come next. A call needs two or three messages, and eight for each time that both ways were lost; relays lose
+/// and reorder them. The tag table of many calls stays small.
+pub const WINDOW: usize = 32;
 
-/// How far a message may be overtaken before it counts as lost.
-const BEHIND: u64 = 8;
+/// How far a message may be overtaken before it counts as lost. The hang-up that is sealed in advance is overtaken by those of one outage.
+const BEHIND: u64 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -315,6 +327,22 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_alone_says_where_it_is_now() {
+        let mut rng = ChaCha20Rng::from_seed([9; 32]);
+        let (mut caller, mut callee) = pair();
+        for address in ["192.0.2.1:4000", "[2001:db8::1]:4000"] {
+            let moved = SessionMessage::Moved(address.parse().unwrap());
+            let said = caller.seal(moved, &event(1), &mut rng);
+            assert_eq!(callee.open(&said, &event(1)), Ok(moved));
+            let said = callee.seal(moved, &event(1), &mut rng);
+            assert_eq!(caller.open(&said, &event(1)), Err(EnvelopeError::Kind));
+        }
+        let nowhere = SessionMessage::Moved("0.0.0.0:4000".parse().unwrap());
+        let said = caller.seal(nowhere, &event(1), &mut rng);
+        assert_eq!(callee.open(&said, &event(1)), Err(EnvelopeError::Body));
+    }
+
+    #[test]
     fn a_side_does_not_accept_its_own_messages() {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, _) = pair();
@@ -331,13 +359,16 @@ mod tests {
             .collect();
         assert_eq!(callee.open(&said[5], &event(1)), Ok(SessionMessage::HangUp));
         assert_eq!(callee.open(&said[0], &event(1)), Ok(SessionMessage::HangUp));
-        assert_eq!(callee.open(&said[30], &event(1)), Err(EnvelopeError::Hint));
+        assert_eq!(callee.open(&said[39], &event(1)), Err(EnvelopeError::Hint));
         assert_eq!(
-            callee.open(&said[16], &event(1)),
+            callee.open(&said[32], &event(1)),
             Ok(SessionMessage::HangUp)
         );
-        assert_eq!(callee.open(&said[8], &event(1)), Err(EnvelopeError::Hint));
-        assert_eq!(callee.open(&said[9], &event(1)), Ok(SessionMessage::HangUp));
+        assert_eq!(callee.open(&said[16], &event(1)), Err(EnvelopeError::Hint));
+        assert_eq!(
+            callee.open(&said[17], &event(1)),
+            Ok(SessionMessage::HangUp)
+        );
         assert_eq!(callee.expected_tags().count(), WINDOW);
     }
 

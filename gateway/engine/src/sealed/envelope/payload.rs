@@ -17,6 +17,7 @@ pub(crate) const LATER_PAYLOAD: usize = super::SEALED_LEN - 32 - 16;
 pub(crate) enum PayloadKind {
     Ring = 1,
     Answer = 2,
+    Moved = 3,
     Cancel = 4,
     HangUp = 5,
     Text = 7,
@@ -30,6 +31,7 @@ impl PayloadKind {
         match byte {
             1 => Ok(Self::Ring),
             2 => Ok(Self::Answer),
+            3 => Ok(Self::Moved),
             4 => Ok(Self::Cancel),
             5 => Ok(Self::HangUp),
             7 => Ok(Self::Text),

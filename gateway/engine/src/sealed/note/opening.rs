@@ -90,6 +90,7 @@ pub(crate) fn open(
         // Whatever is of use within a minute only has no business in an event that is kept.
         PayloadKind::Ring
         | PayloadKind::Answer
+        | PayloadKind::Moved
         | PayloadKind::Cancel
         | PayloadKind::HangUp
         | PayloadKind::Confirm

@@ -122,6 +122,7 @@ pub fn open(
             })
         }
         PayloadKind::Answer
+        | PayloadKind::Moved
         | PayloadKind::Confirm
         | PayloadKind::HangUp
         | PayloadKind::Text

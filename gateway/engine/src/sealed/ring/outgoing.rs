@@ -84,6 +84,13 @@ impl OutgoingRing {
         self.seal_copy(rings_for, FirstMessageDraw::new(outside.into(), rng))
     }
 
+    /// The caller's description has changed: copies that are sealed from now on carry this one. One that is too long changes nothing.
+    pub fn set_media(&mut self, media: &[u8]) {
+        if media.len() <= MAX_MEDIA {
+            self.body.media = Zeroizing::new(media.to_vec());
+        }
+    }
+
     fn seal_copy(
         &mut self,
         rings_for: Duration,
