@@ -18,8 +18,9 @@ pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
 /// paths, so that nothing is sent twice without need.
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Retransmissions of one flight: 200 ms doubled six times is longer than a leg waits for its connection.
-const FLIGHT_RETRIES: usize = 6;
+/// Retransmissions of one flight. A leg has given its connection up long before the seventh; the last flight of a connection that stands is
+/// repeated until it is acknowledged, more and more seldom, and dimpl ends a session that has none left.
+const FLIGHT_RETRIES: usize = 20;
 
 /// The shortest time between two timers of a session without a packet between them. Where a record of a flight is missing
 /// and later ones have arrived, dimpl 0.9 acknowledges at once, and again after each acknowledgement: an endless loop that

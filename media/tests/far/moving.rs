@@ -224,6 +224,15 @@ fn heavy_loss_is_no_lost_way_for_long_and_costs_no_sound() {
     }
 }
 
+#[test]
+fn the_last_packet_of_the_handshake_need_not_be_acknowledged() {
+    let mut world = World::connected(two_servers());
+    world.loses_dtls = true;
+    let gaps = talk(&mut world, 0, 2_000);
+    assert!(gaps.iter().all(|gap| *gap <= MS(61)), "{gaps:?}");
+    no_one_failed(&world);
+}
+
 /// What left a leg towards the other as a check, without the TURN header.
 fn checks_of(world: &World, leg: usize) -> Vec<Vec<u8>> {
     let frames = world.frames[leg].iter().rev();

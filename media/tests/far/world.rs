@@ -120,6 +120,8 @@ pub(crate) struct World {
     secret: TurnSecret,
     /// Whether the first encrypted record behind the next ServerHello is altered on its way.
     pub(crate) alters_flight: bool,
+    /// Whether DTLS between the servers is lost, and all the rest is not.
+    pub(crate) loses_dtls: bool,
     setup: Setup,
     relays: BTreeMap<SocketAddr, (SocketAddr, AllocationId)>,
     next_port: u16,
@@ -196,6 +198,7 @@ impl World {
             others: Vec::new(),
             secret,
             alters_flight: false,
+            loses_dtls: false,
             setup,
             relays: BTreeMap::new(),
             next_port: 50_000,
@@ -582,6 +585,10 @@ impl World {
                 peer,
                 mut bytes,
             } => {
+                // First bytes of DTLS (RFC 7983).
+                if self.loses_dtls && matches!(bytes.first(), Some(20..=63)) {
+                    return;
+                }
                 // A handshake record (RFC 9147 section 4) whose first message is a ServerHello.
                 if self.alters_flight && bytes.first() == Some(&22) && bytes.get(13) == Some(&2) {
                     self.alters_flight = false;
