@@ -400,8 +400,7 @@ fn a_check_finds_out_that_coturn_has_restarted() {
     for (leg, ..) in &mut call.legs {
         leg.check(Instant::now());
     }
-    let gone = FarEvent::Failed(FarLegError::ServerGone);
-    call.run_until(|call| call.both(|event| *event == gone));
+    call.run_until(|call| call.both(|event| *event == FarEvent::WayLost));
 }
 
 #[test]
