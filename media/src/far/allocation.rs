@@ -18,7 +18,7 @@ use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
 use super::config::{FarConfig, TurnTransport};
-use super::replies::{self, Refusal, TurnReplies};
+use super::replies::{self, TurnRefusal, TurnReplies};
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
 /// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), permissions for eight other servers, and the deletion. They put
@@ -152,8 +152,8 @@ impl Allocation {
         now: Instant,
     ) -> Result<Option<TurnPeerData<&'a [u8]>>, Stray> {
         match self.replies.read(frame) {
-            Some(Refusal::Allocate(code)) => self.refused = Some(code),
-            Some(Refusal::Unknown) => self.unknown = true,
+            Some(TurnRefusal::Allocate(code)) => self.refused = Some(code),
+            Some(TurnRefusal::Unknown) => self.unknown = true,
             None => {}
         }
         let transmit = Transmit::new(frame, self.transport, self.server, self.local);

@@ -22,7 +22,7 @@ const MAX_LATER: usize = 32;
 
 /// What a reply says against us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum TurnRefusal {
     /// There is no allocation; the code.
     Allocate(u16),
     /// The server has no allocation of ours (437), or one of other credentials (441).
@@ -62,7 +62,7 @@ impl TurnReplies {
     }
 
     /// Reads a reply, and returns what it says against us for good.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<Refusal> {
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<TurnRefusal> {
         let id = transaction(bytes)?;
         if self.answered(id) {
             let message = Message::from_bytes(bytes).ok()?;
@@ -71,7 +71,7 @@ impl TurnReplies {
             }
             let code = message.attribute::<ErrorCode>().ok()?.code();
             let unknown = [ErrorCode::ALLOCATION_MISMATCH, ErrorCode::WRONG_CREDENTIALS];
-            return unknown.contains(&code).then_some(Refusal::Unknown);
+            return unknown.contains(&code).then_some(TurnRefusal::Unknown);
         }
         let position = self.requests.iter().position(|request| *request == id)?;
         let message = Message::from_bytes(bytes).ok()?;
@@ -92,7 +92,7 @@ impl TurnReplies {
             // The first request has no credentials: its 401 is the challenge.
             ErrorCode::UNAUTHORIZED if position == 0 => None,
             ErrorCode::STALE_NONCE => None,
-            code => Some(Refusal::Allocate(code)),
+            code => Some(TurnRefusal::Allocate(code)),
         }
     }
 
@@ -173,11 +173,11 @@ mod tests {
         assert_eq!(replies.read(&refusal(&second, 438)), None);
         assert_eq!(
             replies.read(&refusal(&second, 401)),
-            Some(Refusal::Allocate(401))
+            Some(TurnRefusal::Allocate(401))
         );
         assert_eq!(
             replies.read(&refusal(&second, 486)),
-            Some(Refusal::Allocate(486))
+            Some(TurnRefusal::Allocate(486))
         );
     }
 
@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(replies.read(&refusal(&other, 437)), None, "never sent");
         for (code, means) in [
             (438, None),
-            (437, Some(Refusal::Unknown)),
-            (441, Some(Refusal::Unknown)),
+            (437, Some(TurnRefusal::Unknown)),
+            (441, Some(TurnRefusal::Unknown)),
         ] {
             replies.sent(&refresh, now);
             replies.sent(&refresh, now);

@@ -1,6 +1,7 @@
 //! After the person here hung up: the audio path stays for a moment, so that the hang-up
-//! reaches the other side even if a packet is lost. It is said over the data channel; where that is not open, from relayed address
-//! to relayed address, a few times. While the path is lost it is said in both ways, until there is another or ten seconds have passed.
+//! reaches the other side even if packets are lost. It is said over the data channel; where that is not open, or the other side does not
+//! say at once that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
+//! ways, until there is another or ten seconds have passed.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::time::Timer;
 /// A hang-up on its way.
 #[derive(Debug)]
 pub(crate) struct Ending {
-    /// What is sent again, where there is no data channel.
+    /// What is sent again and again.
     again: Option<Datagram>,
     /// While the path is lost: the caller may still say where it has gone.
     session: Option<Box<CallSession>>,
@@ -28,15 +29,16 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Tells the other side over the data channel and lingers.
+    /// Tells the other side over the data channel, from relayed address to relayed address too if that is not heard soon, and lingers.
     pub(super) fn start(
         end: EndReason,
+        hang_up: Option<Datagram>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         say_on_channel(call, cx);
         cx.report_end(call, end);
-        Self::linger((None, None), LINGER, call, cx)
+        Self::linger((hang_up, None), LINGER, call, cx)
     }
 
     /// Tells the other side of a call whose path is lost.

@@ -306,10 +306,10 @@ impl Talking {
             _ => sip::HangUp::Normal,
         };
         cx.hang_up_phone_with(reason, call);
-        if self.can_tell() {
-            return Ending::start(end, call, cx);
-        }
         let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
+        if self.can_tell() {
+            return Ending::start(end, hang_up, call, cx);
+        }
         if !self.outage.is_on() {
             return Ending::start_with(end, hang_up, call, cx);
         }
