@@ -12,6 +12,8 @@ pub(crate) mod race;
 mod refusals;
 pub mod servers;
 mod socket;
+mod target;
 
 pub use endpoint::{TurnEndpoint, TurnUrlError, Wire};
-pub use socket::{SendOutcome, TurnDialError, TurnSocket, TurnTarget};
+pub use socket::{SendOutcome, TurnDialError, TurnSocket};
+pub use target::TurnTarget;

@@ -1,32 +1,31 @@
 //! The one socket through which media leaves this machine: to a TURN server over UDP (RFC 8656), TCP or TLS (RFC 7065 URIs).
 //!
 //! `TurnSocket` is connected to exactly one server, so a stray packet from elsewhere never reaches the engine and nothing can
-//! be sent anywhere else. It moves bytes only; the far leg interprets them. Names are resolved ahead of calls by
-//! [`TurnEndpoint::resolve`], because a look-up at the moment of dialling would tell the name server when a call is made.
+//! be sent anywhere else. It moves bytes only; the far leg interprets them.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::credentials::LoginLease;
-use super::endpoint::{TurnEndpoint, Wire};
+use super::endpoint::Wire;
+use super::target::TurnTarget;
 use crate::net::certificate_fault::CertificateFault;
 use crate::net::resilient_recv::recv_resilient;
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
 /// than a caller waits.
-const DIAL_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(5);
 /// A connection that accepts no bytes for so long is dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 /// Messages waiting for a slow TCP connection: 1.3 s of 50 packets a second. Later packets would arrive too late to be played.
@@ -75,86 +74,12 @@ impl TurnDialError {
     }
 }
 
-/// A TURN server whose name has been looked up, ready to be dialled.
-#[derive(Clone)]
-pub struct TurnTarget {
-    endpoint: TurnEndpoint,
-    addr: SocketAddr,
-    tls: Arc<ClientConfig>,
-}
-
-impl std::fmt::Debug for TurnTarget {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TurnTarget")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
-    }
-}
-
-impl TurnTarget {
-    /// The server's address.
-    #[must_use]
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Its host in small letters: targets of one host are one server.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.endpoint.host.to_ascii_lowercase()
-    }
-
-    /// How it is reached.
-    #[must_use]
-    pub fn wire(&self) -> Wire {
-        self.endpoint.wire
-    }
-
-    /// The own address from which it would be reached now: names the network in which this machine is. Nothing is sent.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the socket sends nothing; it only shows the route"
-    )]
-    pub(super) fn network(&self) -> Option<IpAddr> {
-        let socket = std::net::UdpSocket::bind(any_port(self.addr)).ok()?;
-        socket.connect(self.addr).ok()?;
-        socket.local_addr().ok().map(|local| local.ip())
-    }
-}
-
 /// Any port of this machine, for packets to `to`.
-fn any_port(to: SocketAddr) -> SocketAddr {
+pub(super) fn any_port(to: SocketAddr) -> SocketAddr {
     if to.is_ipv4() {
         ([0, 0, 0, 0], 0).into()
     } else {
         (Ipv6Addr::UNSPECIFIED, 0).into()
-    }
-}
-
-impl TurnEndpoint {
-    /// Looks the name up. Called ahead of calls, never at the moment of dialling.
-    ///
-    /// # Errors
-    /// [`TurnDialError::NoSuchName`] when there is no address within 5 s.
-    pub async fn resolve(&self, tls: &Arc<ClientConfig>) -> Result<TurnTarget, TurnDialError> {
-        let no_name = || TurnDialError::NoSuchName(self.to_string());
-        let addr = if let Ok(ip) = self.host.parse::<IpAddr>() {
-            SocketAddr::new(ip, self.port)
-        } else {
-            let found = timeout(DIAL_LIMIT, lookup_host((self.host.as_str(), self.port)))
-                .await
-                .map_err(|_| no_name())?
-                .map_err(|_| no_name())?;
-            // IPv4 first: more TURN servers relay it, and both sides need relayed addresses of one family.
-            let mut found: Vec<SocketAddr> = found.collect();
-            found.sort_by_key(SocketAddr::is_ipv6);
-            found.first().copied().ok_or_else(no_name)?
-        };
-        Ok(TurnTarget {
-            endpoint: self.clone(),
-            addr,
-            tls: Arc::clone(tls),
-        })
     }
 }
 
@@ -417,6 +342,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::turn::TurnEndpoint;
 
     async fn target(text: &str) -> TurnTarget {
         let tls = crate::net::tls::client(None).unwrap();
