@@ -10,6 +10,7 @@ use ringfence_book::Number;
 use ringfence_media::PhoneMedia;
 use ringfence_sip as sip;
 
+use super::control::ControlFrame;
 use super::slots::PostingSlots;
 use super::step::{CallStep, EndReason};
 use super::{CallCommon, CallPeer, PartnerNews};
@@ -113,6 +114,11 @@ impl CallContext<'_> {
     pub(crate) fn media(&mut self, call: &CallCommon, order: MediaOrder) {
         let call = call.label;
         self.env.out.push(Output::Media { call, order });
+    }
+
+    /// Sends a frame on the call's data channel.
+    pub(super) fn control(&mut self, call: &CallCommon, frame: ControlFrame) {
+        self.media(call, MediaOrder::Control(frame.encode().to_vec()));
     }
 
     /// Tells the call that this one is or will be joined with, if there is one.

@@ -36,7 +36,7 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        say_on_channel(call, cx);
+        cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
         Self::linger((hang_up, None), LINGER, call, cx)
     }
@@ -48,7 +48,7 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        say_on_channel(call, cx);
+        cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
         let session = Some(Box::new(session));
         Self::linger((hang_up, session), LINGER_IN_OUTAGE, call, cx)
@@ -146,9 +146,4 @@ impl Ending {
             cx.send_datagram(call, hang_up);
         }
     }
-}
-
-fn say_on_channel(call: &CallCommon, cx: &mut CallContext<'_>) {
-    let frame = ControlFrame::HangUp.encode().to_vec();
-    cx.media(call, MediaOrder::Control(frame));
 }

@@ -114,7 +114,7 @@ impl Talking {
 
     fn press(&self, control: ControlFrame, call: &CallCommon, cx: &mut CallContext<'_>) {
         if self.can_tell() {
-            cx.media(call, MediaOrder::Control(control.encode().to_vec()));
+            cx.control(call, control);
         }
     }
 

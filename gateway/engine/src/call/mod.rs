@@ -46,7 +46,7 @@ use ringfence_sip as sip;
 use crate::input::MediaEvent;
 use crate::line::call_record::CallRecord;
 use crate::line::saved_state::CallWay;
-use crate::output::{CallLabel, MediaOrder, PostId};
+use crate::output::{CallLabel, PostId};
 use crate::sealed::bucket::bucket;
 use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::proof_of_work::ProofOfWork;
@@ -289,8 +289,7 @@ fn refuse(
 
 /// The other side hung up over the data channel. The same frame back says that it was heard.
 fn hung_up_there(call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
-    let heard = ControlFrame::HangUp.encode().to_vec();
-    cx.media(call, MediaOrder::Control(heard));
+    cx.control(call, ControlFrame::HangUp);
     hang_up(EndReason::HungUpThere, call, cx)
 }
 

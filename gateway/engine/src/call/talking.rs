@@ -194,8 +194,7 @@ impl Talking {
                 cx.step(call, CallStep::ControlOpen);
                 self.control = true;
                 if self.is_caller {
-                    let frame = ControlFrame::Confirm(self.session.proof()).encode();
-                    cx.media(call, MediaOrder::Control(frame.to_vec()));
+                    cx.control(call, ControlFrame::Confirm(self.session.proof()));
                 }
             }
             BridgeEvent::Dtmf { event, millis } => {
