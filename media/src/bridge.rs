@@ -331,6 +331,7 @@ impl Bridge {
             FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
             FarEvent::WayLost => BridgeEvent::WayLost,
             FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
+            FarEvent::Met(address) => BridgeEvent::Met(address),
             FarEvent::Unheard => BridgeEvent::Unheard,
             FarEvent::Heard => BridgeEvent::Heard,
             FarEvent::Closed => BridgeEvent::Closed,

@@ -44,6 +44,8 @@ impl CoturnServer {
             format!("static-auth-secret={secret}"),
             "allow-loopback-peers".into(),
             "fingerprint".into(),
+            // Nonces that a call outlives; the default is ten minutes.
+            "stale-nonce=60".into(),
             "no-cli".into(),
             "no-tls".into(),
             "no-dtls".into(),

@@ -1,12 +1,13 @@
 //! The fault lab: the phone book with its relay, a coturn for each of two engines, and the engines as processes that can be killed, stopped and started anew
-//! at the same ports, each with a wall clock of its own. The phones are those of [`lab_phone`](crate::lab_phone).
+//! at the same ports, each with a wall clock of its own. A [`FaultyWire`] is between each engine and each server. The phones are those of
+//! [`lab_phone`](crate::lab_phone).
 //!
 //! Settings are the product's, except that the phone book's epochs are short.
 
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::MutexGuard,
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 use crate::{
     coturn::CoturnServer,
     deployment::{InstalledLine, activate, binary, run, wait_until_published, word_after},
+    faulty_wire::FaultyWire,
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
@@ -38,11 +40,58 @@ pub struct FaultLab {
     pub engines: [LabEngine; 2],
     /// The engines' TURN servers. The phone book names the first.
     pub coturns: [CoturnServer; 2],
+    /// Each engine's wire to the relay.
+    pub relay_wires: [FaultyWire; 2],
+    /// Each engine's wires to the TURN servers in its settings, its own first.
+    pub turn_wires: [Vec<FaultyWire>; 2],
     /// The wall clock of phone book and relay.
     pub book_clock: ProcessClock,
-    _book: Program,
+    book: Program,
+    /// What the phone book prints once it and the relay serve.
+    book_url: String,
     _folder: TempDir,
     _alone: MutexGuard<'static, ()>,
+}
+
+/// The TURN servers that an engine's settings name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabServers {
+    /// Its own over UDP.
+    Own,
+    /// Its own over UDP and TCP, and the other engine's. Each engine uses one of the two by lot.
+    Both,
+}
+
+impl LabServers {
+    /// Settings tell servers apart by host, so each wire has an address of its own.
+    fn wires(self, own: usize, coturns: &[CoturnServer; 2]) -> Vec<FaultyWire> {
+        let wire = |server: usize| {
+            let host = u8::try_from(10 + 2 * own + server).expect("there are two engines");
+            FaultyWire::to(coturns[server].address(), Ipv4Addr::new(127, 0, 0, host))
+        };
+        match self {
+            Self::Own => vec![wire(own)],
+            Self::Both => vec![wire(own), wire(1 - own)],
+        }
+    }
+
+    fn settings(self, own: usize, wires: &[FaultyWire], coturns: &[CoturnServer; 2]) -> String {
+        let (mut urls, mut secrets) = (Vec::new(), Vec::new());
+        for (wire, server) in wires.iter().zip([own, 1 - own]) {
+            let address = wire.address();
+            urls.push(format!("\"turn:{address}?transport=udp\""));
+            if self == Self::Both {
+                urls.push(format!("\"turn:{address}?transport=tcp\""));
+            }
+            secrets.push(format!(
+                "\"{}\" = \"{}\"",
+                address.ip(),
+                coturns[server].secret()
+            ));
+        }
+        let (urls, secrets) = (urls.join(", "), secrets.join(", "));
+        format!("urls = [{urls}]\nsecrets = {{ {secrets} }}")
+    }
 }
 
 /// An engine that outlives its process.
@@ -58,11 +107,11 @@ pub struct LabEngine {
 }
 
 impl FaultLab {
-    /// Starts everything, with `lines` lines for each engine.
+    /// Starts everything, with `lines` lines for each engine, whose settings name its own TURN server alone, or the other engine's too.
     ///
     /// # Panics
     /// With the output of the command that failed.
-    pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
+    pub fn start(alone: MutexGuard<'static, ()>, lines: usize, servers: LabServers) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let coturns = [CoturnServer::start(), CoturnServer::start()];
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
@@ -71,10 +120,14 @@ impl FaultLab {
             home
         });
         let book_clock = ProcessClock::new(&operator, "book");
-        let (book, url) = serve_book(&operator, &coturns[0], &book_clock);
-        let homes = [(one, &coturns[0]), (two, &coturns[1])].map(|(home, coturn)| {
+        let relay = ports::free_pair();
+        let (book, url) = serve_book(&operator, &coturns[0], relay, &book_clock);
+        let relay_wires = [0, 1].map(|_| FaultyWire::to(relay, Ipv4Addr::LOCALHOST));
+        let turn_wires = [0, 1].map(|own| servers.wires(own, &coturns));
+        let homes = [(one, 0), (two, 1)].map(|(home, own)| {
             let [sip, monitor] = [ports::free_pair(), ports::free_pair()];
-            let settings = settings(sip, monitor, coturn);
+            let turn = servers.settings(own, &turn_wires[own], &coturns);
+            let settings = settings([sip, monitor], relay_wires[own].address(), &turn);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
                 activate(&operator, &home, &url);
@@ -87,13 +140,27 @@ impl FaultLab {
         let mut lab = Self {
             engines,
             coturns,
+            relay_wires,
+            turn_wires,
             book_clock,
-            _book: book,
+            book,
+            book_url: url,
             _folder: folder,
             _alone: alone,
         };
         lab.wait_ready();
         lab
+    }
+
+    /// Phone book and relay, which are one process, lose their power.
+    pub fn kill_book(&mut self) {
+        self.book.kill();
+    }
+
+    /// Starts phone book and relay again, and returns when they serve.
+    pub fn restart_book(&mut self) {
+        self.book.start_again();
+        self.book.wait_for_output(&self.book_url);
     }
 
     /// Starts an engine that has ended, and waits until both can call and be called.
@@ -141,6 +208,11 @@ impl LabEngine {
             monitor,
             program,
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// Kills it without a warning.
@@ -251,8 +323,13 @@ impl LabEngine {
     }
 }
 
-fn serve_book(home: &Path, coturn: &CoturnServer, clock: &ProcessClock) -> (Program, String) {
-    let [address, relay] = [ports::free_pair(), ports::free_pair()];
+fn serve_book(
+    home: &Path,
+    coturn: &CoturnServer,
+    relay: SocketAddr,
+    clock: &ProcessClock,
+) -> (Program, String) {
+    let address = ports::free_pair();
     let settings = [
         format!("listen = \"{address}\""),
         "database = \"book.sqlite\"".to_owned(),
@@ -277,18 +354,18 @@ fn serve_book(home: &Path, coturn: &CoturnServer, clock: &ProcessClock) -> (Prog
 }
 
 /// Fixed ports, so that phones find a new process where the old one was. The page and the monitor's page have neighbouring ports.
-fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> String {
+fn settings([sip, monitor]: [SocketAddr; 2], relay: SocketAddr, turn: &str) -> String {
     let page = SocketAddr::new(monitor.ip(), monitor.port() + 1);
     [
         "state = \"state\"".to_owned(),
+        format!("relays = [\"ws://{relay}\"]"),
         "[sip]".to_owned(),
         format!("udp_port = {}", sip.port()),
         format!("tcp_port = {}", sip.port()),
         "tls_port = 0".to_owned(),
         "[turn]".to_owned(),
         "allow_private = true".to_owned(),
-        format!("urls = [\"turn:{}?transport=udp\"]", coturn.address()),
-        format!("secret = \"{}\"", coturn.secret()),
+        turn.to_owned(),
         "[page]".to_owned(),
         format!("listen = \"{page}\""),
         "[metrics]".to_owned(),

@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod devtools;
 pub mod far_end;
 pub mod fault_lab;
+pub mod faulty_wire;
 pub mod lab_phone;
 pub mod nostr_relay;
 pub mod page_checks;

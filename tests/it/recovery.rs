@@ -263,3 +263,48 @@ fn the_machine_starts_again_while_the_callees_phone_rings() {
         world.run_until_quiet(Duration::from_secs(5));
     }
 }
+
+/// Neither engine can know where the other has gone: the answer names an address that is lost, and so did the ring.
+#[test]
+fn the_machine_starts_again_while_the_callees_phone_is_answered() {
+    for seed in 0..8 {
+        let (mut world, pair) = World::of_two(seed);
+        world.ring(pair);
+        world.restart_relay(Duration::from_secs(5));
+        world.kill_turn(0);
+        world.run_for(Duration::from_millis(500 + 500 * seed));
+        world.answer(pair.bob);
+        world.run_for(Duration::from_millis(4_500 - 500 * seed));
+        world.restart_turn(0);
+        world.run_until("both talk", Duration::from_secs(5), |world| {
+            heard(world, pair).iter().all(|packets| *packets > 1)
+        });
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn who_hangs_up_while_the_other_side_has_no_path_is_understood_where_that_has_gone() {
+    for callee_hangs_up in [true, false] {
+        let (mut world, pair) = at_two_servers(5);
+        world.use_turn_servers(pair.caller, &[0]);
+        world.use_turn_servers(pair.callee, &[1]);
+        world.call(pair);
+        world.run_for(Duration::from_secs(45));
+        let (gone, stays, lost) = match callee_hangs_up {
+            true => (pair.bob, pair.alice, 0),
+            false => (pair.alice, pair.bob, 1),
+        };
+        world.kill_turn(lost);
+        world.run_for(Duration::from_secs(2));
+        world.hang_up(gone);
+        world.run_for(Duration::from_secs(3));
+        world.restart_turn(lost);
+        world.run_until("the other is told", BACK, |world| {
+            !world.handset(stays).is_talking()
+        });
+        world.run_until_quiet(Duration::from_secs(15));
+        assert_eq!(world.turn.relays(), 0);
+    }
+}

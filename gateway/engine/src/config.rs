@@ -87,6 +87,9 @@ pub(crate) const WITHDRAWN: Duration = Duration::from_secs(10);
 /// Relay round trips and TURN take well under this; beyond it the call is dead.
 pub(crate) const CONNECT: Duration = Duration::from_secs(12);
 
+/// From the moment at which no TURN server gave the callee a relayed address to the next question.
+pub(crate) const ALLOCATE_AGAIN: Duration = Duration::from_millis(500);
+
 /// Between two transmissions of the answer until the caller confirms. A lost one costs a quarter of a second of silence.
 pub(crate) const ANSWER_AGAIN: Duration = Duration::from_millis(250);
 

@@ -65,6 +65,8 @@ pub enum BridgeEvent {
     WayLost,
     /// A new way out was adopted; our relayed address from now on.
     WayFound(SocketAddr),
+    /// The other side has gone to this relayed address.
+    Met(SocketAddr),
     /// Nothing has been heard of the other side for a second.
     Unheard,
     /// The other side is heard again after `Unheard` or `WayLost`.

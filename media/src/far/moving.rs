@@ -86,6 +86,7 @@ impl FarLeg {
             return false;
         }
         self.join(from, priority, now);
+        self.emit(FarEvent::Met(from));
         true
     }
 

@@ -1,5 +1,5 @@
-//! Faults with real processes: engines that are killed, phones that die, clocks that jump, and what the phones of both sides hear
-//! and see of it, in seconds.
+//! Faults with real processes: engines that are killed, phones that die, clocks that jump, relays and TURN servers that are lost, and what the
+//! phones of both sides hear and see of it, in seconds.
 //!
 //! A short form with each fault once is among the ordinary tests. `tests/run --faults` tries each twenty times, prints a table and
 //! writes `target/faults.json`; with a word in `RINGFENCE_FAULT`, only faults with that word in their name. The same behaviour in simulated time, with its edges, is in `restarts` and `dead_phones`.
@@ -8,9 +8,12 @@ mod clocks;
 mod files;
 mod paths;
 mod phones;
+mod relays;
 mod restarts;
 mod scene;
+mod soak;
 mod table;
+mod ways;
 
 use std::{
     collections::VecDeque,
@@ -20,7 +23,7 @@ use std::{
 };
 
 use ringfence_tests::{
-    fault_lab::FaultLab,
+    fault_lab::{FaultLab, LabServers},
     program::{installed, real_time},
 };
 
@@ -49,31 +52,31 @@ enum Play {
     Beside(fn(&Lane<'_>, usize) -> Seen),
 }
 
-fn all_faults() -> Vec<Fault> {
-    [
-        phones::FAULTS.as_slice(),
-        &restarts::FAULTS,
-        &clocks::FAULTS,
-        &paths::FAULTS,
-        // Last: an engine that lost its contacts is unhealthy until a person has acted.
-        &files::FAULTS,
-    ]
-    .into_iter()
-    .flatten()
-    .copied()
-    .filter(|fault| {
-        std::env::var("RINGFENCE_FAULT").map_or(true, |word| fault.name.contains(&word))
-    })
-    .collect()
+/// The faults of a lab. Those of an engine that lost its contacts are the last: it is unhealthy until a person has acted.
+fn faults_of(servers: LabServers) -> Vec<Fault> {
+    let rooms = match servers {
+        LabServers::Own => vec![
+            phones::FAULTS.as_slice(),
+            &restarts::FAULTS,
+            &clocks::FAULTS,
+            &relays::FAULTS,
+            &paths::FAULTS,
+            &files::FAULTS,
+        ],
+        LabServers::Both => vec![ways::FAULTS.as_slice()],
+    };
+    let word = std::env::var("RINGFENCE_FAULT").unwrap_or_default();
+    let faults = rooms.into_iter().flatten().copied();
+    faults.filter(|fault| fault.name.contains(&word)).collect()
 }
 
 #[test]
-fn calls_and_phones_outlive_restarts_dead_phones_and_wrong_clocks() {
+fn calls_and_phones_outlive_restarts_dead_phones_lost_paths_and_wrong_clocks() {
     try_all(|fault| fault.briefly);
 }
 
 #[test]
-#[ignore = "takes an hour: tests/run --faults"]
+#[ignore = "takes hours: tests/run --faults"]
 fn every_fault_twenty_times() {
     try_all(|_| TRIES);
 }
@@ -82,9 +85,21 @@ fn try_all(tries: fn(&Fault) -> usize) {
     if !installed(&["turnserver", "cc"]) {
         return;
     }
-    let mut lab = FaultLab::start(real_time(), LANES);
-    let faults = all_faults();
-    let mut rows: Vec<_> = faults.iter().map(Row::new).collect();
+    let mut rows = Vec::new();
+    for servers in [LabServers::Own, LabServers::Both] {
+        let faults = faults_of(servers);
+        if faults.iter().any(|fault| tries(fault) > 0) {
+            let mut lab = FaultLab::start(real_time(), LANES, servers);
+            rows.extend(try_in(&mut lab, faults, tries));
+        }
+    }
+    table::print(&rows);
+    table::store(&rows);
+    let wrong: Vec<_> = rows.iter().filter_map(Row::complaint).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn try_in(lab: &mut FaultLab, faults: Vec<Fault>, tries: fn(&Fault) -> usize) -> Vec<Row> {
     // The faults of phones at the same time, each on a pair of lines of its own.
     let work = faults.iter().enumerate().flat_map(|(place, fault)| {
         let Play::Beside(play) = fault.play else {
@@ -98,7 +113,7 @@ fn try_all(tries: fn(&Fault) -> usize) {
     let seen = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for lane in 0..LANES {
-            let (lane, work, seen, faults) = (Lane::of(&lab, lane), &work, &seen, &faults);
+            let (lane, work, seen, faults) = (Lane::of(lab, lane), &work, &seen, &faults);
             scope.spawn(move || {
                 let next = || lock(work).pop_front();
                 while let Some((place, number, play)) = next() {
@@ -109,25 +124,24 @@ fn try_all(tries: fn(&Fault) -> usize) {
             });
         }
     });
+    let mut rows: Vec<_> = faults.into_iter().map(Row::new).collect();
     for (place, result) in seen.into_inner().unwrap_or_else(PoisonError::into_inner) {
         rows[place].add(result);
     }
-    for (fault, row) in faults.iter().zip(&mut rows) {
+    for row in &mut rows {
+        let fault = row.fault;
         if let Play::Alone(play) = fault.play {
-            for number in 0..tries(fault) {
+            for number in 0..tries(&fault) {
                 let result = caught(|| {
                     lab.wait_ready();
-                    play(&mut lab, number)
+                    play(lab, number)
                 });
-                table::print_try(fault, &result);
+                table::print_try(&fault, &result);
                 row.add(result);
             }
         }
     }
-    table::print(&rows);
-    table::store(&rows);
-    let wrong: Vec<_> = rows.iter().filter_map(Row::complaint).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    rows
 }
 
 /// A try that fails on the way to its fault is a complaint, too.

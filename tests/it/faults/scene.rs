@@ -189,6 +189,15 @@ impl Phones {
         ]
     }
 
+    /// Both phones stop or resume sending.
+    pub(super) fn mute(&self, calls: &[String; 2], are_muted: bool) {
+        for (phone, call) in self.0.iter().zip(calls) {
+            if phone.log(call).up.is_some() {
+                phone.mute(call, are_muted);
+            }
+        }
+    }
+
     /// Ends what is left of a call.
     pub(super) fn clear(&self, calls: &[String; 2]) {
         for (phone, call) in self.0.iter().zip(calls) {

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::{Fault, Seen};
 
 /// A fault with all its tries.
-pub(super) struct Row<'a> {
-    fault: &'a Fault,
+pub(super) struct Row {
+    pub(super) fault: Fault,
     seen: Vec<Seen>,
 }
 
-impl<'a> Row<'a> {
-    pub(super) const fn new(fault: &'a Fault) -> Self {
+impl Row {
+    pub(super) const fn new(fault: Fault) -> Self {
         Self {
             fault,
             seen: Vec::new(),
@@ -92,7 +92,7 @@ pub(super) fn print_try(fault: &Fault, seen: &Seen) {
 
 /// A line for each fault and one for each figure, in seconds.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
-pub(super) fn print(rows: &[Row<'_>]) {
+pub(super) fn print(rows: &[Row]) {
     let shown = |seconds: f64| match seconds.is_finite() {
         true => format!("{seconds:.2}"),
         false => "never".to_owned(),
@@ -114,7 +114,7 @@ pub(super) fn print(rows: &[Row<'_>]) {
 }
 
 /// `faults.json` in the target folder.
-pub(super) fn store(rows: &[Row<'_>]) {
+pub(super) fn store(rows: &[Row]) {
     let tried = rows.iter().filter(|row| !row.seen.is_empty());
     let all: Vec<_> = tried.map(Row::to_json).collect();
     let text = serde_json::to_string_pretty(&all).expect("texts and numbers become JSON");

@@ -6,6 +6,7 @@ use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::
 use ringfence_sip as sip;
 
 use super::agreed::AgreedMedia;
+use super::allocating::Allocating;
 use super::calling::offered;
 use super::confirming::Confirming;
 use super::context::{CallContext, Datagram};
@@ -16,7 +17,6 @@ use super::talking::Talking;
 use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
-use crate::config::CONNECT;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -24,7 +24,6 @@ use crate::sealed::proof_stock::PER_INCOMING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
 use crate::sealed::session::SessionMessage;
-use crate::time::Timer;
 
 /// A ring that a person answered.
 #[derive(Debug)]
@@ -44,11 +43,7 @@ pub(crate) struct Answering {
 #[derive(Debug)]
 enum Stage {
     /// Waits for a relayed address.
-    Allocating {
-        ring: Box<VerifiedRing>,
-        remote: Description,
-        far: Option<LocalEndpoint>,
-    },
+    Allocating(Allocating),
     /// The answer is out.
     Confirming(Confirming),
 }
@@ -97,14 +92,8 @@ impl Answering {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let peer = CallPeer::new(ring.sender(), cx.env.config.bucket_bits).at(&remote);
-        cx.media(call, MediaOrder::Attach(phone.terms()));
-        cx.set_deadline(call, CONNECT, Timer::Confirmation);
         let id = ring.id();
-        let stage = Stage::Allocating {
-            ring: Box::new(ring),
-            remote,
-            far,
-        };
+        let allocating = Allocating::start((ring, remote), far, &phone, call, cx);
         let state = Box::new(Self {
             id,
             peer,
@@ -113,7 +102,7 @@ impl Answering {
             control: false,
             outage: Outage::default(),
             dialled,
-            stage,
+            stage: Stage::Allocating(allocating),
         });
         state.answer_when_ready(call, cx)
     }
@@ -131,9 +120,13 @@ impl Answering {
     ) -> CallState {
         match input {
             CallInput::Media(MediaEvent::Bridge(event)) => self.handle_bridge(event, call, cx),
-            CallInput::Media(MediaEvent::Refused(_)) => {
-                self.break_off(EndReason::NoMedia, call, cx)
-            }
+            CallInput::Media(MediaEvent::Refused(_)) => match &self.stage {
+                Stage::Allocating(allocating) => {
+                    allocating.handle_refused(call, cx);
+                    CallState::Answering(self)
+                }
+                Stage::Confirming(_) => self.break_off(EndReason::NoMedia, call, cx),
+            },
             CallInput::Proofs => {
                 self.keep_ending(call, cx);
                 self.answer_again(call, cx)
@@ -171,8 +164,8 @@ impl Answering {
         match event {
             BridgeEvent::Allocated(local) => {
                 cx.step(call, CallStep::AnswerAllocated);
-                if let Stage::Allocating { far, .. } = &mut self.stage {
-                    *far = Some(local);
+                if let Stage::Allocating(allocating) = &mut self.stage {
+                    allocating.far = Some(local);
                 }
                 return self.answer_when_ready(call, cx);
             }
@@ -193,6 +186,7 @@ impl Answering {
                     confirming.handle_way_found(cx.now);
                 }
             }
+            BridgeEvent::Met(at) => self.peer.relayed = Some(at),
             BridgeEvent::PhoneSilent => self.phone.watch.handle_silent(cx.now),
             BridgeEvent::PhoneHeard => self.phone.watch.handle_heard(),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
@@ -210,7 +204,8 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let ready = matches!(self.stage, Stage::Allocating { far: Some(_), .. });
+        let ready =
+            matches!(&self.stage, Stage::Allocating(allocating) if allocating.far.is_some());
         if !ready {
             return CallState::Answering(self);
         }
@@ -224,11 +219,12 @@ impl Answering {
             dialled,
             stage,
         } = *self;
-        let Stage::Allocating {
+        let Stage::Allocating(Allocating {
             ring,
             remote,
             far: Some(far),
-        } = stage
+            ..
+        }) = stage
         else {
             return super::hang_up(EndReason::NoMedia, call, cx);
         };
@@ -281,16 +277,20 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let Stage::Confirming(confirming) = &mut self.stage else {
-            // There is no relayed address.
-            return match call.deadline {
-                Some((at, _)) if at <= cx.now => self.break_off(EndReason::NoMedia, call, cx),
-                _ => CallState::Answering(self),
-            };
+        let (goes_on, end) = match &mut self.stage {
+            Stage::Allocating(allocating) => {
+                let is_due = call.deadline.is_some_and(|(at, _)| at <= cx.now);
+                let goes_on = !is_due || allocating.try_again(&self.phone, call, cx);
+                (goes_on, EndReason::NoMedia)
+            }
+            Stage::Confirming(confirming) => {
+                let goes_on = confirming.send_again(self.peer.bucket, call, cx);
+                (goes_on, EndReason::NotConfirmed)
+            }
         };
-        match confirming.send_again(self.peer.bucket, call, cx) {
+        match goes_on {
             true => CallState::Answering(self),
-            false => self.break_off(EndReason::NotConfirmed, call, cx),
+            false => self.break_off(end, call, cx),
         }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Calling {
     peer: CallPeer,
     near: NearPort,
     far: LocalEndpoint,
+    /// Whether the callee's engine may know another relayed address: it takes the first copy of a ring.
+    has_moved: bool,
 }
 
 impl Calling {
@@ -79,6 +81,7 @@ impl Calling {
             peer,
             near,
             far,
+            has_moved: false,
         }))
     }
 
@@ -109,6 +112,7 @@ impl Calling {
             }
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::WayFound(to))) => {
                 self.far.relayed_address = to;
+                self.has_moved = true;
                 let media = description(&self.offer, (self.near, &self.far), call, cx);
                 self.ring.set_media(&media);
                 CallState::Calling(self)
@@ -181,6 +185,7 @@ impl Calling {
         cx.step(call, CallStep::AnswerOpened);
         cx.pin(&self.peer);
         cx.env.trust.compare(&answer.book, &mut cx.env.out);
+        let moved = self.has_moved.then_some(self.far.relayed_address);
         let Self {
             offer, peer, near, ..
         } = *self;
@@ -217,7 +222,7 @@ impl Calling {
             session,
             peer,
             phone,
-            confirm.map(|confirm| (tag, confirm)),
+            (confirm.map(|confirm| (tag, confirm)), moved),
             call,
             cx,
         )

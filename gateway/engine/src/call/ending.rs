@@ -3,6 +3,7 @@
 //! say at once that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
 //! ways, until there is another or ten seconds have passed.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ringfence_media::BridgeEvent;
@@ -116,6 +117,10 @@ impl Ending {
                 self.handle_envelope(envelope, event, call, cx);
                 false
             }
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::Met(at))) => {
+                self.tell_at(*at, call, cx);
+                false
+            }
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
                 ControlFrame::decode(frame) == Ok(ControlFrame::HangUp)
             }
@@ -140,9 +145,16 @@ impl Ending {
             .session
             .as_mut()
             .map(|session| session.open(envelope, event));
-        if let (Some(Ok(SessionMessage::Moved(to))), Some(hang_up)) = (opened, &mut self.again) {
-            hang_up.to = to;
+        if let Some(Ok(SessionMessage::Moved(to))) = opened {
             cx.media(call, MediaOrder::Meet(to));
+            self.tell_at(to, call, cx);
+        }
+    }
+
+    /// The other side is at another relayed address now.
+    fn tell_at(&mut self, at: SocketAddr, call: &CallCommon, cx: &mut CallContext<'_>) {
+        if let Some(hang_up) = &mut self.again {
+            hang_up.to = at;
             cx.send_datagram(call, hang_up);
         }
     }

@@ -10,6 +10,7 @@
 //! two states, and what belongs to a state (a Noise handshake, a pending offer) ends with it.
 
 mod agreed;
+mod allocating;
 mod answering;
 mod calling;
 pub(crate) mod calls;

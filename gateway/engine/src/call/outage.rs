@@ -72,6 +72,11 @@ impl Outage {
         was_told
     }
 
+    /// The two engines have found each other.
+    pub(super) fn handle_connected(&mut self) {
+        self.moved = None;
+    }
+
     /// The caller's engine has another relayed address.
     pub(super) fn handle_moved(&mut self, to: SocketAddr, now: Instant) {
         self.moved = Some(Moved {

@@ -2,7 +2,6 @@
 //! person picks up: not an answer, not a refusal, not a TURN allocation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, sdp};
@@ -226,9 +225,6 @@ impl Ringing {
             ..own
         });
         let phone = PhoneSide::new(media, own, chosen, cx);
-        let avoid = remote.relayed_addresses.iter().map(SocketAddr::ip);
-        let avoid = avoid.collect();
-        cx.media(call, MediaOrder::OpenFar { avoid });
         Answering::start(ring, remote, phone, call, cx)
     }
 }

@@ -1,6 +1,7 @@
 //! Both sides, both keys proved: audio passes. Hang-up travels on the call's own data channel, and as a datagram while that is not
 //! open yet.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use ringfence_media::BridgeEvent;
@@ -40,12 +41,12 @@ pub(crate) struct Talking {
 }
 
 impl Talking {
-    /// The caller's side, not yet connected.
+    /// The caller's side, not yet connected. `moved` is its relayed address if that is another one than its ring named.
     pub(super) fn start(
         session: CallSession,
         peer: CallPeer,
         phone: PhoneSide,
-        confirm: Option<(RoutingTag, Datagram)>,
+        (confirm, moved): (Option<(RoutingTag, Datagram)>, Option<SocketAddr>),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
@@ -59,6 +60,9 @@ impl Talking {
             connect_by: Some((cx.now + CONNECT, cx.now + CONNECT_AFTER_LOSS)),
             outage: Outage::default(),
         };
+        if let Some(to) = moved {
+            state.outage.handle_moved(to, cx.now);
+        }
         state.keep_ending(call, cx);
         state.begin(call, cx)
     }
@@ -188,6 +192,7 @@ impl Talking {
             BridgeEvent::Connected => {
                 cx.step(call, CallStep::Connected);
                 self.connect_by = None;
+                self.outage.handle_connected();
                 self.set_alarm(call);
             }
             BridgeEvent::ControlOpen => {
@@ -215,6 +220,7 @@ impl Talking {
                 }
                 self.set_alarm(call);
             }
+            BridgeEvent::Met(at) => self.peer.relayed = Some(*at),
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::FormatNotCarried => self.phone.offer_agreed(call, cx),
             BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {

@@ -26,8 +26,9 @@ const HURRIED_RETRY: Duration = Duration::from_millis(500);
 const FIRST_PENANCE: Duration = Duration::from_secs(10);
 const LAST_PENANCE: Duration = Duration::from_secs(600);
 
-/// A connection that lasted so long was a good one: the next wait is short again.
-const GOOD: Duration = Duration::from_secs(10);
+/// A connection that lasted so long was a good one: the next wait is short again. A network that comes and goes should not make the waits
+/// long; a relay that closes sooner is not pressed.
+const GOOD: Duration = Duration::from_secs(3);
 const GOOD_AFTER_FLOOD: Duration = Duration::from_secs(600);
 
 /// The way to one relay for one purpose.
