@@ -308,3 +308,22 @@ fn who_hangs_up_while_the_other_side_has_no_path_is_understood_where_that_has_go
         assert_eq!(world.turn.relays(), 0);
     }
 }
+
+/// The answer names an address that is lost by the time at which it arrives, and so did the ring.
+#[test]
+fn the_machine_starts_again_while_the_answer_is_on_its_way() {
+    for seed in 0..8 {
+        let (mut world, pair) = World::of_two(seed);
+        world.ring(pair);
+        world.answer(pair.bob);
+        world.run_until("the answer leaves", Duration::from_secs(1), |world| {
+            world.has_reached(pair.callee, CallStep::AnswerSent)
+        });
+        reboot(&mut world, Duration::from_secs(5));
+        world.run_until("both talk", Duration::from_secs(4), |world| {
+            heard(world, pair).iter().all(|packets| *packets > 1)
+        });
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(10));
+    }
+}

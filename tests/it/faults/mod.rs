@@ -137,6 +137,9 @@ fn try_in(lab: &mut FaultLab, faults: Vec<Fault>, tries: fn(&Fault) -> usize) ->
                     play(lab, number)
                 });
                 table::print_try(&fault, &result);
+                if !result.wrong.is_empty() {
+                    table::print_logs(lab);
+                }
                 row.add(result);
             }
         }

@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use ringfence_tests::program::target_folder;
+use ringfence_tests::{fault_lab::FaultLab, program::target_folder};
 use serde_json::{Value, json};
 
 use super::{Fault, Seen};
+
+/// Lines of an engine's log that are shown.
+const LOGGED: usize = 60;
 
 /// A fault with all its tries.
 pub(super) struct Row {
@@ -88,6 +91,17 @@ pub(super) fn print_try(fault: &Fault, seen: &Seen) {
         "{}: {:?}, wrong: {:?}",
         fault.name, seen.figures, seen.wrong
     );
+}
+
+/// What the engines have logged, after a try that went wrong; `RUST_LOG` makes it more.
+#[expect(clippy::print_stdout, reason = "tells why")]
+pub(super) fn print_logs(lab: &FaultLab) {
+    for engine in &lab.engines {
+        let log = engine.output();
+        let lines: Vec<_> = log.lines().collect();
+        let last = lines.len().saturating_sub(LOGGED);
+        println!("    LOG {}", lines[last..].join("\n    LOG "));
+    }
 }
 
 /// A line for each fault and one for each figure, in seconds.
