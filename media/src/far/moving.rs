@@ -105,10 +105,10 @@ impl FarLeg {
     }
 
     /// The way out is of no use: another one is wanted. A leg that never had an address has failed, and so has one whose server refuses all
-    /// addresses of the other side from the beginning: other servers may, too.
+    /// addresses of the other side from the beginning: other servers may, too. A server that has forgotten the allocation refuses everything.
     pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
-        let is_refused =
-            error == FarLegError::Forbidden && matches!(self.phase, LegPhase::Connecting { .. });
+        let is_refused = error == FarLegError::Forbidden
+            && matches!(&self.phase, LegPhase::Connecting { search, .. } if !search.is_lost());
         if self.own.is_empty() || is_refused {
             self.fail(error, now);
             return;

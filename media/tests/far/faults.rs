@@ -341,6 +341,24 @@ fn a_server_that_refuses_the_other_relay_is_named() {
     assert_eq!(failed(&world, 0), Some(FarLegError::Forbidden));
 }
 
+/// A server that has started again refuses everything of an allocation that it does not know any more.
+#[test]
+fn what_a_lost_way_refuses_is_no_reason_to_give_up() {
+    let mut world = World::new(Setup {
+        delay: MS(10),
+        private: true,
+        ..Setup::default()
+    });
+    world.allocate();
+    world.legs[0].handle_turn_unreachable(world.now);
+    let mut remote = world.description(1);
+    remote.relayed_addresses = vec!["10.0.0.1:9".parse().unwrap()];
+    world.legs[0].connect(&remote, ROLES[0], world.now).unwrap();
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(failed(&world, 0), None);
+    assert!(world.legs[0].wants_way());
+}
+
 #[test]
 fn strays_at_the_socket_do_nothing() {
     let mut world = World::connected(Setup::default());
