@@ -25,7 +25,7 @@ const MAX_LATER: usize = 32;
 pub(super) enum TurnRefusal {
     /// There is no allocation; the code.
     Allocate(u16),
-    /// The server has no allocation of ours (437), or one of other credentials (441).
+    /// The server has no allocation of ours (437, 400), or one of other credentials (441).
     Unknown,
 }
 
@@ -70,7 +70,12 @@ impl TurnReplies {
                 return None;
             }
             let code = message.attribute::<ErrorCode>().ok()?.code();
-            let unknown = [ErrorCode::ALLOCATION_MISMATCH, ErrorCode::WRONG_CREDENTIALS];
+            // coturn says 400 where section 5 asks for 437: to permissions and channels of a client of before its restart.
+            let unknown = [
+                ErrorCode::ALLOCATION_MISMATCH,
+                ErrorCode::WRONG_CREDENTIALS,
+                ErrorCode::BAD_REQUEST,
+            ];
             return unknown.contains(&code).then_some(TurnRefusal::Unknown);
         }
         let position = self.requests.iter().position(|request| *request == id)?;
@@ -206,6 +211,8 @@ mod tests {
             (438, None),
             (437, Some(TurnRefusal::Unknown)),
             (441, Some(TurnRefusal::Unknown)),
+            (400, Some(TurnRefusal::Unknown)),
+            (403, None),
         ] {
             replies.sent(&refresh, now);
             replies.sent(&refresh, now);

@@ -188,12 +188,17 @@ fn late(lab: &mut FaultLab, _number: usize) -> Seen {
 fn slow(lab: &mut FaultLab, _number: usize) -> Seen {
     let mut seen = Seen::default();
     let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    // New connections: one that was quick and is slow at once counts as lost.
+    lab.relay_wires.iter().for_each(|wire| wire.set(CUT));
+    sleep(Duration::from_millis(100));
     for wire in &lab.relay_wires {
         wire.set(WireFaults {
             delay: [Duration::from_secs(4); 2],
             ..SOUND
         });
     }
+    sleep(Duration::from_secs(5));
+    lab.wait_ready();
     let dialled = Instant::now();
     let out = phones.0[0].dial(&lab.engines[1].lines[0].number);
     let into = phones.0[1].incoming(UNANSWERED);
