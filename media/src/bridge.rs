@@ -83,6 +83,12 @@ impl Bridge {
         self.far.handle_turn_unreachable(now);
     }
 
+    /// This machine reaches the world another way than before, as [`FarLeg::handle_network_change`] takes it.
+    pub fn handle_network_change(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.far.handle_network_change(now);
+    }
+
     /// Takes another way out, as [`FarLeg::adopt`] does; the owner changes the socket with it.
     ///
     /// # Errors
