@@ -65,6 +65,7 @@ impl End {
             local,
             allow_private_addresses: true,
             permitted: permitted.to_vec(),
+            relays_ipv6: false,
         };
         let mut end = Self {
             leg: FarLeg::new(TurnWay::new(config, Instant::now()), seed, Instant::now()),

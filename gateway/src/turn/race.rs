@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringfence_media::far::{FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
+use ringfence_media::far::{FarConfig, FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -134,11 +134,7 @@ struct Attempt {
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
     let mut order = servers.order(terms.slot, &terms.avoid);
-    let is_first = |entry| {
-        let address = servers.address(entry);
-        address.is_some_and(|address| terms.first.contains(&address))
-    };
-    order.sort_by_key(|entry| !is_first(*entry));
+    order.sort_by_key(|entry| !servers.is_at(*entry, &terms.first));
     let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
     let (stop, stopped) = watch::channel(());
     let (mut attempts, mut releases) = (JoinSet::new(), JoinSet::new());
@@ -205,17 +201,25 @@ async fn attempt<S: DialTurn>(
     recovers: bool,
     mut race_ends: watch::Receiver<()>,
 ) -> Attempt {
-    let mut is_first = true;
+    let (mut is_first, mut relays_ipv6) = (true, false);
     loop {
         let dialled = tokio::select! {
             dialled = dial(&servers, entry, recovers) => dialled,
             _ = race_ends.changed() => Err(NO_ANSWER),
         };
         let (mut way, mut turn) = match dialled {
-            Ok(DialledTurn { socket, config }) if recovers => {
-                (TurnWay::new_for_recovery(config, clock::now()), socket)
+            Ok(DialledTurn { socket, config }) => {
+                let config = FarConfig {
+                    relays_ipv6,
+                    ..config
+                };
+                let begin = if recovers {
+                    TurnWay::new_for_recovery
+                } else {
+                    TurnWay::new
+                };
+                (begin(config, clock::now()), socket)
             }
-            Ok(DialledTurn { socket, config }) => (TurnWay::new(config, clock::now()), socket),
             Err(error) => {
                 return Attempt {
                     entry,
@@ -232,6 +236,7 @@ async fn attempt<S: DialTurn>(
             && std::mem::take(&mut is_first)
             && can_be_helped(*code, &turn)
         {
+            relays_ipv6 = refusals::remedy(*code) == Remedy::OtherFamily;
             tracing::debug!(code, "a TURN server refused, and is asked once more");
             continue;
         }
@@ -265,7 +270,7 @@ async fn dial<S: DialTurn>(
 fn can_be_helped(code: u16, turn: &TurnSocket) -> bool {
     match refusals::remedy(code) {
         Remedy::NextServer => false,
-        Remedy::NewSocket => true,
+        Remedy::NewSocket | Remedy::OtherFamily => true,
         Remedy::OtherLogin => turn.note_login_full(),
     }
 }

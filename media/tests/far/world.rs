@@ -174,6 +174,7 @@ impl World {
                 local: LOCALS[index].parse().unwrap(),
                 allow_private_addresses: setup.private,
                 permitted: setup.permitted.clone(),
+                relays_ipv6: false,
             };
             FarLeg::new(TurnWay::new(config, start), seed, start)
         };
@@ -502,6 +503,7 @@ impl World {
             local,
             allow_private_addresses: self.setup.private,
             permitted: self.setup.permitted.clone(),
+            relays_ipv6: false,
         };
         let way = TurnWay::new_for_recovery(config, self.now);
         let socket = Socket { leg, server };
