@@ -94,6 +94,29 @@ impl Recovery {
         }
     }
 
+    /// This machine reaches the world another way than before: the server of the way out is asked, and a race that began before is run anew.
+    pub(super) fn handle_network_change(&mut self, media: Option<&mut OpenMedia>) {
+        if let Some(media) = media {
+            if media.turn.has_own_address() {
+                media.bridge.handle_network_change(now());
+            } else {
+                media.bridge.handle_turn_unreachable(now());
+            }
+        }
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        search.again_at = now();
+        if let Some(race) = search.race.take() {
+            self.end_race(race);
+        }
+    }
+
+    /// Ends a race in the background.
+    pub(super) fn end_race(&mut self, race: Race) {
+        self.endings.spawn(race.end());
+    }
+
     /// The call is over: waits until everything is released.
     pub(super) async fn end(mut self) {
         self.stop();
