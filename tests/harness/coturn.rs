@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,10 +29,15 @@ pub struct CoturnServer {
 const CREDENTIAL_LIFE: u64 = 3600;
 
 impl CoturnServer {
-    /// Starts it for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
+    /// Starts it on loopback for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
     pub fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same at another address.
+    pub fn start_at(ip: Ipv4Addr) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let address = ports::free_pair();
+        let address = ports::free_pair_at(ip);
         let secret = format!("secret of port {}", address.port()).replace(' ', "-");
         let inside = |name: &str| folder.path().join(name).display().to_string();
         let settings = [
@@ -95,6 +100,17 @@ impl CoturnServer {
     /// Where it listens, for UDP and for TCP.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its address, without the port.
+    ///
+    /// # Panics
+    /// Never: it was started at an IPv4 address.
+    pub fn ip(&self) -> Ipv4Addr {
+        match self.address {
+            SocketAddr::V4(address) => *address.ip(),
+            SocketAddr::V6(_) => panic!("it was started at an IPv4 address"),
+        }
     }
 
     /// The secret from which credentials are computed.

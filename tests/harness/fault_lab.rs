@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::MutexGuard,
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::{
     coturn::CoturnServer,
     deployment::{InstalledLine, activate, binary, run, wait_until_published, word_after},
+    networks::{Place, inside},
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
@@ -54,6 +55,7 @@ pub struct LabEngine {
     pub clock: ProcessClock,
     home: PathBuf,
     monitor: SocketAddr,
+    place: Option<Place>,
     program: Program,
 }
 
@@ -63,8 +65,21 @@ impl FaultLab {
     /// # Panics
     /// With the output of the command that failed.
     pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
+        Self::start_at(alone, lines, Ipv4Addr::LOCALHOST, None)
+    }
+
+    /// The same with servers at another address of this place, and the first engine, with its phones, in a place of its own.
+    ///
+    /// # Panics
+    /// With the output of the command that failed.
+    pub fn start_at(
+        alone: MutexGuard<'static, ()>,
+        lines: usize,
+        servers: Ipv4Addr,
+        first: Option<&Place>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturns = [CoturnServer::start(), CoturnServer::start()];
+        let coturns = [(); 2].map(|()| CoturnServer::start_at(servers));
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");
@@ -72,18 +87,21 @@ impl FaultLab {
         });
         let book_clock = ProcessClock::new(&operator, "book");
         let (book, url) = serve_book(&operator, &coturns[0], &book_clock);
-        let homes = [(one, &coturns[0]), (two, &coturns[1])].map(|(home, coturn)| {
-            let [sip, monitor] = [ports::free_pair(), ports::free_pair()];
+        let homes = [(one, &coturns[0], first), (two, &coturns[1], None)];
+        let homes = homes.map(|(home, coturn, place)| {
+            let [sip, monitor] = inside(place, || [ports::free_pair(), ports::free_pair()]);
             let settings = settings(sip, monitor, coturn);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
-                activate(&operator, &home, &url);
+                activate(&operator, (&home, place), &url);
             }
-            (home, sip, monitor)
+            (home, sip, monitor, place)
         });
         // The book has to hold all lines before an engine downloads it.
         wait_until_published(&operator);
-        let engines = homes.map(|(home, sip, monitor)| LabEngine::install(home, sip, monitor));
+        let engines = homes.map(|(home, sip, monitor, place)| {
+            inside(place, || LabEngine::install(home, sip, monitor))
+        });
         let mut lab = Self {
             engines,
             coturns,
@@ -139,8 +157,14 @@ impl LabEngine {
             clock,
             home,
             monitor,
+            place: Place::here(),
             program,
         }
+    }
+
+    /// Does some work in the engine's place.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        inside(self.place.as_ref(), work)
     }
 
     /// Kills it without a warning.
@@ -160,7 +184,8 @@ impl LabEngine {
 
     /// Starts it anew and returns when phones can register; `false` if it ended instead.
     pub fn start_again(&mut self) -> bool {
-        self.program.start_again();
+        let (place, program) = (self.place.as_ref(), &mut self.program);
+        inside(place, || program.start_again());
         let give_up = Instant::now() + READY_WITHIN;
         while !self.output().contains(STARTED) {
             if self.program.ends_within(Duration::ZERO) || Instant::now() > give_up {
@@ -218,11 +243,13 @@ impl LabEngine {
 
     /// What `ringfence status --json` says; `null` if it fails.
     pub fn status(&self) -> Value {
-        let output = Command::new(binary("ringfence"))
+        let mut command = Command::new(binary("ringfence"));
+        command
             .args(["status", "--json", "--config", "ringfence.toml"])
             .current_dir(&self.home)
-            .envs(self.clock.environment())
-            .output()
+            .envs(self.clock.environment());
+        let output = self
+            .inside(|| command.output())
             .expect("our program starts");
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
@@ -238,7 +265,7 @@ impl LabEngine {
     }
 
     fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.monitor)?;
+        let mut stream = self.inside(|| TcpStream::connect(self.monitor))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let host = self.monitor;
         write!(
@@ -252,7 +279,8 @@ impl LabEngine {
 }
 
 fn serve_book(home: &Path, coturn: &CoturnServer, clock: &ProcessClock) -> (Program, String) {
-    let [address, relay] = [ports::free_pair(), ports::free_pair()];
+    let ip = coturn.ip();
+    let [address, relay] = [ports::free_pair_at(ip), ports::free_pair_at(ip)];
     let settings = [
         format!("listen = \"{address}\""),
         "database = \"book.sqlite\"".to_owned(),

@@ -6,6 +6,7 @@
 
 mod clocks;
 mod files;
+mod network;
 mod paths;
 mod phones;
 mod restarts;
@@ -21,6 +22,7 @@ use std::{
 
 use ringfence_tests::{
     fault_lab::FaultLab,
+    networks::Networks,
     program::{installed, real_time},
 };
 
@@ -42,11 +44,12 @@ pub(super) struct Fault {
     play: Play,
 }
 
-/// A fault of an engine needs the lab for itself; a fault of a phone needs two lines.
+/// A fault of an engine needs the lab for itself; a fault of a phone needs two lines; a fault of a network needs a lab in namespaces.
 #[derive(Clone, Copy)]
 enum Play {
     Alone(fn(&mut FaultLab, usize) -> Seen),
     Beside(fn(&Lane<'_>, usize) -> Seen),
+    Moving(fn(&mut FaultLab, &Networks, usize) -> Seen),
 }
 
 fn all_faults() -> Vec<Fault> {
@@ -55,6 +58,7 @@ fn all_faults() -> Vec<Fault> {
         &restarts::FAULTS,
         &clocks::FAULTS,
         &paths::FAULTS,
+        &network::FAULTS,
         // Last: an engine that lost its contacts is unhealthy until a person has acted.
         &files::FAULTS,
     ]
@@ -82,9 +86,24 @@ fn try_all(tries: fn(&Fault) -> usize) {
     if !installed(&["turnserver", "cc"]) {
         return;
     }
-    let mut lab = FaultLab::start(real_time(), LANES);
     let faults = all_faults();
     let mut rows: Vec<_> = faults.iter().map(Row::new).collect();
+    let is_moving = |fault: &&Fault| tries(fault) > 0 && matches!(fault.play, Play::Moving(_));
+    let moving = faults.iter().filter(is_moving).count();
+    if faults.iter().filter(|fault| tries(fault) > 0).count() > moving {
+        try_in_one_network(&faults, &mut rows, tries);
+    }
+    if moving > 0 {
+        network::try_all(&faults, &mut rows, tries);
+    }
+    table::print(&rows);
+    table::store(&rows);
+    let wrong: Vec<_> = rows.iter().filter_map(Row::complaint).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn try_in_one_network(faults: &[Fault], rows: &mut [Row<'_>], tries: fn(&Fault) -> usize) {
+    let mut lab = FaultLab::start(real_time(), LANES);
     // The faults of phones at the same time, each on a pair of lines of its own.
     let work = faults.iter().enumerate().flat_map(|(place, fault)| {
         let Play::Beside(play) = fault.play else {
@@ -98,7 +117,7 @@ fn try_all(tries: fn(&Fault) -> usize) {
     let seen = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for lane in 0..LANES {
-            let (lane, work, seen, faults) = (Lane::of(&lab, lane), &work, &seen, &faults);
+            let (lane, work, seen) = (Lane::of(&lab, lane), &work, &seen);
             scope.spawn(move || {
                 let next = || lock(work).pop_front();
                 while let Some((place, number, play)) = next() {
@@ -112,7 +131,7 @@ fn try_all(tries: fn(&Fault) -> usize) {
     for (place, result) in seen.into_inner().unwrap_or_else(PoisonError::into_inner) {
         rows[place].add(result);
     }
-    for (fault, row) in faults.iter().zip(&mut rows) {
+    for (fault, row) in faults.iter().zip(rows) {
         if let Play::Alone(play) = fault.play {
             for number in 0..tries(fault) {
                 let result = caught(|| {
@@ -124,10 +143,6 @@ fn try_all(tries: fn(&Fault) -> usize) {
             }
         }
     }
-    table::print(&rows);
-    table::store(&rows);
-    let wrong: Vec<_> = rows.iter().filter_map(Row::complaint).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// A try that fails on the way to its fault is a complaint, too.

@@ -1,0 +1,162 @@
+//! The first engine's network changes, goes down and comes back, in namespaces that the test makes: how long until the engine can be rung
+//! again, and until both phones of a call hear each other again.
+
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use ringfence_sip::Transport;
+use ringfence_tests::{
+    fault_lab::FaultLab,
+    networks::{Networks, SERVERS},
+    program::{real_time, skipped},
+};
+
+use super::{
+    Fault, Play, caught,
+    scene::{Lane, Phones, SOON, Seen, over},
+    table::{self, Row},
+};
+
+pub(super) const FAULTS: [Fault; 5] = [
+    Fault {
+        name: "network: another address while idle",
+        expected: "rung within 3 s",
+        briefly: 1,
+        play: Play::Moving(|lab, networks, number| idle(lab, networks, number, Change::Seamless)),
+    },
+    Fault {
+        name: "network: down for 2 s while idle, then another",
+        expected: "rung within 3 s of the new address",
+        briefly: 1,
+        play: Play::Moving(|lab, networks, number| idle(lab, networks, number, Change::After2s)),
+    },
+    Fault {
+        name: "network: down for 30 s while idle, the same again",
+        expected: "rung within 3 s of the address",
+        briefly: 0,
+        play: Play::Moving(|lab, networks, number| idle(lab, networks, number, Change::Back)),
+    },
+    Fault {
+        name: "network: another address in a call",
+        expected: "both hear each other within 2 s; no phone is told",
+        briefly: 1,
+        play: Play::Moving(|lab, networks, number| {
+            talking(lab, networks, number, Change::Seamless)
+        }),
+    },
+    Fault {
+        name: "network: down for 2 s in a call, then another",
+        expected: "both hear each other within 2 s of the new address; no phone is told",
+        briefly: 1,
+        play: Play::Moving(|lab, networks, number| talking(lab, networks, number, Change::After2s)),
+    },
+];
+
+/// Tries the faults of networks; nothing without the rights for namespaces.
+pub(super) fn try_all(faults: &[Fault], rows: &mut [Row<'_>], tries: fn(&Fault) -> usize) {
+    let Some(networks) = Networks::lay() else {
+        return skipped("no network namespaces: they need root and iproute2");
+    };
+    let results = networks.world.inside(|| {
+        let mut lab = FaultLab::start_at(real_time(), 1, SERVERS, Some(&networks.home));
+        let mut results = Vec::new();
+        for (place, fault) in faults.iter().enumerate() {
+            let Play::Moving(play) = fault.play else {
+                continue;
+            };
+            for number in 0..tries(fault) {
+                let result = caught(|| {
+                    lab.wait_ready();
+                    play(&mut lab, &networks, number)
+                });
+                table::print_try(fault, &result);
+                results.push((place, result));
+            }
+        }
+        results
+    });
+    for (place, result) in results {
+        rows[place].add(result);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Seamless,
+    After2s,
+    Back,
+}
+
+impl Change {
+    /// Carries it out; returns when the last address came.
+    fn befall(self, networks: &Networks, uplink: usize) -> Instant {
+        let other = 1 - uplink;
+        match self {
+            Self::Seamless => networks.move_to(other),
+            Self::After2s => {
+                networks.disconnect(uplink);
+                sleep(Duration::from_secs(2));
+                networks.connect(other);
+            }
+            Self::Back => {
+                networks.disconnect(uplink);
+                sleep(Duration::from_secs(30));
+                networks.connect(uplink);
+            }
+        }
+        Instant::now()
+    }
+}
+
+/// The engine is rung again and again, each time by another call, until its phone rings.
+fn idle(lab: &mut FaultLab, networks: &Networks, number: usize, change: Change) -> Seen {
+    let mut seen = Seen::default();
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    // So long that the connections were good ones, and at another moment of the looks each time.
+    sleep(Duration::from_millis(1_500 + 137 * number as u64));
+    let there = change.befall(networks, networks.uplink());
+    let rung = ring_until_heard(lab, &phones, there);
+    seen.within("rung after the new address", there, rung, 3.0);
+    seen
+}
+
+/// When the first engine's phone rang, for a call that began at the moment, or one of its successors.
+fn ring_until_heard(lab: &FaultLab, phones: &Phones, from: Instant) -> Option<Instant> {
+    let [first, second] = &phones.0;
+    let number = &lab.engines[0].lines[0].number;
+    while from.elapsed() < Duration::from_secs(90) {
+        let call = second.dial(number);
+        let into = first.incoming(Duration::from_millis(600));
+        let at = Instant::now();
+        second.hang_up(&call);
+        second.when(&call, SOON, over);
+        if let Some(into) = into {
+            first.when(&into, SOON, over);
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Change) -> Seen {
+    let mut seen = Seen::default();
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    sleep(Duration::from_millis(1_500 + 137 * number as u64));
+    let fault = Instant::now();
+    let there = change.befall(networks, networks.uplink());
+    let [caller, callee] = &phones.0;
+    let at = caller.hears(&calls[0], 1, there, SOON);
+    seen.within("caller hears after the new address", there, at, 2.0);
+    let at = callee.hears(&calls[1], 0, there, SOON);
+    seen.within("callee hears after the new address", there, at, 2.0);
+    sleep(Duration::from_secs(1));
+    for (whose, gap) in phones.gaps(&calls, fault, Instant::now()) {
+        seen.figures.push((whose, Some(gap.as_secs_f64())));
+    }
+    seen.holds("the call is up on both sides", phones.are_up(&calls));
+    phones.clear(&calls);
+    seen
+}
