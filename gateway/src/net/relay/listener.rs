@@ -1,9 +1,12 @@
 //! The task that listens at one relay, for ever. It leads what the relay sends to the subscriptions, and their envelopes to the engine.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use ringfence_engine::ReceivedEvent;
 use ringfence_engine::time::{Moment, UnixTime};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
 use super::link::{LinkEnd, LinkSignals, RelayLink, Successor, hurried, made, note_aside};
@@ -67,7 +70,11 @@ enum Until {
     TheEnd,
 }
 
-/// Listens until the connection ends. When the network changes, another one is made beside it, and takes its place when it listens.
+/// For how long two connections are listened to: a ring may be on its way over the old one, and is sent once.
+const OVERLAP: Duration = Duration::from_secs(1);
+
+/// Listens until the connection ends. When the network changes, another one is made beside it, and takes its place when it has listened for a
+/// moment.
 async fn stay(
     subscribed: &mut Subscribed,
     link: &RelayLink,
@@ -75,9 +82,15 @@ async fn stay(
     inbox: &mpsc::Sender<ReceivedEvent>,
 ) -> LinkEnd {
     let mut successor: Successor<'_, Subscribed> = None;
+    let mut broken = None;
     loop {
         tokio::select! {
-            Err(end) = take(subscribed, link, inbox, Until::TheEnd) => return end,
+            Err(end) = take(subscribed, link, inbox, Until::TheEnd), if broken.is_none() => match end {
+                LinkEnd::Connection(ConnectionEnd::Closed | ConnectionEnd::Silent) => {
+                    broken = Some(end);
+                }
+                end => return end,
+            },
             redial = signals.redial.changed() => return match redial {
                 Ok(()) => LinkEnd::Redial,
                 Err(_) => LinkEnd::Dropped,
@@ -91,14 +104,18 @@ async fn stay(
                 successor = Some(hurried(next).boxed());
             }
             next = made(&mut successor) => if let Some(next) = next {
-                *subscribed = next;
-                link.update(|record| record.is_listening = true);
+                (*subscribed, broken) = (next, None);
             }
+        }
+        if successor.is_none()
+            && let Some(end) = broken.take()
+        {
+            return end;
         }
     }
 }
 
-/// Opens a connection and waits until the relay listens over it. `before` is what was asked of it over the one in use.
+/// Opens a connection and listens over it for a moment. `before` is what was asked of the relay over the one in use.
 async fn subscribe(
     link: &RelayLink,
     before: RelaySubscription,
@@ -112,7 +129,12 @@ async fn subscribe(
     take(&mut subscribed, link, inbox, Until::Listening)
         .await
         .ok()?;
-    Some(subscribed)
+    link.update(|record| record.is_listening = true);
+    let both = take(&mut subscribed, link, inbox, Until::TheEnd);
+    match timeout(OVERLAP, both).await {
+        Ok(_ended) => None,
+        Err(_) => Some(subscribed),
+    }
 }
 
 /// Takes what a relay sends, until the connection ends.

@@ -234,6 +234,19 @@ async fn each_refusal_has_its_answer_and_the_call_another_server() {
     }
 }
 
+/// It relays IPv6 alone, and answers 440 to the first request (RFC 8656 section 7.2).
+#[tokio::test]
+async fn a_server_without_ipv4_relayed_addresses_gives_an_ipv6_one() {
+    let at = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 0);
+    let secret = TurnSecret::new("secret".to_owned());
+    let turn = EmbeddedTurn::start(at, secret, true).await.unwrap();
+    let (outcome, took) = race(&servers(&[udp(turn.local_addr())]).await).await;
+    let winner = outcome.unwrap();
+    assert!(winner.way.address().unwrap().is_ipv6());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    release(winner.way, winner.turn).await;
+}
+
 /// The TURN client repeats the request with each new nonce (RFC 8489 section 9.2.5); the race does not wait for its end.
 #[tokio::test]
 async fn a_server_whose_nonces_are_always_stale_loses() {
