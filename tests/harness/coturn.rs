@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,29 +31,18 @@ const CREDENTIAL_LIFE: u64 = 3600;
 impl CoturnServer {
     /// Starts it on loopback for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
     pub fn start() -> Self {
-        Self::start_at(Ipv4Addr::LOCALHOST)
+        Self::start_at(Ipv4Addr::LOCALHOST, &[], &[])
     }
 
-    /// The same at another address.
-    pub fn start_at(ip: Ipv4Addr) -> Self {
-        Self::start_with(ip, &[])
-    }
-
-    /// On loopback for IPv4 and IPv6, at the same port, with relayed addresses of these.
-    pub fn start_for_both_families(relayed: &[IpAddr]) -> Self {
-        let more = relayed.iter().map(|ip| format!("relay-ip={ip}"));
-        let more: Vec<String> = more.chain(["listening-ip=::1".to_owned()]).collect();
-        Self::start_with(Ipv4Addr::LOCALHOST, &more)
-    }
-
-    /// With further settings, which name the relayed addresses if there are any.
-    fn start_with(ip: Ipv4Addr, more: &[String]) -> Self {
+    /// The same at another address, and at further ones of IPv6 with the same port. It relays at the first, and at those of `relayed`.
+    pub fn start_at(ip: Ipv4Addr, further: &[Ipv6Addr], relayed: &[Ipv6Addr]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = ports::free_pair_at(ip);
         let secret = format!("secret of port {}", address.port()).replace(' ', "-");
         let inside = |name: &str| folder.path().join(name).display().to_string();
-        let settings = vec![
+        let mut settings = vec![
             format!("listening-ip={}", address.ip()),
+            format!("relay-ip={}", address.ip()),
             format!("listening-port={}", address.port()),
             "realm=tests.ringfence".into(),
             "use-auth-secret".into(),
@@ -70,9 +59,8 @@ impl CoturnServer {
             "log-file=stdout".into(),
             "simple-log".into(),
         ];
-        let usual = [format!("relay-ip={}", address.ip())];
-        let more = if more.is_empty() { &usual } else { more };
-        let settings = [&settings, more].concat();
+        settings.extend(further.iter().map(|ip| format!("listening-ip={ip}")));
+        settings.extend(relayed.iter().map(|ip| format!("relay-ip={ip}")));
         fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
         let program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
         let mut coturn = Self {

@@ -79,7 +79,7 @@ impl FaultLab {
         first: Option<&Place>,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturns = [(); 2].map(|()| CoturnServer::start_at(servers));
+        let coturns = [(); 2].map(|()| CoturnServer::start_at(servers, &[], &[]));
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");

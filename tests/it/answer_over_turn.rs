@@ -222,7 +222,7 @@ fn an_engine_that_reaches_its_server_over_ipv6_has_an_ipv4_relayed_address() {
         return;
     }
     let (four, six) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
-    let coturn = CoturnServer::start_for_both_families(&[four.into(), six.into()]);
+    let coturn = CoturnServer::start_at(four, &[six], &[six]);
     let (over_four, secret) = (coturn.address(), coturn.secret().to_owned());
     let over_six = SocketAddr::new(six.into(), over_four.port());
     let mut caller = End::log_in(&secret, false, over_six, &[four.into()]);
