@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::MutexGuard,
@@ -24,6 +24,7 @@ use crate::{
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
+    translator::Translator,
 };
 
 /// What an engine prints when phones can register.
@@ -41,9 +42,35 @@ pub struct FaultLab {
     pub coturns: [CoturnServer; 2],
     /// The wall clock of phone book and relay.
     pub book_clock: ProcessClock,
+    /// Between the first engine and the IPv4 address of its TURN server, if there is one.
+    pub translator: Option<Translator>,
     _book: Program,
     _folder: TempDir,
     _alone: MutexGuard<'static, ()>,
+}
+
+/// Where the parts of a lab are. Everything is on loopback by default.
+#[derive(Clone, Copy, Debug)]
+pub struct LabPlan<'a> {
+    /// The address of the servers.
+    pub servers: Ipv4Addr,
+    /// A further address of the TURN servers, which relay IPv4 alone.
+    pub turn_ipv6: Option<Ipv6Addr>,
+    /// Whether a translator is between the first engine and its TURN server.
+    pub translates: bool,
+    /// Where the first engine and its phones are, if not in the place of all others.
+    pub first: Option<&'a Place>,
+}
+
+impl Default for LabPlan<'_> {
+    fn default() -> Self {
+        Self {
+            servers: Ipv4Addr::LOCALHOST,
+            turn_ipv6: None,
+            translates: false,
+            first: None,
+        }
+    }
 }
 
 /// An engine that outlives its process.
@@ -65,21 +92,22 @@ impl FaultLab {
     /// # Panics
     /// With the output of the command that failed.
     pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
-        Self::start_at(alone, lines, Ipv4Addr::LOCALHOST, None)
+        Self::start_at(alone, lines, &LabPlan::default())
     }
 
-    /// The same with servers at another address of this place, and the first engine, with its phones, in a place of its own.
+    /// The same in another way.
     ///
     /// # Panics
     /// With the output of the command that failed.
-    pub fn start_at(
-        alone: MutexGuard<'static, ()>,
-        lines: usize,
-        servers: Ipv4Addr,
-        first: Option<&Place>,
-    ) -> Self {
+    pub fn start_at(alone: MutexGuard<'static, ()>, lines: usize, plan: &LabPlan<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturns = [(); 2].map(|()| CoturnServer::start_at(servers, &[], &[]));
+        let coturns =
+            [(); 2].map(|()| CoturnServer::start_at(plan.servers, plan.turn_ipv6.as_slice(), &[]));
+        let translator = plan.translates.then(|| {
+            let address = ports::free_pair_at(plan.servers);
+            Translator::start(address, coturns[0].address())
+        });
+        let first_turn = translator.as_ref().map(Translator::address);
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");
@@ -87,10 +115,18 @@ impl FaultLab {
         });
         let book_clock = ProcessClock::new(&operator, "book");
         let (book, url) = serve_book(&operator, &coturns[0], &book_clock);
-        let homes = [(one, &coturns[0], first), (two, &coturns[1], None)];
-        let homes = homes.map(|(home, coturn, place)| {
+        let homes = [
+            (one, &coturns[0], first_turn, plan.first),
+            (two, &coturns[1], None, None),
+        ];
+        let homes = homes.map(|(home, coturn, turn, place)| {
+            let turn = turn.unwrap_or(coturn.address());
+            let ipv6 = plan
+                .turn_ipv6
+                .map(|ip| (ip, coturn.address().port()).into());
+            let turn: Vec<_> = [turn].into_iter().chain(ipv6).collect();
             let [sip, monitor] = inside(place, || [ports::free_pair(), ports::free_pair()]);
-            let settings = settings(sip, monitor, coturn);
+            let settings = settings(sip, monitor, &turn, coturn.secret());
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
                 activate(&operator, (&home, place), &url);
@@ -106,6 +142,7 @@ impl FaultLab {
             engines,
             coturns,
             book_clock,
+            translator,
             _book: book,
             _folder: folder,
             _alone: alone,
@@ -305,7 +342,12 @@ fn serve_book(home: &Path, coturn: &CoturnServer, clock: &ProcessClock) -> (Prog
 }
 
 /// Fixed ports, so that phones find a new process where the old one was. The page and the monitor's page have neighbouring ports.
-fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> String {
+fn settings(sip: SocketAddr, monitor: SocketAddr, turn: &[SocketAddr], secret: &str) -> String {
+    let urls = turn.iter().map(|at| format!("\"turn:{at}?transport=udp\""));
+    let secrets = turn
+        .iter()
+        .map(|at| format!("\"{}\" = \"{secret}\"", at.ip()));
+    let (urls, secrets): (Vec<_>, Vec<_>) = (urls.collect(), secrets.collect());
     let page = SocketAddr::new(monitor.ip(), monitor.port() + 1);
     [
         "state = \"state\"".to_owned(),
@@ -315,8 +357,8 @@ fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> Stri
         "tls_port = 0".to_owned(),
         "[turn]".to_owned(),
         "allow_private = true".to_owned(),
-        format!("urls = [\"turn:{}?transport=udp\"]", coturn.address()),
-        format!("secret = \"{}\"", coturn.secret()),
+        format!("urls = [{}]", urls.join(", ")),
+        format!("secrets = {{ {} }}", secrets.join(", ")),
         "[page]".to_owned(),
         format!("listen = \"{page}\""),
         "[metrics]".to_owned(),

@@ -24,4 +24,5 @@ pub mod real_phone;
 mod sip_wire;
 pub mod tone;
 mod tone_stream;
+pub mod translator;
 pub mod world;

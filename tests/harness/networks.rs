@@ -1,9 +1,10 @@
-//! Network namespaces of Linux: a house whose engine has two uplinks to the world with the servers and the other engine. Uplinks change, go
-//! down and come back while programs run.
+//! Network namespaces of Linux: a house whose engine has three uplinks, one of them with IPv6 alone, to the world with the servers and the other
+//! engine. Uplinks change, go down and come back while programs run.
 //!
 //! ```text
 //!  home: lo, an engine, its phones ── 10.77.0.0/24 ──┐
-//!                                  ── 10.77.1.0/24 ──┴─ world: 10.77.9.1, servers, the other engine, its phones
+//!                                  ── 10.77.1.0/24 ──┼─ world: 10.77.9.1, fd77:9::1, servers, the other engine, its phones
+//!                                  ── fd77:2::/64  ──┘
 //! ```
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     fs::File,
     hash::{BuildHasher as _, Hasher as _},
     io::Write as _,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::AsFd as _,
     panic::resume_unwind,
     process::{Command, Stdio},
@@ -24,6 +25,10 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Where the servers of the world are.
 pub const SERVERS: Ipv4Addr = Ipv4Addr::new(10, 77, 9, 1);
+/// Where its TURN servers are as well.
+pub const SERVERS_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd77, 9, 0, 0, 0, 0, 0, 1);
+/// The uplink without IPv4.
+pub const IPV6_UPLINK: usize = 2;
 
 thread_local! {
     static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
@@ -69,7 +74,7 @@ pub fn inside<T: Send>(place: Option<&Place>, work: impl FnOnce() -> T + Send) -
     }
 }
 
-/// A house with two uplinks, one of which is in use.
+/// A house with three uplinks, one of which is in use.
 #[derive(Debug)]
 pub struct Networks {
     /// The house.
@@ -95,13 +100,18 @@ impl Networks {
             format!("-n {home} link set lo up"),
             format!("-n {world} link set lo up"),
             format!("-n {world} addr add {SERVERS}/32 dev lo"),
+            format!("-n {world} addr add {SERVERS_IPV6}/128 dev lo"),
         ];
-        for uplink in [0, 1] {
+        for uplink in [0, 1, IPV6_UPLINK] {
             steps.extend([
                 format!(
                     "link add u{uplink} netns {home} type veth peer name u{uplink} netns {world}"
                 ),
-                format!("-n {world} addr add 10.77.{uplink}.1/24 dev u{uplink}"),
+                format!(
+                    "-n {world} addr add {} dev u{uplink}{}",
+                    address(uplink, 1),
+                    no_detection(uplink)
+                ),
                 format!("-n {world} link set u{uplink} up"),
             ]);
         }
@@ -131,15 +141,18 @@ impl Networks {
         self.change(&Self::disconnecting(uplink));
     }
 
-    /// The house leaves one uplink for the other at the same moment.
+    /// The house leaves the uplink in use for another one at the same moment.
     pub fn move_to(&self, uplink: usize) {
-        self.in_use.store(uplink, Ordering::Relaxed);
-        self.change(&(Self::connecting(uplink) + &Self::disconnecting(1 - uplink)));
+        let old = self.in_use.swap(uplink, Ordering::Relaxed);
+        self.change(&(Self::connecting(uplink) + &Self::disconnecting(old)));
     }
 
     fn connecting(uplink: usize) -> String {
+        let (own, router) = (address(uplink, 2), address(uplink, 1));
+        let (router, _) = router.split_once('/').expect("it has a length");
         format!(
-            "link set u{uplink} up\naddr replace 10.77.{uplink}.2/24 dev u{uplink}\nroute replace default via 10.77.{uplink}.1\n"
+            "link set u{uplink} up\naddr replace {own} dev u{uplink}{}\nroute replace default via {router} dev u{uplink}\n",
+            no_detection(uplink)
         )
     }
 
@@ -158,6 +171,22 @@ impl Drop for Networks {
         for place in [&self.home, &self.world] {
             ip(&["netns", "del", &place.0], "");
         }
+    }
+}
+
+/// An address of an uplink's network.
+fn address(uplink: usize, host: u8) -> String {
+    match uplink {
+        IPV6_UPLINK => format!("fd77:{uplink}::{host}/64"),
+        _ => format!("10.77.{uplink}.{host}/24"),
+    }
+}
+
+/// An IPv6 address can be used at once only without the search for another host that has it (RFC 4862 section 5.4).
+const fn no_detection(uplink: usize) -> &'static str {
+    match uplink {
+        IPV6_UPLINK => " nodad",
+        _ => "",
     }
 }
 

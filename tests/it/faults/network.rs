@@ -8,8 +8,8 @@ use std::{
 
 use ringfence_sip::Transport;
 use ringfence_tests::{
-    fault_lab::FaultLab,
-    networks::{Networks, SERVERS},
+    fault_lab::{FaultLab, LabPlan},
+    networks::{IPV6_UPLINK, Networks, SERVERS, SERVERS_IPV6},
     program::{real_time, skipped},
 };
 
@@ -19,7 +19,7 @@ use super::{
     table::{self, Row},
 };
 
-pub(super) const FAULTS: [Fault; 5] = [
+pub(super) const FAULTS: [Fault; 7] = [
     Fault {
         name: "network: another address while idle",
         expected: "rung within 3 s",
@@ -52,6 +52,18 @@ pub(super) const FAULTS: [Fault; 5] = [
         briefly: 1,
         play: Play::Moving(|lab, networks, number| talking(lab, networks, number, Change::After2s)),
     },
+    Fault {
+        name: "network: from IPv4 to IPv6 in a call, and back",
+        expected: "both hear each other within 2 s each time; no phone is told",
+        briefly: 1,
+        play: Play::Moving(to_ipv6_and_back),
+    },
+    Fault {
+        name: "network: a translator forgets the engine in a call",
+        expected: "both hear each other within 2 s; no phone is told",
+        briefly: 1,
+        play: Play::Moving(is_forgotten),
+    },
 ];
 
 /// Tries the faults of networks; nothing without the rights for namespaces.
@@ -60,7 +72,13 @@ pub(super) fn try_all(faults: &[Fault], rows: &mut [Row<'_>], tries: fn(&Fault) 
         return skipped("no network namespaces: they need root and iproute2");
     };
     let results = networks.world.inside(|| {
-        let mut lab = FaultLab::start_at(real_time(), 1, SERVERS, Some(&networks.home));
+        let plan = LabPlan {
+            servers: SERVERS,
+            turn_ipv6: Some(SERVERS_IPV6),
+            translates: true,
+            first: Some(&networks.home),
+        };
+        let mut lab = FaultLab::start_at(real_time(), 1, &plan);
         let mut results = Vec::new();
         for (place, fault) in faults.iter().enumerate() {
             let Play::Moving(play) = fault.play else {
@@ -147,16 +165,58 @@ fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Chang
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
     let there = change.befall(networks, networks.uplink());
+    hear(&phones, &calls, there, &mut seen);
+    finish(&phones, &calls, fault, &mut seen);
+    seen
+}
+
+/// Only the TURN server has an address of IPv6 here, so that no ring comes while the house has no IPv4.
+fn to_ipv6_and_back(lab: &mut FaultLab, networks: &Networks, number: usize) -> Seen {
+    let mut seen = Seen::default();
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    sleep(Duration::from_millis(1_500 + 137 * number as u64));
+    let fault = Instant::now();
+    let uplink = networks.uplink();
+    for next in [IPV6_UPLINK, uplink] {
+        networks.move_to(next);
+        hear(&phones, &calls, Instant::now() + LEFT_OVER, &mut seen);
+        sleep(Duration::from_secs(2));
+    }
+    finish(&phones, &calls, fault, &mut seen);
+    seen
+}
+
+fn is_forgotten(lab: &mut FaultLab, _: &Networks, number: usize) -> Seen {
+    let mut seen = Seen::default();
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    sleep(Duration::from_millis(1_500 + 137 * number as u64));
+    let fault = Instant::now();
+    let translator = lab.translator.as_ref().expect("the lab has one");
+    translator.forget();
+    hear(&phones, &calls, fault + LEFT_OVER, &mut seen);
+    finish(&phones, &calls, fault, &mut seen);
+    seen
+}
+
+/// What was on its way when the fault came.
+const LEFT_OVER: Duration = Duration::from_millis(50);
+
+fn hear(phones: &Phones, calls: &[String; 2], since: Instant, seen: &mut Seen) {
     let [caller, callee] = &phones.0;
-    let at = caller.hears(&calls[0], 1, there, SOON);
-    seen.within("caller hears after the new address", there, at, 2.0);
-    let at = callee.hears(&calls[1], 0, there, SOON);
-    seen.within("callee hears after the new address", there, at, 2.0);
+    let at = caller.hears(&calls[0], 1, since, SOON);
+    seen.within("caller hears again", since, at, 2.0);
+    let at = callee.hears(&calls[1], 0, since, SOON);
+    seen.within("callee hears again", since, at, 2.0);
+}
+
+/// The gaps, once all is over; and the call's end.
+fn finish(phones: &Phones, calls: &[String; 2], fault: Instant, seen: &mut Seen) {
     sleep(Duration::from_secs(1));
-    for (whose, gap) in phones.gaps(&calls, fault, Instant::now()) {
+    for (whose, gap) in phones.gaps(calls, fault, Instant::now()) {
         seen.figures.push((whose, Some(gap.as_secs_f64())));
     }
-    seen.holds("the call is up on both sides", phones.are_up(&calls));
-    phones.clear(&calls);
-    seen
+    seen.holds("the call is up on both sides", phones.are_up(calls));
+    phones.clear(calls);
 }
