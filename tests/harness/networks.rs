@@ -147,6 +147,14 @@ impl Networks {
         self.change(&(Self::connecting(uplink) + &Self::disconnecting(old)));
     }
 
+    /// The cable of an uplink is pulled or plugged, which no program in the house is told.
+    pub fn plug(&self, uplink: usize, is_plugged: bool) {
+        let state = if is_plugged { "up" } else { "down" };
+        let name = format!("u{uplink}");
+        let done = ip(&["-n", &self.world.0, "link", "set", &name, state], "");
+        assert!(done, "the network can be changed");
+    }
+
     fn connecting(uplink: usize) -> String {
         let (own, router) = (address(uplink, 2), address(uplink, 1));
         let (router, _) = router.split_once('/').expect("it has a length");

@@ -13,6 +13,9 @@ const ANYWHERE: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
 ];
 
+/// The port of discard (RFC 863) names the sockets of a look in the system's list: it does not matter for the route.
+pub(crate) const LOOK_PORT: u16 = 9;
+
 /// The own address for each destination; `None`: it cannot be reached.
 type Look = BTreeMap<IpAddr, Option<IpAddr>>;
 
@@ -60,8 +63,7 @@ pub(crate) fn own_address(to: IpAddr) -> Option<IpAddr> {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = socket_at(any)?;
-    // The port does not matter.
-    socket.connect(SocketAddr::new(to, 9)).ok()?;
+    socket.connect(SocketAddr::new(to, LOOK_PORT)).ok()?;
     socket.local_addr().ok().map(|local| local.ip())
 }
 

@@ -303,6 +303,11 @@ impl World {
     }
 
     /// Bytes from a stranger at the socket of a leg, as if the server had sent them.
+    pub(crate) fn change_network(&mut self, leg: usize) {
+        self.legs[leg].handle_network_change(self.now);
+        self.drain();
+    }
+
     pub(crate) fn inject(&mut self, leg: usize, bytes: &[u8]) {
         self.legs[leg].handle_turn(bytes, self.now);
         self.drain();

@@ -108,11 +108,20 @@ enum Change {
 }
 
 impl Change {
-    /// Carries it out; returns when the last address came.
-    fn befall(self, networks: &Networks, uplink: usize) -> Instant {
+    /// Carries it out; returns when the last address came. In turns an uplink goes down at the house's end and at the other.
+    fn befall(self, networks: &Networks, number: usize) -> Instant {
+        let uplink = networks.uplink();
         let other = 1 - uplink;
         match self {
             Self::Seamless => networks.move_to(other),
+            Self::After2s if number % 2 == 1 => {
+                networks.plug(uplink, false);
+                sleep(Duration::from_secs(2));
+                networks.move_to(other);
+                let moved = Instant::now();
+                networks.plug(uplink, true);
+                return moved;
+            }
             Self::After2s => {
                 networks.disconnect(uplink);
                 sleep(Duration::from_secs(2));
@@ -134,7 +143,7 @@ fn idle(lab: &mut FaultLab, networks: &Networks, number: usize, change: Change) 
     let phones = Lane::of(lab, 0).phones(Transport::Udp);
     // So long that the connections were good ones, and at another moment of the looks each time.
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
-    let there = change.befall(networks, networks.uplink());
+    let there = change.befall(networks, number);
     let rung = ring_until_heard(lab, &phones, there);
     seen.within("rung after the new address", there, rung, 3.0);
     seen
@@ -164,7 +173,7 @@ fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Chang
     let calls = phones.talk(&lab.engines[1].lines[0].number);
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
-    let there = change.befall(networks, networks.uplink());
+    let there = change.befall(networks, number);
     hear(&phones, &calls, there, &mut seen);
     finish(&phones, &calls, fault, &mut seen);
     seen
