@@ -121,6 +121,8 @@ fn after_a_change_of_network_the_server_is_asked_at_once() {
         talk(&mut world, 0, 50);
         world.stop(A);
         let stopped = world.now;
+        // What was on its way would say that the server lives.
+        world.run_for(MS(50));
         if changes {
             world.change_network(0);
         }
