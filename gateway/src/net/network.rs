@@ -1,8 +1,8 @@
 //! Notices that this machine reaches the world another way than before: another address, interface or default route, or a network that
 //! is back. Without it, an engine believes a connection of the old address until a ping is unanswered, which takes a quarter of a minute.
 //!
-//! A look asks the kernel for the own address from which it would reach each destination in use. No packet is sent for that: nobody on the network
-//! learns of it. The addresses of the last look stay in memory, and nothing of them is logged or written.
+//! A look asks the kernel for the own address from which it would reach each destination in use. No packet is sent for that, so no observer of
+//! the network learns of it. The addresses of the last look stay in memory, and nothing of them is logged or written.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

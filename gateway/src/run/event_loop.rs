@@ -120,7 +120,7 @@ impl EventLoop {
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (pool, allocations) = AllocationPool::start(parts.turn.clone());
-        let network = NetworkState::new();
+        let network = NetworkState::new(parts.outbound.proxy().is_some());
         let mut engine = Engine::new(
             parts.engine,
             parts.lines,
