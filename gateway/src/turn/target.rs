@@ -112,3 +112,44 @@ impl TurnEndpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tls;
+
+    fn target(addrs: &[&str]) -> TurnTarget {
+        let addrs = addrs.iter().map(|addr| addr.parse().unwrap());
+        TurnTarget {
+            endpoint: "turn:turn.invalid".parse().unwrap(),
+            addrs: Arc::new(Mutex::new(addrs.collect())),
+            tls: tls::client(None).unwrap(),
+        }
+    }
+
+    /// The system lets no datagrams leave for the first address, as for any of a family that the network lacks.
+    #[test]
+    fn a_server_is_reached_at_its_first_address_to_which_there_is_a_route() {
+        const NO_ROUTE: &str = "255.255.255.255:3478";
+        for (addrs, expected) in [
+            (vec![NO_ROUTE, "[::1]:3478"], "[::1]:3478"),
+            (vec!["127.0.0.1:3478", "[::1]:3478"], "127.0.0.1:3478"),
+            (vec![NO_ROUTE], NO_ROUTE),
+        ] {
+            assert_eq!(target(&addrs).addr(), expected.parse().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_found_again_keeps_its_addresses_and_clones_share_them() {
+        let known = target(&["127.0.0.1:3478"]);
+        known.look_up_again().await;
+        assert_eq!(known.addr(), "127.0.0.1:3478".parse().unwrap());
+        let numeric = TurnTarget {
+            endpoint: "turn:127.0.0.2:5".parse().unwrap(),
+            ..known.clone()
+        };
+        numeric.look_up_again().await;
+        assert_eq!(known.addr(), "127.0.0.2:5".parse().unwrap());
+    }
+}

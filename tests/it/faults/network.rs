@@ -167,10 +167,28 @@ fn ring_until_heard(lab: &FaultLab, phones: &Phones, from: Instant) -> Option<In
     None
 }
 
+/// In turns the caller moves and the callee.
+fn lane(lab: &FaultLab, number: usize) -> Lane<'_> {
+    let Lane {
+        caller: one,
+        callee: two,
+        engines: [here, there],
+    } = Lane::of(lab, 0);
+    match number / 2 % 2 {
+        0 => Lane::of(lab, 0),
+        _ => Lane {
+            caller: two,
+            callee: one,
+            engines: [there, here],
+        },
+    }
+}
+
 fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Change) -> Seen {
     let mut seen = Seen::default();
-    let phones = Lane::of(lab, 0).phones(Transport::Udp);
-    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    let lane = lane(lab, number);
+    let phones = lane.phones(Transport::Udp);
+    let calls = phones.talk(&lane.callee.number);
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
     let there = change.befall(networks, number);
@@ -182,8 +200,9 @@ fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Chang
 /// Only the TURN server has an address of IPv6 here, so that no ring comes while the house has no IPv4.
 fn to_ipv6_and_back(lab: &mut FaultLab, networks: &Networks, number: usize) -> Seen {
     let mut seen = Seen::default();
-    let phones = Lane::of(lab, 0).phones(Transport::Udp);
-    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    let lane = lane(lab, number);
+    let phones = lane.phones(Transport::Udp);
+    let calls = phones.talk(&lane.callee.number);
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
     let uplink = networks.uplink();
@@ -198,8 +217,9 @@ fn to_ipv6_and_back(lab: &mut FaultLab, networks: &Networks, number: usize) -> S
 
 fn is_forgotten(lab: &mut FaultLab, _: &Networks, number: usize) -> Seen {
     let mut seen = Seen::default();
-    let phones = Lane::of(lab, 0).phones(Transport::Udp);
-    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    let lane = lane(lab, number);
+    let phones = lane.phones(Transport::Udp);
+    let calls = phones.talk(&lane.callee.number);
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
     let translator = lab.translator.as_ref().expect("the lab has one");

@@ -127,6 +127,12 @@ impl Waits {
         }
     }
 
+    /// Another network may not lead to the relay from its first moment on: its name servers are known a little later than its addresses.
+    fn note_network_change(&mut self, now: Instant) {
+        self.hurry_until = Some(now + HURRY);
+        self.lost.reset();
+    }
+
     fn hurries(&self, now: Instant) -> bool {
         self.hurry_until.is_some_and(|until| now < until)
     }
@@ -152,7 +158,7 @@ impl Waits {
 impl RelayLink {
     /// Opens a connection; begins again when the network changes meanwhile.
     pub(super) async fn open(
-        &self,
+        &mut self,
         signals: &mut LinkSignals,
     ) -> Option<RelayConnection<OutboundStream>> {
         loop {
@@ -160,6 +166,7 @@ impl RelayLink {
                 opened = self.dial() => return opened,
                 changed = signals.network.changed() => changed.ok()?,
             }
+            self.waits.note_network_change(now());
         }
     }
 
@@ -211,7 +218,10 @@ impl RelayLink {
             () = tokio::time::sleep(wait) => Some(()),
             () = board.woken(relay, purpose), if state == LinkState::Away => Some(()),
             redial = signals.redial.changed() => redial.ok(),
-            changed = signals.network.changed(), if state != LinkState::LeftAlone => changed.ok(),
+            changed = signals.network.changed(), if state != LinkState::LeftAlone => {
+                self.waits.note_network_change(now());
+                changed.ok()
+            }
         }
     }
 }
@@ -269,6 +279,24 @@ mod tests {
             let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, later);
             assert!(wait > HURRIED_RETRY, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn after_a_change_of_network_a_relay_that_was_away_is_tried_at_short_intervals_again() {
+        let (mut waits, at) = (Waits::new(), now());
+        for _ in 0..8 {
+            assert_eq!(waits.note_end(&CLOSED, None, at), LinkState::Away);
+            waits.after(ConnectionEnd::Closed, Duration::ZERO, at);
+        }
+        waits.note_network_change(at);
+        for tried in [at, at + HURRY / 2] {
+            assert_eq!(waits.note_end(&CLOSED, None, tried), LinkState::Opening);
+            let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, tried);
+            assert!(wait <= HURRIED_RETRY);
+        }
+        assert_eq!(waits.note_end(&CLOSED, None, at + HURRY), LinkState::Away);
+        let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, at + HURRY);
+        assert!(wait <= FIRST_RETRY.mul_f64(1.25));
     }
 
     #[test]

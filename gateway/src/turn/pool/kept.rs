@@ -53,7 +53,8 @@ impl<S: DialTurn> Keeper<S> {
             while endings.try_join_next().is_some() {}
             let failure = match outcome {
                 // Over the network of before, this race may wait for long.
-                Some(None) => continue,
+                Some(None) if clock::now() < tick => continue,
+                Some(None) => break,
                 Some(Some(Ok(winner))) => {
                     self.board.note_ready(self.slot, &winner.choice);
                     backoff.reset();
