@@ -109,6 +109,11 @@ impl Bridge {
         self.far.wants_way()
     }
 
+    /// Whether the call's own relayed addresses are of IPv6, as those of another way out must be.
+    pub fn relays_ipv6(&self) -> bool {
+        self.far.relays_ipv6()
+    }
+
     /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted
     /// and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {

@@ -29,6 +29,7 @@ pub(super) struct Recovery {
 struct Search {
     servers: TurnServers,
     first: Vec<IpAddr>,
+    relays_ipv6: bool,
     race: Option<Race>,
     again_at: Instant,
 }
@@ -43,6 +44,7 @@ impl Recovery {
             self.search = Some(Search {
                 servers: context.turn.clone(),
                 first: vec![media.turn.peer_addr().ip()],
+                relays_ipv6: media.bridge.relays_ipv6(),
                 race: None,
                 again_at: now(),
             });
@@ -59,7 +61,7 @@ impl Recovery {
         loop {
             let Some(race) = &mut search.race else {
                 until(Some(search.again_at)).await;
-                let terms = RaceTerms::of_recovery(&search.first);
+                let terms = RaceTerms::of_recovery(&search.first, search.relays_ipv6);
                 search.race = Some(Race::start(search.servers.clone(), terms));
                 continue;
             };

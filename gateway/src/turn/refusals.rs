@@ -11,8 +11,8 @@ pub(super) enum Remedy {
     NextServer,
     /// The same server is asked once more, from a new socket: the five-tuple belongs to another allocation there (RFC 8656 section 7.4).
     NewSocket,
-    /// The same server is asked once more, for an IPv6 relayed address. IPv4 comes first, because most servers relay that, and both sides of a
-    /// call need one family.
+    /// The same server is asked once more, for an IPv6 relayed address, unless the other side of the call has IPv4. IPv4 comes first, because most
+    /// servers relay that, and both sides need one family.
     OtherFamily,
     /// The same server is asked once more, with another login (RFC 8656 section 7.4: the quota is that of a user name).
     OtherLogin,

@@ -83,6 +83,11 @@ impl FarLeg {
         }
     }
 
+    /// Whether the own relayed addresses are of IPv6.
+    pub fn relays_ipv6(&self) -> bool {
+        self.own.first().is_some_and(SocketAddr::is_ipv6)
+    }
+
     /// Whether a packet from an address that was not accepted is a check of the other side, which has gone there; accepts the address
     /// then.
     pub(super) fn meet_checking(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) -> bool {

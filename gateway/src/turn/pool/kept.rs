@@ -191,7 +191,13 @@ impl<'a, S: DialTurn> Kept<'a, S> {
 
     /// Hands the allocation to a call. Not one that is being checked, which may fail: dialling is faster.
     fn offer(self, request: AllocationRequest) -> Offer<'a, S> {
-        let fits = |address: SocketAddr| !request.avoid.contains(&address.ip());
+        let fits = |address: SocketAddr| {
+            let is_other = !request.avoid.contains(&address.ip());
+            is_other
+                && request
+                    .is_ipv6
+                    .is_none_or(|is_ipv6| is_ipv6 == address.is_ipv6())
+        };
         let is_free = self.way.is_ready() && self.way.address().is_some_and(fits);
         if self.was_taken || !is_free {
             return Offer::Refused(Box::new(self));

@@ -27,6 +27,7 @@ use self::board::Board;
 pub(crate) use self::board::PoolState;
 use self::kept::Keeper;
 use super::TurnSocket;
+use super::race::family_of;
 use super::servers::{DialTurn, TurnServers};
 use crate::clock::{self, until};
 
@@ -66,6 +67,8 @@ struct PoolTiming {
 struct AllocationRequest {
     /// Relayed addresses whose server shall not be the own one.
     avoid: Arc<[IpAddr]>,
+    /// The family of the other side's relayed addresses, if they are known.
+    is_ipv6: Option<bool>,
     /// Dropped when there is none.
     reply: oneshot::Sender<WarmAllocation>,
 }
@@ -206,9 +209,10 @@ impl AllocationPool {
 }
 
 impl AllocationPoolHandle {
-    /// An allocation, if one is ready: on another server than that of these relayed addresses, if there is such a one. Does not
-    /// wait for the network.
+    /// An allocation, if one is ready: on another server than that of the other side's relayed addresses in `avoid`, if there is such a one,
+    /// and of their family. Does not wait for the network.
     pub(crate) async fn take(&self, avoid: &[IpAddr]) -> Option<WarmAllocation> {
+        let is_ipv6 = family_of(avoid);
         let avoid: Arc<[IpAddr]> = avoid.into();
         let any: Arc<[IpAddr]> = Arc::default();
         let rounds = if avoid.is_empty() {
@@ -221,6 +225,7 @@ impl AllocationPoolHandle {
                 let (reply, answer) = oneshot::channel();
                 let request = AllocationRequest {
                     avoid: Arc::clone(&avoid),
+                    is_ipv6,
                     reply,
                 };
                 let asked = slot

@@ -282,6 +282,26 @@ async fn a_pool_that_waits_before_its_next_attempt_makes_it_when_the_network_is_
 }
 
 #[tokio::test]
+async fn a_callee_takes_no_allocation_that_cannot_meet_its_caller() {
+    let turn = turn_at(ANY_PORT).await;
+    let servers = servers(turn.local_addr(), "udp").await;
+    let (_pool, handle) = AllocationPool::start_with(quick(), servers);
+    eventually(|| turn.allocations() == 2).await;
+    let callers = ["2001:db8::1", "198.51.100.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    let wait = async {
+        while handle.take(&callers[1..]).await.is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, wait).await.unwrap();
+    for _ in 0..10 {
+        assert!(handle.take(&callers[..1]).await.is_none());
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(take(&handle).await);
+}
+
+#[tokio::test]
 async fn a_server_that_restarted_has_allocations_again() {
     for transport in ["udp", "tcp"] {
         let turn = turn_at(ANY_PORT).await;

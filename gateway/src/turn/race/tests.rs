@@ -247,6 +247,25 @@ async fn a_server_without_ipv4_relayed_addresses_gives_an_ipv6_one() {
     release(winner.way, winner.turn).await;
 }
 
+#[tokio::test]
+async fn a_call_whose_other_side_is_known_gets_a_relayed_address_of_its_family_alone() {
+    let four = turn().await;
+    let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 0);
+    let six = EmbeddedTurn::start(six, TurnSecret::new("secret".to_owned()), true);
+    let six = six.await.unwrap();
+    let servers = servers(&[udp(four.local_addr()), udp(six.local_addr())]).await;
+    for (other, relayed_at) in [
+        ("198.51.100.1", four.local_addr().ip()),
+        ("2001:db8::1", six.local_addr().ip()),
+    ] {
+        let terms = RaceTerms::of_call(&[other.parse().unwrap()]);
+        let mut race = Race::start(servers.clone(), terms);
+        let winner = timeout(LIMIT, race.outcome()).await.unwrap().unwrap();
+        assert_eq!(winner.way.address().unwrap().ip(), relayed_at);
+        release(winner.way, winner.turn).await;
+    }
+}
+
 /// The TURN client repeats the request with each new nonce (RFC 8489 section 9.2.5); the race does not wait for its end.
 #[tokio::test]
 async fn a_server_whose_nonces_are_always_stale_loses() {
