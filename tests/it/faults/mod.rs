@@ -1,5 +1,5 @@
-//! Faults with real processes: engines that are killed, phones that die, clocks that jump, and what the phones of both sides hear
-//! and see of it, in seconds.
+//! Faults with real processes: engines that are killed, phones that die, clocks that jump, networks that change, and what the phones of
+//! both sides hear and see of it, in seconds.
 //!
 //! A short form with each fault once is among the ordinary tests. `tests/run --faults` tries each twenty times, prints a table and
 //! writes `target/faults.json`; with a word in `RINGFENCE_FAULT`, only faults with that word in their name. The same behaviour in simulated time, with its edges, is in `restarts` and `dead_phones`.
