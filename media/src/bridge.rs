@@ -83,6 +83,12 @@ impl Bridge {
         self.far.handle_turn_unreachable(now);
     }
 
+    /// This machine reaches the world another way than before, as [`FarLeg::handle_network_change`] takes it.
+    pub fn handle_network_change(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.far.handle_network_change(now);
+    }
+
     /// Takes another way out, as [`FarLeg::adopt`] does; the owner changes the socket with it.
     ///
     /// # Errors
@@ -101,6 +107,11 @@ impl Bridge {
     /// Whether a new way out is wanted.
     pub fn wants_way(&self) -> bool {
         self.far.wants_way()
+    }
+
+    /// Whether the call's own relayed addresses are of IPv6, as those of another way out must be.
+    pub fn relays_ipv6(&self) -> bool {
+        self.far.relays_ipv6()
     }
 
     /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted

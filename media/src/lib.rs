@@ -36,7 +36,7 @@
 //!     password: TurnPassword::new("secret".to_owned()),
 //! };
 //! let local = "192.0.2.7:40000".parse()?;
-//! let config = FarConfig { turn, local, allow_private_addresses: false, permitted: Vec::new() };
+//! let config = FarConfig { turn, local, allow_private_addresses: false, permitted: Vec::new(), relays_ipv6: false };
 //!
 //! // In a program these seeds come from the system's generator, and time from its clock.
 //! let now = Instant::now();

@@ -72,6 +72,7 @@ impl End {
             local: turn_client,
             allow_private_addresses: true,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         Self {
             bridge: Bridge::new(

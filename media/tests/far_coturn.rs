@@ -194,6 +194,7 @@ impl Call {
                 local,
                 allow_private_addresses: true,
                 permitted: Vec::new(),
+                relays_ipv6: false,
             };
             let mut seed = [0; 32];
             rand_core::Rng::fill_bytes(&mut rng, &mut seed);

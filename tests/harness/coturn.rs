@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,16 +29,21 @@ pub struct CoturnServer {
 const CREDENTIAL_LIFE: u64 = 3600;
 
 impl CoturnServer {
-    /// Starts it for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
+    /// Starts it on loopback for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
     pub fn start() -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, &[])
+    }
+
+    /// The same at another address, with further settings.
+    pub fn start_at(ip: Ipv4Addr, further: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let address = ports::free_pair();
+        let address = ports::free_pair_at(ip);
         let secret = format!("secret of port {}", address.port()).replace(' ', "-");
         let inside = |name: &str| folder.path().join(name).display().to_string();
-        let settings = [
+        let mut settings = vec![
             format!("listening-ip={}", address.ip()),
-            format!("listening-port={}", address.port()),
             format!("relay-ip={}", address.ip()),
+            format!("listening-port={}", address.port()),
             "realm=tests.ringfence".into(),
             "use-auth-secret".into(),
             format!("static-auth-secret={secret}"),
@@ -56,6 +61,7 @@ impl CoturnServer {
             "log-file=stdout".into(),
             "simple-log".into(),
         ];
+        settings.extend_from_slice(further);
         fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
         let program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
         let mut coturn = Self {
@@ -97,6 +103,17 @@ impl CoturnServer {
     /// Where it listens, for UDP and for TCP.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its address, without the port.
+    ///
+    /// # Panics
+    /// Never: it was started at an IPv4 address.
+    pub fn ip(&self) -> Ipv4Addr {
+        match self.address {
+            SocketAddr::V4(address) => *address.ip(),
+            SocketAddr::V6(_) => panic!("it was started at an IPv4 address"),
+        }
     }
 
     /// The secret from which credentials are computed.

@@ -14,7 +14,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{coturn::CoturnServer, nostr_relay::NostrRelay, ports, program::Program};
+use crate::{
+    coturn::CoturnServer,
+    networks::{Place, inside},
+    nostr_relay::NostrRelay,
+    ports,
+    program::Program,
+};
 
 /// A line of an engine, and how a phone registers to it.
 #[derive(Clone, Debug)]
@@ -100,7 +106,7 @@ impl Deployment {
             let settings = format!("{}{}", layout.settings, settings(&coturn, layout.sip));
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..count {
-                activate(&operator, home, &url);
+                activate(&operator, (home, None), &url);
             }
         }
         // The book has to hold all lines before an engine downloads it.
@@ -176,8 +182,8 @@ impl Deployment {
     }
 }
 
-/// Issues a number and activates it as a line.
-pub(crate) fn activate(operator: &Path, home: &Path, url: &str) {
+/// Issues a number and activates it as a line of an engine, which may be in a place of its own.
+pub(crate) fn activate(operator: &Path, (home, place): (&Path, Option<&Place>), url: &str) {
     let issued = run(
         operator,
         "ringfence-phonebook",
@@ -189,7 +195,7 @@ pub(crate) fn activate(operator: &Path, home: &Path, url: &str) {
         .expect("the phone book prints a code");
     let mut arguments = vec!["activate", "--config", "ringfence.toml"];
     arguments.extend(["--phonebook", url, "--code", code]);
-    run(home, "ringfence", &arguments);
+    inside(place, || run(home, "ringfence", &arguments));
 }
 
 /// Waits until the book lists every number that was activated. An epoch lists a few new ones at most.

@@ -68,6 +68,7 @@ impl FarEnd {
             local,
             allow_private_addresses: true,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         let run = Run {
             role,

@@ -7,7 +7,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::MutexGuard,
@@ -22,6 +22,7 @@ use crate::{
     coturn::CoturnServer,
     deployment::{InstalledLine, activate, binary, run, wait_until_published, word_after},
     faulty_wire::FaultyWire,
+    networks::{Place, inside},
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
@@ -53,39 +54,77 @@ pub struct FaultLab {
     _alone: MutexGuard<'static, ()>,
 }
 
-/// The TURN servers that an engine's settings name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LabServers {
-    /// Its own over UDP.
-    Own,
-    /// Its own over UDP and TCP, and the other engine's. Each engine uses one of the two by lot.
-    Both,
+/// Where the parts of a lab are. Everything is on loopback by default.
+#[derive(Clone, Copy, Debug)]
+pub struct LabPlan<'a> {
+    /// The address of the servers.
+    pub servers: Ipv4Addr,
+    /// A further address of the TURN servers, which relay IPv4 alone. No wire is before it.
+    pub turn_ipv6: Option<Ipv6Addr>,
+    /// Whether an engine's settings name the other engine's TURN server too, and both over TCP as well; on loopback only. Each engine
+    /// uses one of the two by lot. Otherwise they name its own over UDP.
+    pub names_both: bool,
+    /// Further settings of the TURN servers.
+    pub turn_settings: &'a [&'a str],
+    /// Where the first engine and its phones are, if not in the place of all others.
+    pub first: Option<&'a Place>,
 }
 
-impl LabServers {
-    /// Settings tell servers apart by host, so each wire has an address of its own.
-    fn wires(self, own: usize, coturns: &[CoturnServer; 2]) -> Vec<FaultyWire> {
-        let wire = |server: usize| {
-            let host = u8::try_from(10 + 2 * own + server).expect("there are two engines");
-            FaultyWire::to(coturns[server].address(), Ipv4Addr::new(127, 0, 0, host))
-        };
-        match self {
-            Self::Own => vec![wire(own)],
-            Self::Both => vec![wire(own), wire(1 - own)],
+impl Default for LabPlan<'_> {
+    fn default() -> Self {
+        Self {
+            servers: Ipv4Addr::LOCALHOST,
+            turn_ipv6: None,
+            names_both: false,
+            turn_settings: &[],
+            first: None,
         }
     }
+}
 
-    fn settings(self, own: usize, wires: &[FaultyWire], coturns: &[CoturnServer; 2]) -> String {
+impl LabPlan<'_> {
+    fn start_turn(&self) -> [CoturnServer; 2] {
+        let further = self.turn_settings.iter().map(|line| (*line).to_owned());
+        let ipv6 = self.turn_ipv6.map(|ip| format!("listening-ip={ip}"));
+        let settings: Vec<_> = further.chain(ipv6).collect();
+        [(); 2].map(|()| CoturnServer::start_at(self.servers, &settings))
+    }
+
+    /// An engine's wires. Settings tell servers apart by host, so each of two has an address of its own.
+    fn turn_wires(&self, own: usize, coturns: &[CoturnServer; 2]) -> Vec<FaultyWire> {
+        let servers = [own, 1 - own]
+            .into_iter()
+            .take(1 + usize::from(self.names_both));
+        let wires = servers.map(|server| {
+            let host = u8::try_from(10 + 2 * own + server).expect("there are two engines");
+            let ip = match self.names_both {
+                true => Ipv4Addr::new(127, 0, 0, host),
+                false => self.servers,
+            };
+            FaultyWire::to(coturns[server].address(), ip)
+        });
+        wires.collect()
+    }
+
+    fn turn_section(
+        &self,
+        own: usize,
+        wires: &[FaultyWire],
+        coturns: &[CoturnServer; 2],
+    ) -> String {
         let (mut urls, mut secrets) = (Vec::new(), Vec::new());
-        for (wire, server) in wires.iter().zip([own, 1 - own]) {
-            let address = wire.address();
-            urls.push(format!("\"turn:{address}?transport=udp\""));
-            if self == Self::Both {
-                urls.push(format!("\"turn:{address}?transport=tcp\""));
+        let ipv6 = self
+            .turn_ipv6
+            .map(|ip| (ip, coturns[own].address().port()).into());
+        let ends = wires.iter().map(FaultyWire::address).zip([own, 1 - own]);
+        for (end, server) in ends.chain(ipv6.map(|end| (end, own))) {
+            urls.push(format!("\"turn:{end}?transport=udp\""));
+            if self.names_both {
+                urls.push(format!("\"turn:{end}?transport=tcp\""));
             }
             secrets.push(format!(
                 "\"{}\" = \"{}\"",
-                address.ip(),
+                end.ip(),
                 coturns[server].secret()
             ));
         }
@@ -103,40 +142,44 @@ pub struct LabEngine {
     pub clock: ProcessClock,
     home: PathBuf,
     monitor: SocketAddr,
+    /// Where it is, if not in the place of all others.
+    place: Option<Place>,
     program: Program,
 }
 
 impl FaultLab {
-    /// Starts everything, with `lines` lines for each engine, whose settings name its own TURN server alone, or the other engine's too.
+    /// Starts everything, with `lines` lines for each engine.
     ///
     /// # Panics
     /// With the output of the command that failed.
-    pub fn start(alone: MutexGuard<'static, ()>, lines: usize, servers: LabServers) -> Self {
+    pub fn start(alone: MutexGuard<'static, ()>, lines: usize, plan: &LabPlan<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturns = [CoturnServer::start(), CoturnServer::start()];
+        let coturns = plan.start_turn();
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");
             home
         });
         let book_clock = ProcessClock::new(&operator, "book");
-        let relay = ports::free_pair();
+        let relay = ports::free_pair_at(plan.servers);
         let (book, url) = serve_book(&operator, &coturns[0], relay, &book_clock);
-        let relay_wires = [0, 1].map(|_| FaultyWire::to(relay, Ipv4Addr::LOCALHOST));
-        let turn_wires = [0, 1].map(|own| servers.wires(own, &coturns));
-        let homes = [(one, 0), (two, 1)].map(|(home, own)| {
-            let [sip, monitor] = [ports::free_pair(), ports::free_pair()];
-            let turn = servers.settings(own, &turn_wires[own], &coturns);
+        let relay_wires = [0, 1].map(|_| FaultyWire::to(relay, plan.servers));
+        let turn_wires = [0, 1].map(|own| plan.turn_wires(own, &coturns));
+        let homes = [(one, 0, plan.first), (two, 1, None)].map(|(home, own, place)| {
+            let [sip, monitor] = inside(place, || [ports::free_pair(), ports::free_pair()]);
+            let turn = plan.turn_section(own, &turn_wires[own], &coturns);
             let settings = settings([sip, monitor], relay_wires[own].address(), &turn);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
-                activate(&operator, &home, &url);
+                activate(&operator, (&home, place), &url);
             }
-            (home, sip, monitor)
+            (home, sip, monitor, place)
         });
         // The book has to hold all lines before an engine downloads it.
         wait_until_published(&operator);
-        let engines = homes.map(|(home, sip, monitor)| LabEngine::install(home, sip, monitor));
+        let engines = homes.map(|(home, sip, monitor, place)| {
+            inside(place, || LabEngine::install(home, sip, monitor))
+        });
         let mut lab = Self {
             engines,
             coturns,
@@ -206,8 +249,14 @@ impl LabEngine {
             clock,
             home,
             monitor,
+            place: Place::here(),
             program,
         }
+    }
+
+    /// Does some work in the engine's place.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        inside(self.place.as_ref(), work)
     }
 
     /// Its process id.
@@ -232,7 +281,8 @@ impl LabEngine {
 
     /// Starts it anew and returns when phones can register; `false` if it ended instead.
     pub fn start_again(&mut self) -> bool {
-        self.program.start_again();
+        let (place, program) = (self.place.as_ref(), &mut self.program);
+        inside(place, || program.start_again());
         let give_up = Instant::now() + READY_WITHIN;
         while !self.output().contains(STARTED) {
             if self.program.ends_within(Duration::ZERO) || Instant::now() > give_up {
@@ -290,11 +340,13 @@ impl LabEngine {
 
     /// What `ringfence status --json` says; `null` if it fails.
     pub fn status(&self) -> Value {
-        let output = Command::new(binary("ringfence"))
+        let mut command = Command::new(binary("ringfence"));
+        command
             .args(["status", "--json", "--config", "ringfence.toml"])
             .current_dir(&self.home)
-            .envs(self.clock.environment())
-            .output()
+            .envs(self.clock.environment());
+        let output = self
+            .inside(|| command.output())
             .expect("our program starts");
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
@@ -310,7 +362,7 @@ impl LabEngine {
     }
 
     fn get(&self, path: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(self.monitor)?;
+        let mut stream = self.inside(|| TcpStream::connect(self.monitor))?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let host = self.monitor;
         write!(
@@ -329,7 +381,7 @@ fn serve_book(
     relay: SocketAddr,
     clock: &ProcessClock,
 ) -> (Program, String) {
-    let address = ports::free_pair();
+    let address = ports::free_pair_at(coturn.ip());
     let settings = [
         format!("listen = \"{address}\""),
         "database = \"book.sqlite\"".to_owned(),

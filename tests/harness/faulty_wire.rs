@@ -197,7 +197,7 @@ impl Carrier {
     fn mapping(&mut self, client: SocketAddr) -> &UdpSocket {
         let server = self.server;
         self.mappings.entry(client).or_insert_with(|| {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let socket = UdpSocket::bind((server.ip(), 0)).expect("a free port");
             socket.connect(server).expect("loopback is reachable");
             socket
                 .set_nonblocking(true)

@@ -22,7 +22,9 @@ use ringfence_sip::{
     message::{Message, Method, Name, parse},
 };
 
-use crate::{deployment::InstalledLine, sip_wire::SipWire, tone_stream::ToneStream};
+use crate::{
+    deployment::InstalledLine, networks::Place, sip_wire::SipWire, tone_stream::ToneStream,
+};
 
 /// The tones of the phones in a call: the caller's, the callee's, and that of a second callee.
 pub const TONES: [u32; 3] = [440, 1_000, 1_500];
@@ -69,6 +71,8 @@ struct PhoneState {
     registration: PhoneClient,
     registered: Option<Instant>,
     calls: BTreeMap<String, LabCall>,
+    /// Where all its sockets are.
+    place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -234,7 +238,7 @@ impl LabPhone {
     /// Connects again and registers over the new connection, in the same dialogs.
     pub fn reconnect(&self) {
         let mut state = self.state();
-        state.wire = SipWire::open(Transport::Tcp, state.account.line);
+        state.wire = SipWire::open(Transport::Tcp, state.account.line, state.place.as_ref());
         state.registered = None;
         state.registration.register(Instant::now());
         state.turn();
@@ -312,7 +316,8 @@ impl CallLog {
 
 impl PhoneState {
     fn boot(account: Registration, transport: Transport, tone: u32, instance: String) -> Self {
-        let wire = SipWire::open(transport, account.line);
+        let place = Place::here();
+        let wire = SipWire::open(transport, account.line, place.as_ref());
         let believed = wire.address();
         let mut registration = PhoneClient::new(account.clone(), believed, seed());
         registration.register(Instant::now());
@@ -327,6 +332,7 @@ impl PhoneState {
             registration,
             registered: None,
             calls: BTreeMap::new(),
+            place,
         }
     }
 
@@ -413,7 +419,7 @@ impl PhoneState {
     }
 
     fn new_audio(&self) -> ToneStream {
-        ToneStream::open(self.tone, &TONES, random() as u32)
+        ToneStream::open(self.tone, &TONES, random() as u32, self.place.clone())
     }
 
     fn audio(&mut self, id: &str) -> Option<&mut ToneStream> {

@@ -9,12 +9,17 @@ const ATTEMPTS: usize = 100;
 const FIRST: u16 = 16_384;
 const COUNT: u64 = 16_383;
 
-/// A port that is free for TCP and UDP, as is the next one: coturn uses both.
+/// A port of loopback that is free for TCP and UDP, as is the next one: coturn uses both.
 pub fn free_pair() -> SocketAddr {
+    free_pair_at(Ipv4Addr::LOCALHOST)
+}
+
+/// The same at another address of this machine.
+pub fn free_pair_at(ip: Ipv4Addr) -> SocketAddr {
     let claim = |port| {
         Some((
-            UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?,
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?,
+            UdpSocket::bind((ip, port)).ok()?,
+            TcpListener::bind((ip, port)).ok()?,
         ))
     };
     for _ in 0..ATTEMPTS {
@@ -22,8 +27,8 @@ pub fn free_pair() -> SocketAddr {
         let drawn = RandomState::new().build_hasher().finish() % COUNT;
         let first = FIRST + u16::try_from(drawn).expect("below the count");
         if claim(first).is_some() && claim(first + 1).is_some() {
-            return (Ipv4Addr::LOCALHOST, first).into();
+            return (ip, first).into();
         }
     }
-    panic!("no two neighbouring free ports on loopback after {ATTEMPTS} attempts");
+    panic!("no two neighbouring free ports after {ATTEMPTS} attempts");
 }

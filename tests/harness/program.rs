@@ -17,6 +17,8 @@ use std::{
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 
+use crate::networks::Place;
+
 /// How long a program may take to be ready.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to end after SIGTERM, before it is killed.
@@ -246,12 +248,14 @@ impl Drop for Program {
     }
 }
 
-/// A command that is killed when this process ends.
+/// A command that is killed when this process ends, in the place of this thread.
 pub(crate) fn tied_to_this_process(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "--", program])
-        .args(arguments);
+    command.args(["--pdeathsig", "KILL", "--"]);
+    if let Some(place) = Place::here() {
+        command.args(["nsenter", &format!("--net={}", place.path()), "--"]);
+    }
+    command.arg(program).args(arguments);
     command
 }
 

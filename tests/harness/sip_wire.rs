@@ -9,6 +9,8 @@ use std::{
 use ringfence_sip::{Frame, Framer, Transport};
 use rustix::net::sockopt::set_socket_linger;
 
+use crate::networks::{Place, inside};
+
 /// A phone's path to its line.
 #[derive(Debug)]
 pub(crate) enum SipWire {
@@ -20,7 +22,11 @@ pub(crate) enum SipWire {
 
 impl SipWire {
     /// A socket that talks to `server` alone.
-    pub(crate) fn open(transport: Transport, server: SocketAddr) -> Self {
+    pub(crate) fn open(transport: Transport, server: SocketAddr, place: Option<&Place>) -> Self {
+        inside(place, || Self::open_here(transport, server))
+    }
+
+    fn open_here(transport: Transport, server: SocketAddr) -> Self {
         if transport == Transport::Udp {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             socket.connect(server).expect("loopback is reachable");

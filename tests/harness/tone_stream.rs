@@ -15,6 +15,8 @@ use ringfence_media::{
     g711::{compress, expand},
 };
 
+use crate::networks::{Place, inside};
+
 const FRAME_TIME: Duration = Duration::from_millis(20);
 const HEADER: usize = 12;
 /// Mean square below which a packet is silence, and the smallest share of its energy at one frequency.
@@ -28,6 +30,7 @@ pub(crate) type HeardTone = (Instant, u32);
 #[derive(Debug)]
 pub(crate) struct ToneStream {
     socket: UdpSocket,
+    place: Option<Place>,
     remote: Option<SocketAddr>,
     tone: ToneGenerator,
     known: Vec<u32>,
@@ -39,9 +42,10 @@ pub(crate) struct ToneStream {
 
 impl ToneStream {
     /// A stream that sends `hertz` once it is connected, and knows the tones `known`.
-    pub(crate) fn open(hertz: u32, known: &[u32], source: u32) -> Self {
+    pub(crate) fn open(hertz: u32, known: &[u32], source: u32, place: Option<Place>) -> Self {
         Self {
-            socket: loopback(),
+            socket: loopback(place.as_ref()),
+            place,
             remote: None,
             tone: ToneGenerator::new(hertz.into()),
             known: known.to_vec(),
@@ -67,7 +71,7 @@ impl ToneStream {
 
     /// Goes on from another port without a word, as a phone does whose socket failed.
     pub(crate) fn move_port(&mut self) {
-        self.socket = loopback();
+        self.socket = loopback(self.place.as_ref());
     }
 
     /// Sends what is due, and adds the tones that have arrived to `heard`.
@@ -119,8 +123,9 @@ impl ToneStream {
     }
 }
 
-fn loopback() -> UdpSocket {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+fn loopback(place: Option<&Place>) -> UdpSocket {
+    let bound = inside(place, || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)));
+    let socket = bound.expect("a free port");
     socket
         .set_nonblocking(true)
         .expect("a socket need not wait");

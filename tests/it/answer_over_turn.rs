@@ -3,7 +3,7 @@
 
 use std::{
     io::ErrorKind,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -15,7 +15,7 @@ use ringfence_media::far::{
     DATAGRAM_LEN, FarConfig, FarEvent, FarLeg, FarOutput, TurnAccess, TurnPassword, TurnTransport,
     TurnWay,
 };
-use ringfence_tests::program::installed;
+use ringfence_tests::{coturn::CoturnServer, program::installed};
 
 const SECRET: &str = "shared-by-all-servers-here";
 
@@ -35,8 +35,12 @@ struct End {
 }
 
 impl End {
-    /// An allocation at `server` that datagrams from `permitted` reach.
+    /// An allocation of the server's family that datagrams from `permitted` reach.
     fn allocate(server: SocketAddr, permitted: &[IpAddr]) -> Self {
+        Self::log_in(SECRET, server.is_ipv6(), server, permitted)
+    }
+
+    fn log_in(secret: &str, relays_ipv6: bool, server: SocketAddr, permitted: &[IpAddr]) -> Self {
         let socket = UdpSocket::bind((server.ip(), 0)).expect("a free port");
         socket.connect(server).expect("a UDP socket connects");
         socket.set_nonblocking(true).expect("it can");
@@ -45,7 +49,7 @@ impl End {
             .concat()
             .try_into()
             .expect("32 bytes");
-        let secret = TurnSecret::new(SECRET.into());
+        let secret = TurnSecret::new(secret.to_owned());
         let today = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("it is later");
@@ -65,6 +69,7 @@ impl End {
             local,
             allow_private_addresses: true,
             permitted: permitted.to_vec(),
+            relays_ipv6,
         };
         let mut end = Self {
             leg: FarLeg::new(TurnWay::new(config, Instant::now()), seed, Instant::now()),
@@ -208,6 +213,26 @@ async fn a_caller_hears_a_callee_of_whom_it_knows_the_servers_address_alone() {
             }
         }
     }
+}
+
+/// An engine without IPv4 talks with one that has only IPv4, because both have an IPv4 relayed address (RFC 8656 section 7.1).
+#[test]
+fn an_engine_that_reaches_its_server_over_ipv6_has_an_ipv4_relayed_address() {
+    if !installed(&["turnserver"]) {
+        return;
+    }
+    let (four, six) = (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+    let settings = ["listening-ip", "relay-ip"].map(|name| format!("{name}={six}"));
+    let coturn = CoturnServer::start_at(four, &settings);
+    let (over_four, secret) = (coturn.address(), coturn.secret().to_owned());
+    let over_six = SocketAddr::new(six.into(), over_four.port());
+    let mut caller = End::log_in(&secret, false, over_six, &[four.into()]);
+    let mut callee = End::log_in(&secret, false, over_four, &[]);
+    assert_eq!(caller.own.expect("allocated").ip(), four);
+    let (arrived, _) = trial(&mut caller, &mut callee, SOON);
+    assert_eq!(arrived, usize::from(DATAGRAMS));
+    let other = End::log_in(&secret, true, over_four, &[]);
+    assert_eq!(other.own.expect("allocated").ip(), six);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

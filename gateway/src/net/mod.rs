@@ -5,6 +5,7 @@ pub mod audit;
 pub mod book;
 pub mod certificate_fault;
 pub(crate) mod http;
+pub(crate) mod network;
 pub mod outbound;
 pub mod phone;
 pub mod ports;

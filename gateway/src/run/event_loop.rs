@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 
 use super::command::GatewayCommand;
 use super::conditions::{ConditionWatch, LOOK};
+use super::connections::NetworkState;
 use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use super::parts::GatewayParts;
@@ -78,6 +79,7 @@ pub(super) struct EventLoop {
     pub(super) totals: CallTotals,
     pub(super) histories: QualityHistories,
     pub(super) watch: ConditionWatch,
+    pub(super) network: NetworkState,
     events: broadcast::Sender<Event>,
 }
 
@@ -118,6 +120,7 @@ impl EventLoop {
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (pool, allocations) = AllocationPool::start(parts.turn.clone());
+        let network = NetworkState::new(parts.outbound.proxy().is_some());
         let mut engine = Engine::new(
             parts.engine,
             parts.lines,
@@ -138,6 +141,7 @@ impl EventLoop {
             media: MediaTaskContext {
                 allocations,
                 turn: parts.turn,
+                network: network.changes(),
                 events: to_loop,
             },
             pool: Some(pool),
@@ -150,6 +154,7 @@ impl EventLoop {
             totals: CallTotals::default(),
             histories: QualityHistories::default(),
             watch: ConditionWatch::default(),
+            network,
             events,
         }
     }
@@ -201,7 +206,10 @@ impl EventLoop {
                     self.engine.shut_down(now);
                 }
                 LoopInput::Command(command) => self.handle_command(command),
-                LoopInput::Look => self.look_around(),
+                LoopInput::Look => {
+                    self.look_at_network();
+                    self.look_around();
+                }
                 LoopInput::Timeout => self.engine.handle_timeout(now),
             }
         }
@@ -299,16 +307,6 @@ impl EventLoop {
                     });
                 }
             }
-        }
-    }
-
-    /// Connections and the allocation of before are replaced: whether they live would take seconds to find out, in which a call
-    /// would come to nothing.
-    fn check_connections(&mut self) {
-        tracing::info!("the machine has slept, or its clock was set: connections are made anew");
-        self.relays.redial();
-        if self.pool.is_some() {
-            self.renew_pool(self.media.turn.clone());
         }
     }
 

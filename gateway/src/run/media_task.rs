@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 use ringfence_media::far::TurnWay;
 use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::recovery::Recovery;
 use super::way_out::{self, OpenMedia, Racing};
@@ -44,6 +44,8 @@ pub(crate) struct MediaTaskContext {
     pub(crate) allocations: AllocationPoolHandle,
     /// The servers to ask when none is ready.
     pub(crate) turn: TurnServers,
+    /// Changes when this machine reaches the world another way than before.
+    pub(crate) network: watch::Receiver<u64>,
     /// To the event loop.
     pub(crate) events: mpsc::Sender<MediaTaskEvent>,
 }
@@ -63,6 +65,8 @@ pub(crate) async fn run(
     let mut from_turn = Vec::with_capacity(PACKET);
     let mut stats_at = now() + STATS;
     let mut recovery = Recovery::default();
+    let mut network = context.network.clone();
+    network.mark_unchanged();
     loop {
         if let Some(media) = &mut media {
             if !drain(media, ports.first(), call, &context).await {
@@ -107,6 +111,12 @@ pub(crate) async fn run(
                 if let Some(media) = &mut media {
                     recovery.adopt(winner, media);
                 }
+            }
+            Ok(()) = network.changed() => {
+                if let Some(racing) = &mut racing {
+                    recovery.end_race(racing.begin_again(&context));
+                }
+                recovery.handle_network_change(media.as_mut());
             }
             packet = recv(ports.first().map(|ports| &ports.audio.rtp), &mut audio_rtp) => {
                 let (length, from) = packet;

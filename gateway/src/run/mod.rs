@@ -5,6 +5,7 @@ pub mod assemble;
 pub(crate) mod command;
 mod commands;
 pub(crate) mod conditions;
+mod connections;
 pub mod event;
 mod event_loop;
 pub mod gateway;

@@ -29,6 +29,7 @@ pub(super) struct Recovery {
 struct Search {
     servers: TurnServers,
     first: Vec<IpAddr>,
+    relays_ipv6: bool,
     race: Option<Race>,
     again_at: Instant,
 }
@@ -43,6 +44,7 @@ impl Recovery {
             self.search = Some(Search {
                 servers: context.turn.clone(),
                 first: vec![media.turn.peer_addr().ip()],
+                relays_ipv6: media.bridge.relays_ipv6(),
                 race: None,
                 again_at: now(),
             });
@@ -59,7 +61,7 @@ impl Recovery {
         loop {
             let Some(race) = &mut search.race else {
                 until(Some(search.again_at)).await;
-                let terms = RaceTerms::of_recovery(&search.first);
+                let terms = RaceTerms::of_recovery(&search.first, search.relays_ipv6);
                 search.race = Some(Race::start(search.servers.clone(), terms));
                 continue;
             };
@@ -92,6 +94,29 @@ impl Recovery {
                 self.endings.spawn(release(*refused, turn));
             }
         }
+    }
+
+    /// This machine reaches the world another way than before: the server of the way out is asked, and a race that began before is run anew.
+    pub(super) fn handle_network_change(&mut self, media: Option<&mut OpenMedia>) {
+        if let Some(media) = media {
+            if media.turn.has_own_address() {
+                media.bridge.handle_network_change(now());
+            } else {
+                media.bridge.handle_turn_unreachable(now());
+            }
+        }
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        search.again_at = now();
+        if let Some(race) = search.race.take() {
+            self.end_race(race);
+        }
+    }
+
+    /// Ends a race in the background.
+    pub(super) fn end_race(&mut self, race: Race) {
+        self.endings.spawn(race.end());
     }
 
     /// The call is over: waits until everything is released.

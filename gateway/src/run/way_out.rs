@@ -32,6 +32,7 @@ pub(super) struct OpenMedia {
 #[derive(Debug)]
 pub(super) struct Racing {
     race: Race,
+    avoid: Vec<IpAddr>,
     held: Vec<MediaOrder>,
 }
 
@@ -40,8 +41,15 @@ impl Racing {
     pub(super) fn start(avoid: &[IpAddr], context: &MediaTaskContext) -> Self {
         Self {
             race: Race::start(context.turn.clone(), RaceTerms::of_call(avoid)),
+            avoid: avoid.to_vec(),
             held: Vec::new(),
         }
+    }
+
+    /// Asks the servers anew, and returns the race of before, which is to be ended.
+    pub(super) fn begin_again(&mut self, context: &MediaTaskContext) -> Race {
+        let terms = RaceTerms::of_call(&self.avoid);
+        std::mem::replace(&mut self.race, Race::start(context.turn.clone(), terms))
     }
 
     /// Keeps an order until there is a relayed address.

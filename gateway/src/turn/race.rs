@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringfence_media::far::{FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
+use ringfence_media::far::{FarConfig, FarLegError, RaceOutput, TurnWay, WayOutput, WayRace};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -36,6 +36,13 @@ pub(crate) struct RaceTerms {
     limit: Duration,
     /// Whether a running call waits for a server that may come back at any moment.
     recovers: bool,
+    /// The family of the relayed address. Without it, IPv6 is as good where a server has no IPv4.
+    is_ipv6: Option<bool>,
+}
+
+/// The family from which the other side of a call can be met, if its relayed addresses are known.
+pub(super) fn family_of(others: &[IpAddr]) -> Option<bool> {
+    (!others.is_empty()).then(|| others.iter().all(IpAddr::is_ipv6))
 }
 
 impl RaceTerms {
@@ -49,12 +56,14 @@ impl RaceTerms {
             stagger: Duration::from_millis(250),
             limit: Duration::from_secs(4),
             recovers: false,
+            is_ipv6: family_of(avoid),
         }
     }
 
     /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the addresses in
-    /// `first` come first: the other side's server lets these through already, whatever its phone book names.
-    pub(crate) fn of_recovery(first: &[IpAddr]) -> Self {
+    /// `first` come first: the other side's server lets these through already, whatever its phone book names. The new relayed address is of the
+    /// family of the call's.
+    pub(crate) fn of_recovery(first: &[IpAddr], is_ipv6: bool) -> Self {
         Self {
             slot: 0,
             avoid: Vec::new(),
@@ -62,6 +71,7 @@ impl RaceTerms {
             stagger: Duration::from_millis(100),
             limit: Duration::from_secs(4),
             recovers: true,
+            is_ipv6: Some(is_ipv6),
         }
     }
 
@@ -75,6 +85,7 @@ impl RaceTerms {
             stagger: Duration::from_secs(1),
             limit: Duration::from_secs(14),
             recovers: false,
+            is_ipv6: None,
         }
     }
 }
@@ -134,11 +145,7 @@ struct Attempt {
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
     let mut order = servers.order(terms.slot, &terms.avoid);
-    let is_first = |entry| {
-        let address = servers.address(entry);
-        address.is_some_and(|address| terms.first.contains(&address))
-    };
-    order.sort_by_key(|entry| !is_first(*entry));
+    order.sort_by_key(|entry| !servers.is_at(*entry, &terms.first));
     let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
     let (stop, stopped) = watch::channel(());
     let (mut attempts, mut releases) = (JoinSet::new(), JoinSet::new());
@@ -147,7 +154,7 @@ async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<O
         match race.poll() {
             Some(RaceOutput::Begin(entry)) => {
                 let is_over = stopped.clone();
-                attempts.spawn(attempt(servers.clone(), entry, terms.recovers, is_over));
+                attempts.spawn(attempt(servers.clone(), entry, terms.clone(), is_over));
                 continue;
             }
             Some(RaceOutput::Won { entry, beaten }) => {
@@ -202,20 +209,31 @@ async fn release_begun(began: Option<(TurnWay, TurnSocket)>) {
 async fn attempt<S: DialTurn>(
     servers: S,
     entry: usize,
-    recovers: bool,
+    terms: RaceTerms,
     mut race_ends: watch::Receiver<()>,
 ) -> Attempt {
-    let mut is_first = true;
+    let RaceTerms {
+        recovers, is_ipv6, ..
+    } = terms;
+    let (mut is_first, mut relays_ipv6) = (true, is_ipv6.unwrap_or(false));
     loop {
         let dialled = tokio::select! {
             dialled = dial(&servers, entry, recovers) => dialled,
             _ = race_ends.changed() => Err(NO_ANSWER),
         };
         let (mut way, mut turn) = match dialled {
-            Ok(DialledTurn { socket, config }) if recovers => {
-                (TurnWay::new_for_recovery(config, clock::now()), socket)
+            Ok(DialledTurn { socket, config }) => {
+                let config = FarConfig {
+                    relays_ipv6,
+                    ..config
+                };
+                let begin = if recovers {
+                    TurnWay::new_for_recovery
+                } else {
+                    TurnWay::new
+                };
+                (begin(config, clock::now()), socket)
             }
-            Ok(DialledTurn { socket, config }) => (TurnWay::new(config, clock::now()), socket),
             Err(error) => {
                 return Attempt {
                     entry,
@@ -230,8 +248,9 @@ async fn attempt<S: DialTurn>(
         };
         if let Err(FarLegError::Allocation { code }) = &allocated
             && std::mem::take(&mut is_first)
-            && can_be_helped(*code, &turn)
+            && can_be_helped(*code, is_ipv6, &turn)
         {
+            relays_ipv6 |= refusals::remedy(*code) == Remedy::OtherFamily;
             tracing::debug!(code, "a TURN server refused, and is asked once more");
             continue;
         }
@@ -262,10 +281,11 @@ async fn dial<S: DialTurn>(
 }
 
 /// Whether the same server may grant to the next socket what it refused to this one.
-fn can_be_helped(code: u16, turn: &TurnSocket) -> bool {
+fn can_be_helped(code: u16, is_ipv6: Option<bool>, turn: &TurnSocket) -> bool {
     match refusals::remedy(code) {
         Remedy::NextServer => false,
         Remedy::NewSocket => true,
+        Remedy::OtherFamily => is_ipv6.is_none(),
         Remedy::OtherLogin => turn.note_login_full(),
     }
 }

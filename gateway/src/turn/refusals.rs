@@ -11,6 +11,9 @@ pub(super) enum Remedy {
     NextServer,
     /// The same server is asked once more, from a new socket: the five-tuple belongs to another allocation there (RFC 8656 section 7.4).
     NewSocket,
+    /// The same server is asked once more, for an IPv6 relayed address, unless the other side of the call has IPv4. IPv4 comes first, because most
+    /// servers relay that, and both sides need one family.
+    OtherFamily,
     /// The same server is asked once more, with another login (RFC 8656 section 7.4: the quota is that of a user name).
     OtherLogin,
 }
@@ -37,7 +40,7 @@ const REFUSALS: [(u16, Remedy, &str); 10] = [
     // RFC 8656 section 7.2.
     (
         440,
-        Remedy::NextServer,
+        Remedy::OtherFamily,
         "it does not relay over this kind of address or transport",
     ),
     // RFC 8656 section 5: the five-tuple is that of an allocation with another login.
@@ -88,6 +91,7 @@ mod tests {
             assert_eq!(remedy(code), Remedy::NextServer);
             assert!(!words(code).is_empty());
         }
+        assert_eq!(remedy(440), Remedy::OtherFamily);
         assert_eq!(remedy(437), Remedy::NewSocket);
         assert_eq!(remedy(486), Remedy::OtherLogin);
     }

@@ -39,8 +39,8 @@ pub(crate) trait DialTurn: Clone + Send + Sync + 'static {
     /// with an address in `avoid` come later, and those that lost a race lately last.
     fn order(&self, slot: usize, avoid: &[IpAddr]) -> Vec<usize>;
 
-    /// The address of an entry's server.
-    fn address(&self, entry: usize) -> Option<IpAddr>;
+    /// Whether an entry's server has one of these addresses.
+    fn is_at(&self, entry: usize, addresses: &[IpAddr]) -> bool;
 
     /// Connects to the server of an entry. Only relayed paths are used, so without one there is no call.
     ///
@@ -134,11 +134,26 @@ impl TurnServers {
 
     /// The addresses of the servers, which are those of their allocations too (behind a one-to-one NAT both are the public one): the
     /// other side's answer comes from there, and whose it is is not known before. Alike for all allocations, and from the start. Each
-    /// costs a request when the allocation is made and whenever it is checked.
+    /// of the relayed address's family costs a request when the allocation is made and whenever it is checked.
     fn permitted(&self) -> Vec<IpAddr> {
-        let addresses = self.servers.iter().map(|target| target.addr().ip());
-        let distinct: BTreeSet<IpAddr> = addresses.collect();
-        distinct.into_iter().take(MAX_SERVERS).collect()
+        let (four, six): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) =
+            self.addresses().into_iter().partition(IpAddr::is_ipv4);
+        let few = |all: BTreeSet<IpAddr>| all.into_iter().take(MAX_SERVERS);
+        few(four).chain(few(six)).collect()
+    }
+
+    /// All addresses of the servers.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let addrs = self.servers.iter().flat_map(TurnTarget::addrs);
+        addrs.map(|addr| addr.ip()).collect()
+    }
+
+    /// Looks the servers' names up again, for all clones: another network may have other answers.
+    pub(crate) async fn look_up_again(&self) {
+        for target in self.servers.iter().filter(|target| target.has_name()) {
+            self.audit.note(|| AuditEntry::Name(target.host()));
+            target.look_up_again().await;
+        }
     }
 
     /// The login for one more allocation at the server `host`, reached from `network`; with what says that it is in use.
@@ -192,22 +207,27 @@ impl DialTurn for TurnServers {
     fn order(&self, slot: usize, avoid: &[IpAddr]) -> Vec<usize> {
         let (network, now) = (self.network(), clock::now());
         let lost = |entry| network.and_then(|network| self.losses.why(network, entry, now));
-        let mut entries: Vec<(usize, &TurnTarget)> = (0..).zip(self.servers.iter()).collect();
+        let mut entries: Vec<usize> = (0..self.servers.len()).collect();
         entries.rotate_left(self.first_of(slot));
-        entries.sort_by_key(|(entry, target)| {
-            (lost(*entry).is_some(), avoid.contains(&target.addr().ip()))
-        });
-        entries.into_iter().map(|(entry, _)| entry).collect()
+        entries.sort_by_key(|entry| (lost(*entry).is_some(), self.is_at(*entry, avoid)));
+        entries
     }
 
-    fn address(&self, entry: usize) -> Option<IpAddr> {
-        Some(self.servers.get(entry)?.addr().ip())
+    fn is_at(&self, entry: usize, addresses: &[IpAddr]) -> bool {
+        self.servers.get(entry).is_some_and(|target| {
+            let mut own = target.addrs().into_iter();
+            own.any(|addr| addresses.contains(&addr.ip()))
+        })
     }
 
     async fn dial(&self, entry: usize) -> Result<DialledTurn, TurnProbeError> {
         let target = self.servers.get(entry).ok_or(TurnProbeError::NoLogin)?;
-        self.audit.note(|| AuditEntry::Turn(target.addr()));
         let dialled = TurnSocket::dial(target).await;
+        // The audit knows servers by their addresses; without a socket it may have been any of them.
+        let to = dialled
+            .as_ref()
+            .map_or_else(|_| target.addr(), TurnSocket::peer_addr);
+        self.audit.note(|| AuditEntry::Turn(to));
         let mut socket = dialled.map_err(|error| self.unreachable(&error))?;
         let network = socket.local_addr().ip();
         let login = self.login(&target.host(), network);
@@ -217,7 +237,7 @@ impl DialTurn for TurnServers {
         }
         let config = FarConfig {
             turn: TurnAccess {
-                addr: target.addr(),
+                addr: socket.peer_addr(),
                 transport: match target.wire() {
                     Wire::Udp => TurnTransport::Udp,
                     Wire::Tcp | Wire::Tls => TurnTransport::Stream,
@@ -228,6 +248,7 @@ impl DialTurn for TurnServers {
             local: socket.local_addr(),
             allow_private_addresses: self.allow_private,
             permitted: self.permitted(),
+            relays_ipv6: false,
         };
         Ok(DialledTurn { socket, config })
     }

@@ -21,6 +21,7 @@ use super::credentials::LoginLease;
 use super::endpoint::Wire;
 use super::target::TurnTarget;
 use crate::net::certificate_fault::CertificateFault;
+use crate::net::network::is_own;
 use crate::net::resilient_recv::recv_resilient;
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
@@ -75,7 +76,7 @@ impl TurnDialError {
 }
 
 /// Any port of this machine, for packets to `to`.
-pub(super) fn any_port(to: SocketAddr) -> SocketAddr {
+fn any_port(to: SocketAddr) -> SocketAddr {
     if to.is_ipv4() {
         ([0, 0, 0, 0], 0).into()
     } else {
@@ -135,13 +136,11 @@ impl TurnSocket {
         match target.endpoint.wire {
             Wire::Udp => Self::dial_udp(target).await,
             Wire::Tcp => {
-                let stream = connect(target).await?;
-                let (local, peer) = ends(target, &stream)?;
+                let (stream, local, peer) = connect(target).await?;
                 Ok(Self::over_stream(local, peer, stream))
             }
             Wire::Tls => {
-                let stream = connect(target).await?;
-                let (local, peer) = ends(target, &stream)?;
+                let (stream, local, peer) = connect(target).await?;
                 let fault = || TurnDialError::Tls(target.endpoint.to_string());
                 let name =
                     ServerName::try_from(target.endpoint.host.clone()).map_err(|_| fault())?;
@@ -166,16 +165,17 @@ impl TurnSocket {
     )]
     async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnDialError> {
         let fault = |error: std::io::Error| unreachable_server(target, &error);
-        let any = any_port(target.addr);
+        let peer = target.addr();
+        let any = any_port(peer);
         let socket = UdpSocket::bind(any).await.map_err(fault)?;
-        socket.connect(target.addr).await.map_err(fault)?;
+        socket.connect(peer).await.map_err(fault)?;
         // Tokio learns that a socket can be written to from its first event; `try_send` would refuse before.
         socket.writable().await.map_err(fault)?;
         let local = socket.local_addr().map_err(fault)?;
         Ok(Self {
             login: None,
             local,
-            peer: target.addr,
+            peer,
             path: Path::Datagrams(socket),
             is_unreachable: AtomicBool::new(false),
         })
@@ -234,6 +234,11 @@ impl TurnSocket {
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Whether this end of the connection has an address that this machine still has: otherwise nothing comes back any more.
+    pub(crate) fn has_own_address(&self) -> bool {
+        is_own(self.local.ip())
     }
 
     /// Sends one TURN message. Returns at once; a full socket drops the message, because late media is of no use.
@@ -301,6 +306,8 @@ fn says_unreachable(kind: ErrorKind) -> bool {
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkDown
             | ErrorKind::AddrNotAvailable
+            // What Linux says of IPv4 datagrams whose source address this machine has lost.
+            | ErrorKind::InvalidInput
     )
 }
 
@@ -308,8 +315,11 @@ fn says_unreachable(kind: ErrorKind) -> bool {
     clippy::disallowed_methods,
     reason = "the only place that opens a media socket to a server"
 )]
-async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnDialError> {
-    let stream = timeout(DIAL_LIMIT, TcpStream::connect(target.addr))
+async fn connect(
+    target: &TurnTarget,
+) -> Result<(TcpStream, SocketAddr, SocketAddr), TurnDialError> {
+    let peer = target.addr();
+    let stream = timeout(DIAL_LIMIT, TcpStream::connect(peer))
         .await
         .map_err(|_| unreachable_server(target, &ErrorKind::TimedOut.into()))?
         .map_err(|error| unreachable_server(target, &error))?;
@@ -317,17 +327,10 @@ async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnDialError> {
     stream
         .set_nodelay(true)
         .map_err(|error| unreachable_server(target, &error))?;
-    Ok(stream)
-}
-
-fn ends(
-    target: &TurnTarget,
-    stream: &TcpStream,
-) -> Result<(SocketAddr, SocketAddr), TurnDialError> {
     let local = stream
         .local_addr()
         .map_err(|error| unreachable_server(target, &error))?;
-    Ok((local, target.addr))
+    Ok((stream, local, peer))
 }
 
 fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnDialError {

@@ -106,7 +106,8 @@ impl Allocation {
         let turn = &config.turn;
         let mut terms =
             TurnConfig::new(TurnCredentials::new(&turn.username, turn.password.expose()));
-        if turn.addr.is_ipv6() {
+        // Without the attribute a server gives an IPv4 address.
+        if config.relays_ipv6 {
             terms.set_address_family(AddressFamily::IPV6);
         }
         // The server checks time-limited credentials by the user name, which must be readable and identifies no user.

@@ -69,6 +69,9 @@ pub struct FarConfig {
     /// IP addresses whose datagrams the server is to let through all the time: the relayed addresses of other TURN servers.
     /// Those of one's own server pass without being named.
     pub permitted: Vec<IpAddr>,
+    /// Whether an IPv6 relayed address is asked for, and not an IPv4 one (RFC 8656 section 7.1), whichever way the server is reached: both
+    /// sides of a call need relayed addresses of one family.
+    pub relays_ipv6: bool,
 }
 
 impl fmt::Debug for FarConfig {

@@ -238,6 +238,7 @@ mod tests {
             local: ([192, 0, 2, 1], 40_000).into(),
             allow_private_addresses: false,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         let mut leg = FarLeg::new(TurnWay::new(config, now), [7; 32], now);
         while leg.poll().is_some() {}

@@ -61,6 +61,17 @@ impl FarLeg {
         }
     }
 
+    /// This machine reaches the world another way than before: the own server is asked at once whether the allocation still stands, and
+    /// not after a silence.
+    pub fn handle_network_change(&mut self, now: Instant) {
+        self.check(now);
+        if let Some(search) = self.search_mut() {
+            search.handle_doubt(now);
+        }
+        self.search(now);
+        self.drive(now);
+    }
+
     /// Whether a new way out is wanted.
     pub fn wants_way(&self) -> bool {
         match &self.phase {
@@ -70,6 +81,11 @@ impl FarLeg {
             LegPhase::Waiting { is_lost } => *is_lost,
             LegPhase::Ending | LegPhase::Closed => false,
         }
+    }
+
+    /// Whether the own relayed addresses are of IPv6.
+    pub fn relays_ipv6(&self) -> bool {
+        self.own.first().is_some_and(SocketAddr::is_ipv6)
     }
 
     /// Whether a packet from an address that was not accepted is a check of the other side, which has gone there; accepts the address

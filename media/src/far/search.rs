@@ -98,6 +98,11 @@ impl WaySearch {
         self.check_anew_at = now + CHECK_ANEW;
     }
 
+    /// There is reason to ask the own server now, heard or not.
+    pub(super) fn handle_doubt(&mut self, now: Instant) {
+        self.ask_at = now;
+    }
+
     /// Whether a new way is wanted.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
@@ -183,6 +188,18 @@ mod tests {
         let seen = steps(&mut search, start, 3_000);
         assert_eq!(seen, [(0, Ask), (2_000, Ask)]);
         assert!(!search.handle_heard(start));
+    }
+
+    #[test]
+    fn in_doubt_the_server_is_asked_at_once_and_a_lost_way_is_not_asked_about() {
+        let start = crate::some_time();
+        let mut search = WaySearch::new(start);
+        search.handle_doubt(start);
+        assert_eq!(steps(&mut search, start, 900), [(0, Ask)]);
+        assert!(!search.is_lost());
+        search.handle_lost();
+        search.handle_doubt(start);
+        assert_eq!(steps(&mut search, start, 900), []);
     }
 
     #[test]

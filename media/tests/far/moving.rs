@@ -114,6 +114,42 @@ fn a_server_that_does_not_come_back_is_replaced_by_another() {
 }
 
 #[test]
+fn after_a_change_of_network_the_server_is_asked_at_once() {
+    let mut lost_after = Vec::new();
+    for changes in [false, true] {
+        let mut world = World::connected(two_servers());
+        talk(&mut world, 0, 50);
+        world.stop(A);
+        let stopped = world.now;
+        // What was on its way would say that the server lives.
+        world.run_for(MS(50));
+        if changes {
+            world.change_network(0);
+        }
+        talk(&mut world, 50, 100);
+        let mut said = world.said[0].iter();
+        let told = said.find(|(_, event)| *event == FarEvent::WayLost);
+        lost_after.push(told.expect("the way is lost").0 - stopped);
+    }
+    // The silence before the question is saved, less what was on its way.
+    assert!(lost_after[1] + MS(300) < lost_after[0], "{lost_after:?}");
+}
+
+#[test]
+fn a_change_of_network_takes_no_way_from_a_call_whose_server_answers() {
+    let mut world = World::connected(two_servers());
+    for round in 0..10 {
+        for leg in [0, 1] {
+            world.change_network(leg);
+        }
+        let gaps = talk(&mut world, round * 30, 30);
+        assert!(gaps.iter().all(|gap| *gap <= MS(61)), "{gaps:?}");
+    }
+    assert_eq!((lost(&world, 0), lost(&world, 1)), (0, 0));
+    all_is_well(&mut world, 300);
+}
+
+#[test]
 fn five_losses_in_one_call_are_made_good_and_the_newest_way_wins() {
     for leg in [0, 1] {
         let setup = two_servers();

@@ -61,6 +61,7 @@ impl Server {
             local: addr,
             allow_private_addresses: false,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         let leg = FarLeg::new(
             TurnWay::new(config, self.now),

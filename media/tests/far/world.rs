@@ -174,6 +174,7 @@ impl World {
                 local: LOCALS[index].parse().unwrap(),
                 allow_private_addresses: setup.private,
                 permitted: setup.permitted.clone(),
+                relays_ipv6: false,
             };
             FarLeg::new(TurnWay::new(config, start), seed, start)
         };
@@ -302,6 +303,11 @@ impl World {
     }
 
     /// Bytes from a stranger at the socket of a leg, as if the server had sent them.
+    pub(crate) fn change_network(&mut self, leg: usize) {
+        self.legs[leg].handle_network_change(self.now);
+        self.drain();
+    }
+
     pub(crate) fn inject(&mut self, leg: usize, bytes: &[u8]) {
         self.legs[leg].handle_turn(bytes, self.now);
         self.drain();
@@ -502,6 +508,7 @@ impl World {
             local,
             allow_private_addresses: self.setup.private,
             permitted: self.setup.permitted.clone(),
+            relays_ipv6: false,
         };
         let way = TurnWay::new_for_recovery(config, self.now);
         let socket = Socket { leg, server };

@@ -85,6 +85,7 @@ impl Party {
             local,
             allow_private_addresses: true,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);

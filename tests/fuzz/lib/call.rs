@@ -46,6 +46,7 @@ impl Call {
             local: ([192, 168, 77, 10], 40_001).into(),
             allow_private_addresses: false,
             permitted: Vec::new(),
+            relays_ipv6: false,
         };
         Self {
             now: start(),

@@ -1,11 +1,12 @@
-//! Faults with real processes: engines that are killed, phones that die, clocks that jump, relays and TURN servers that are lost, and what the
-//! phones of both sides hear and see of it, in seconds.
+//! Faults with real processes: engines that are killed, phones that die, clocks that jump, relays and TURN servers that are lost, networks
+//! that change, and what the phones of both sides hear and see of it, in seconds.
 //!
 //! A short form with each fault once is among the ordinary tests. `tests/run --faults` tries each twenty times, prints a table and
 //! writes `target/faults.json`; with a word in `RINGFENCE_FAULT`, only faults with that word in their name. The same behaviour in simulated time, with its edges, is in `restarts` and `dead_phones`.
 
 mod clocks;
 mod files;
+mod network;
 mod paths;
 mod phones;
 mod relays;
@@ -23,7 +24,8 @@ use std::{
 };
 
 use ringfence_tests::{
-    fault_lab::{FaultLab, LabServers},
+    fault_lab::{FaultLab, LabPlan},
+    networks::Networks,
     program::{installed, real_time},
 };
 
@@ -50,12 +52,24 @@ pub(super) struct Fault {
 enum Play {
     Alone(fn(&mut FaultLab, usize) -> Seen),
     Beside(fn(&Lane<'_>, usize) -> Seen),
+    Moving(fn(&mut FaultLab, &Networks, usize) -> Seen),
+}
+
+/// Where faults are tried.
+#[derive(Clone, Copy)]
+enum LabKind {
+    /// Each engine's settings name one TURN server.
+    OneServer,
+    /// Each engine's settings name two.
+    TwoServers,
+    /// The first engine has several networks.
+    Networks,
 }
 
 /// The faults of a lab. Those of an engine that lost its contacts are the last: it is unhealthy until a person has acted.
-fn faults_of(servers: LabServers) -> Vec<Fault> {
-    let rooms = match servers {
-        LabServers::Own => vec![
+fn faults_of(kind: LabKind) -> Vec<Fault> {
+    let rooms = match kind {
+        LabKind::OneServer => vec![
             phones::FAULTS.as_slice(),
             &restarts::FAULTS,
             &clocks::FAULTS,
@@ -63,7 +77,8 @@ fn faults_of(servers: LabServers) -> Vec<Fault> {
             &paths::FAULTS,
             &files::FAULTS,
         ],
-        LabServers::Both => vec![ways::FAULTS.as_slice()],
+        LabKind::TwoServers => vec![ways::FAULTS.as_slice()],
+        LabKind::Networks => vec![network::FAULTS.as_slice()],
     };
     let word = std::env::var("RINGFENCE_FAULT").unwrap_or_default();
     let faults = rooms.into_iter().flatten().copied();
@@ -86,12 +101,23 @@ fn try_all(tries: fn(&Fault) -> usize) {
         return;
     }
     let mut rows = Vec::new();
-    for servers in [LabServers::Own, LabServers::Both] {
-        let faults = faults_of(servers);
-        if faults.iter().any(|fault| tries(fault) > 0) {
-            let mut lab = FaultLab::start(real_time(), LANES, servers);
-            rows.extend(try_in(&mut lab, faults, tries));
+    for kind in [LabKind::OneServer, LabKind::TwoServers, LabKind::Networks] {
+        let faults = faults_of(kind);
+        if faults.iter().all(|fault| tries(fault) == 0) {
+            continue;
         }
+        let plan = LabPlan {
+            names_both: matches!(kind, LabKind::TwoServers),
+            ..LabPlan::default()
+        };
+        rows.extend(match kind {
+            LabKind::OneServer | LabKind::TwoServers => try_in(
+                &mut FaultLab::start(real_time(), LANES, &plan),
+                faults,
+                tries,
+            ),
+            LabKind::Networks => network::try_in(faults, tries),
+        });
     }
     table::print(&rows);
     table::store(&rows);

@@ -91,8 +91,8 @@ impl<'a> Lane<'a> {
     /// A phone at each line; the callee's over `transport`.
     pub(super) fn phones(&self, transport: Transport) -> Phones {
         let phones = [
-            LabPhone::boot(self.caller, Transport::Udp, 0, &device()),
-            LabPhone::boot(self.callee, transport, 1, &device()),
+            self.engines[0].inside(|| LabPhone::boot(self.caller, Transport::Udp, 0, &device())),
+            self.engines[1].inside(|| LabPhone::boot(self.callee, transport, 1, &device())),
         ];
         for phone in &phones {
             phone.wait_registered();

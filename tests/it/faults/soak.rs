@@ -12,7 +12,7 @@ use std::{
 use ringfence_sip::Transport;
 use ringfence_tests::{
     deployment::InstalledLine,
-    fault_lab::{FaultLab, LabServers},
+    fault_lab::{FaultLab, LabPlan},
     lab_phone::LabPhone,
     program::{installed, real_time},
 };
@@ -38,7 +38,7 @@ fn an_hour_of_calls_while_servers_start_again() {
     }
     let seconds = env::var("RINGFENCE_SOAK_SECONDS").map_or(Ok(HOUR), |text| text.parse());
     let lasts = Duration::from_secs(seconds.expect("a number of seconds"));
-    let mut lab = FaultLab::start(real_time(), 1 + PAIRS, LabServers::Own);
+    let mut lab = FaultLab::start(real_time(), 1 + PAIRS, &LabPlan::default());
     let lines = lab.engines.each_ref().map(|engine| engine.lines.clone());
     let pair = |place: usize| [lines[0][place].clone(), lines[1][place].clone()];
     let short = ShortCalls::default();

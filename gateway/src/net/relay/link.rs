@@ -1,8 +1,10 @@
-//! The way to one relay for one purpose, listening or posting: opening a connection, and how long to wait after it was lost.
+//! The way to one relay for one purpose, listening or posting: opening a connection, how long to wait after it was lost, and another one
+//! beside it when the network has changed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use rand::RngExt as _;
 use ringfence_book::backoff::Backoff;
 use tokio::sync::watch;
@@ -41,9 +43,43 @@ pub(super) struct RelayLink {
     pub(super) outbound: Outbound,
     pub(super) circuit: Circuit,
     pub(super) board: Arc<RelayBoard>,
+    pub(super) waits: Waits,
+}
+
+/// What the engine tells the tasks of all relays. Each counts.
+#[derive(Clone)]
+pub(super) struct LinkSignals {
     /// Changes when all connections are to be made anew.
     pub(super) redial: watch::Receiver<u64>,
-    pub(super) waits: Waits,
+    /// Changes when this machine reaches the world another way than before: connections may be dead that look alive.
+    pub(super) network: watch::Receiver<u64>,
+}
+
+/// A connection that is being made beside the one in use.
+pub(super) type Successor<'a, T> = Option<BoxFuture<'a, Option<T>>>;
+
+/// Waits for a successor. Cancelling it loses nothing. `None` if it could not be made: then the connection in use goes on, or breaks.
+pub(super) async fn made<T>(successor: &mut Successor<'_, T>) -> Option<T> {
+    let Some(making) = successor else {
+        return std::future::pending().await;
+    };
+    let made = making.await;
+    *successor = None;
+    made
+}
+
+/// Tries at short intervals, for as long as a relay is taken to be just starting again.
+pub(super) async fn hurried<T, F: Future<Output = Option<T>>>(
+    attempt: impl Fn() -> F,
+) -> Option<T> {
+    let give_up = now() + HURRY;
+    while now() < give_up {
+        if let Some(made) = attempt().await {
+            return Some(made);
+        }
+        tokio::time::sleep(HURRIED_RETRY).await;
+    }
+    None
 }
 
 /// The waits before a connection is made anew.
@@ -92,6 +128,12 @@ impl Waits {
         }
     }
 
+    /// Another network may not lead to the relay from its first moment on: its name servers are known a little later than its addresses.
+    fn note_network_change(&mut self, now: Instant) {
+        self.hurry_until = Some(now + HURRY);
+        self.lost.reset();
+    }
+
     fn hurries(&self, now: Instant) -> bool {
         self.hurry_until.is_some_and(|until| now < until)
     }
@@ -115,7 +157,21 @@ impl Waits {
 }
 
 impl RelayLink {
-    pub(super) async fn open(&self) -> Option<RelayConnection<OutboundStream>> {
+    /// Opens a connection; begins again when the network changes meanwhile.
+    pub(super) async fn open(
+        &mut self,
+        signals: &mut LinkSignals,
+    ) -> Option<RelayConnection<OutboundStream>> {
+        loop {
+            tokio::select! {
+                opened = self.dial() => return opened,
+                changed = signals.network.changed() => changed.ok()?,
+            }
+            self.waits.note_network_change(now());
+        }
+    }
+
+    pub(super) async fn dial(&self) -> Option<RelayConnection<OutboundStream>> {
         match self
             .outbound
             .connect(&self.destination, &self.circuit)
@@ -146,6 +202,7 @@ impl RelayLink {
     /// Waits for as long as this end asks for, or until the connection is to be tried now. `None` when the engine is gone.
     pub(super) async fn pause(
         &mut self,
+        signals: &mut LinkSignals,
         (end, state): (ConnectionEnd, LinkState),
         lasted: Duration,
     ) -> Option<()> {
@@ -161,7 +218,11 @@ impl RelayLink {
         tokio::select! {
             () = tokio::time::sleep(wait) => Some(()),
             () = board.woken(relay, purpose), if state == LinkState::Away => Some(()),
-            redial = self.redial.changed() => redial.ok(),
+            redial = signals.redial.changed() => redial.ok(),
+            changed = signals.network.changed(), if state != LinkState::LeftAlone => {
+                self.waits.note_network_change(now());
+                changed.ok()
+            }
         }
     }
 }
@@ -219,6 +280,24 @@ mod tests {
             let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, later);
             assert!(wait > HURRIED_RETRY, "{wait:?}");
         }
+    }
+
+    #[test]
+    fn after_a_change_of_network_a_relay_that_was_away_is_tried_at_short_intervals_again() {
+        let (mut waits, at) = (Waits::new(), now());
+        for _ in 0..8 {
+            assert_eq!(waits.note_end(&CLOSED, None, at), LinkState::Away);
+            waits.after(ConnectionEnd::Closed, Duration::ZERO, at);
+        }
+        waits.note_network_change(at);
+        for tried in [at, at + HURRY / 2] {
+            assert_eq!(waits.note_end(&CLOSED, None, tried), LinkState::Opening);
+            let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, tried);
+            assert!(wait <= HURRIED_RETRY);
+        }
+        assert_eq!(waits.note_end(&CLOSED, None, at + HURRY), LinkState::Away);
+        let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, at + HURRY);
+        assert!(wait <= FIRST_RETRY.mul_f64(1.25));
     }
 
     #[test]

@@ -39,7 +39,7 @@ use self::board::{LinkPurpose, RelayBoard, RelayRecord};
 use self::event::write_event;
 pub use self::event::{EventSigningKey, OutgoingEvent};
 pub use self::inbox::RelayInbox;
-use self::link::{RelayLink, Waits};
+use self::link::{LinkSignals, RelayLink, Waits};
 pub use self::listening::ListeningWatch;
 use self::posting::{PostOrder, PostOutcome};
 use self::subscription::RelaySubscription;
@@ -104,6 +104,7 @@ pub struct Relays {
     /// The way to the posting task of each relay.
     orders: Vec<mpsc::Sender<PostOrder>>,
     redials: watch::Sender<u64>,
+    networks: watch::Sender<u64>,
     tasks: JoinSet<()>,
 }
 
@@ -125,7 +126,7 @@ impl Relays {
             .iter()
             .map(|bucket| (bucket_tag(bucket_bits, *bucket), *bucket));
         let tags: Arc<BTreeMap<_, _>> = Arc::new(tags.collect());
-        let redials = watch::channel(0).0;
+        let (redials, networks) = (watch::channel(0).0, watch::channel(0).0);
         let (to_engine, inbox) = RelayInbox::new(relays.len());
         let (mut tasks, mut orders) = (JoinSet::new(), Vec::new());
         for ((relay, (url, destination)), inbox) in relays.into_iter().enumerate().zip(to_engine) {
@@ -137,17 +138,21 @@ impl Relays {
                 outbound: outbound.clone(),
                 circuit: Circuit::random(),
                 board: Arc::clone(&board),
-                redial: redials.subscribe(),
                 waits: Waits::new(),
+            };
+            let signals = LinkSignals {
+                redial: redials.subscribe(),
+                network: networks.subscribe(),
             };
             let subscription = RelaySubscription::new(Arc::clone(&tags), connection::now());
             tasks.spawn(listener::listen(
                 link(LinkPurpose::Listen),
+                signals.clone(),
                 subscription,
                 inbox,
             ));
             let (order, ordered) = mpsc::channel(ORDERS);
-            tasks.spawn(poster::post(link(LinkPurpose::Post), ordered));
+            tasks.spawn(poster::post(link(LinkPurpose::Post), signals, ordered));
             orders.push(order);
         }
         let relays = Self {
@@ -155,6 +160,7 @@ impl Relays {
             bucket_bits,
             orders,
             redials,
+            networks,
             tasks,
         };
         Ok((relays, inbox))
@@ -173,6 +179,12 @@ impl Relays {
             self.board.update(relay, RelayRecord::wake);
         }
         self.redials.send_modify(|count| *count += 1);
+    }
+
+    /// This machine reaches the world another way than before. Each connection gets another one beside it, which takes its place when it is
+    /// open, or listens. The relay sees that this engine has another address, which it would see a little later in any case.
+    pub(crate) fn handle_network_change(&self) {
+        self.networks.send_modify(|count| *count += 1);
     }
 
     /// Publishes an envelope on every relay that has a connection, or whose connection is just being made, and returns when the first

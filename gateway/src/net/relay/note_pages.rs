@@ -11,10 +11,10 @@ pub(super) const PAGE: usize = 250;
 const MOST_PAGES: usize = 80;
 
 /// How far the stored notes have been read. Nothing, once all of them have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NotePages(Option<NotePage>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct NotePage {
     /// The subscription that returns it.
     id: String,

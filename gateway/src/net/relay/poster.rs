@@ -8,11 +8,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
 
 use super::board::LinkState;
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
-use super::link::{LinkEnd, RelayLink, note_aside};
+use super::link::{LinkEnd, LinkSignals, RelayLink, Successor, hurried, made, note_aside};
 use super::message::RelayMessage;
 use super::posting::{PostOrder, PostQueue};
 use crate::clock::until;
@@ -23,10 +24,14 @@ use crate::net::outbound::OutboundStream;
 const OTHERS_RETURN: Duration = Duration::from_secs(1);
 
 /// Posts at a relay, for ever.
-pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrder>) {
+pub(super) async fn post(
+    mut link: RelayLink,
+    mut signals: LinkSignals,
+    mut orders: mpsc::Receiver<PostOrder>,
+) {
     let (mut queue, mut hold) = (PostQueue::default(), Duration::ZERO);
     loop {
-        let opened = queue_while(link.open(), &mut queue, &mut orders).await;
+        let opened = queue_while(link.open(&mut signals), &mut queue, &mut orders).await;
         let Some(mut opened) = opened else { return };
         let began = now();
         let end = match &mut opened {
@@ -34,7 +39,7 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
             Some(connection) => {
                 link.update(|record| record.open(link.purpose));
                 queue.begin(now() + hold);
-                let Err(end) = give(connection, &mut link, &mut queue, &mut orders).await;
+                let end = stay(connection, &link, &mut signals, &mut queue, &mut orders).await;
                 discard_unsent(connection.get_ref());
                 end
             }
@@ -60,7 +65,8 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
             LinkEnd::Dropped => None,
             LinkEnd::Redial => Some(Some(())),
             LinkEnd::Connection(end) => {
-                let pause = link.pause((end, state), lasted.unwrap_or_default());
+                let lasted = lasted.unwrap_or_default();
+                let pause = link.pause(&mut signals, (end, state), lasted);
                 queue_while(pause, &mut queue, &mut orders).await
             }
         };
@@ -86,19 +92,48 @@ async fn queue_while<T>(
     }
 }
 
+/// Posts until the connection ends. When the network changes, another one is made beside it, and takes its place when it is open: what has
+/// no outcome is sent over it again.
+async fn stay(
+    connection: &mut RelayConnection<OutboundStream>,
+    link: &RelayLink,
+    signals: &mut LinkSignals,
+    queue: &mut PostQueue,
+    orders: &mut mpsc::Receiver<PostOrder>,
+) -> LinkEnd {
+    let mut successor: Successor<'_, RelayConnection<OutboundStream>> = None;
+    loop {
+        tokio::select! {
+            Err(end) = give(connection, link, &mut signals.redial, queue, orders) => return end,
+            changed = signals.network.changed() => {
+                if changed.is_err() {
+                    return LinkEnd::Dropped;
+                }
+                successor = Some(hurried(|| link.dial()).boxed());
+            }
+            next = made(&mut successor) => if let Some(next) = next {
+                discard_unsent(connection.get_ref());
+                *connection = next;
+                queue.begin(now());
+            }
+        }
+    }
+}
+
 /// Hands envelopes to a relay, until the connection ends.
 async fn give(
     connection: &mut RelayConnection<OutboundStream>,
-    link: &mut RelayLink,
+    link: &RelayLink,
+    redial: &mut watch::Receiver<u64>,
     queue: &mut PostQueue,
     orders: &mut mpsc::Receiver<PostOrder>,
 ) -> Result<Infallible, LinkEnd> {
     loop {
         // What is ordered after a redial goes over the new connection alone.
-        match link.redial.has_changed() {
+        match redial.has_changed() {
             Ok(false) => {}
             Ok(true) => {
-                link.redial.mark_unchanged();
+                redial.mark_unchanged();
                 return Err(LinkEnd::Redial);
             }
             Err(_) => return Err(LinkEnd::Dropped),
@@ -128,7 +163,7 @@ async fn give(
                 }
                 continue;
             }
-            redial = link.redial.changed() => return Err(match redial {
+            redial = redial.changed() => return Err(match redial {
                 Ok(()) => LinkEnd::Redial,
                 Err(_) => LinkEnd::Dropped,
             }),

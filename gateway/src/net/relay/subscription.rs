@@ -31,7 +31,7 @@ const OVERLAP: u64 = 600;
 const ROOM_LOOK: Duration = Duration::from_secs(1);
 
 /// The subscriptions at one relay.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RelaySubscription {
     tags: Arc<BTreeMap<String, u16>>,
     rings: Request,
@@ -49,7 +49,7 @@ pub(super) struct RelaySubscription {
 }
 
 /// One subscription.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Request {
     name: String,
     state: RequestState,

@@ -1,6 +1,6 @@
 //! The client against relays of this process: the community box's, scripted ones with the moods of public relays, hostile ones.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use tungstenite::{Message, WebSocket};
 
 use super::*;
 
+mod network_change;
 mod public_bugs;
 
 fn outgoing(bucket: u16) -> OutgoingEvent {

@@ -125,8 +125,8 @@ impl DialTurn for Watched {
         vec![0]
     }
 
-    fn address(&self, _entry: usize) -> Option<IpAddr> {
-        None
+    fn is_at(&self, _entry: usize, _addresses: &[IpAddr]) -> bool {
+        false
     }
 
     fn note_won(&self, _entry: usize, _beaten: Vec<Beaten>) -> ServerChoice {
@@ -160,6 +160,7 @@ impl DialTurn for Watched {
                 local,
                 allow_private_addresses: true,
                 permitted: Vec::new(),
+                relays_ipv6: false,
             },
         })
     }
@@ -174,6 +175,7 @@ async fn day(ringing: &[Duration]) -> (Vec<Seen>, usize, usize) {
     let context = MediaTaskContext {
         allocations,
         turn: TurnServers::new(Vec::new(), TurnLogin::None, true),
+        network: watch::channel(0).1,
         events,
     };
     let counting = tokio::spawn(async move {

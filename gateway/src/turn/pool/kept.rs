@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use ringfence_book::backoff::Backoff;
 use ringfence_media::far::{CHECK_LIMIT, FarLegError, TurnWay, WayOutput};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::board::Board;
@@ -30,9 +31,11 @@ pub(super) struct Keeper<S> {
     pub(super) timing: Arc<PoolTiming>,
     pub(super) servers: S,
     pub(super) board: Arc<Board>,
+    pub(super) doubts: watch::Receiver<u64>,
 }
 
 type Requests = mpsc::Receiver<AllocationRequest>;
+type Doubts = watch::Receiver<u64>;
 
 impl<S: DialTurn> Keeper<S> {
     /// Keeps an allocation until `overlap` after `tick`. One that is lost is made again, and if no server gives one, they are asked less
@@ -40,15 +43,25 @@ impl<S: DialTurn> Keeper<S> {
     pub(super) async fn keep(self, tick: Instant, mut requests: Requests) {
         let end = tick + self.timing.overlap;
         let mut backoff = Backoff::new(self.timing.first_pause, self.timing.longest_pause, 2);
+        let (mut endings, mut doubts) = (JoinSet::new(), self.doubts.clone());
+        doubts.mark_unchanged();
         loop {
             let mut race = Race::start(self.servers.clone(), RaceTerms::of_slot(self.slot));
-            let failure = match meanwhile(&mut requests, race.outcome()).await {
-                Some(Ok(winner)) => {
+            let outcome = unless_in_doubt(&mut doubts, race.outcome());
+            let outcome = meanwhile(&mut requests, outcome).await;
+            endings.spawn(race.end());
+            while endings.try_join_next().is_some() {}
+            let failure = match outcome {
+                // Over the network of before, this race may wait for long.
+                Some(None) if clock::now() < tick => continue,
+                Some(None) => break,
+                Some(Some(Ok(winner))) => {
                     self.board.note_ready(self.slot, &winner.choice);
                     backoff.reset();
-                    Kept::new(&self, *winner, end).keep(&mut requests).await
+                    let kept = Kept::new(&self, *winner, end);
+                    kept.keep(&mut requests, &mut doubts, &mut endings).await
                 }
-                Some(Err(error)) => Some(error),
+                Some(Some(Err(error))) => Some(error),
                 None => None,
             };
             let least = failure.as_ref().map(TurnProbeError::least_pause);
@@ -56,15 +69,25 @@ impl<S: DialTurn> Keeper<S> {
                 tracing::debug!(%failure, "no allocation is ready");
                 self.board.note_failure(self.slot, failure);
             }
-            to_its_end(race.end(), &mut requests).await;
             let Some(least) = least else {
-                return;
+                break;
             };
-            let pause = sleep(backoff.next_delay().max(least));
-            if meanwhile(&mut requests, pause).await.is_none() || tick <= clock::now() {
-                return;
+            let rest = backoff.next_delay().saturating_sub(least);
+            let pause = async {
+                sleep(least).await;
+                unless_in_doubt(&mut doubts, sleep(rest)).await
+            };
+            match meanwhile(&mut requests, pause).await {
+                None => break,
+                Some(None) => backoff.reset(),
+                Some(Some(())) => {}
+            }
+            if tick <= clock::now() {
+                break;
             }
         }
+        drop(requests);
+        while endings.join_next().await.is_some() {}
     }
 }
 
@@ -79,11 +102,11 @@ async fn meanwhile<T>(requests: &mut Requests, work: impl Future<Output = T>) ->
     }
 }
 
-/// Carries `work` to its end, also when the pool is released meanwhile.
-async fn to_its_end(work: impl Future<Output = ()>, requests: &mut Requests) {
-    let mut work = std::pin::pin!(work);
-    if meanwhile(requests, work.as_mut()).await.is_none() {
-        work.await;
+/// Waits for `work`; `None` when there is a doubt of the network before.
+async fn unless_in_doubt<T>(doubts: &mut Doubts, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        Ok(()) = doubts.changed() => None,
     }
 }
 
@@ -115,12 +138,17 @@ impl<'a, S: DialTurn> Kept<'a, S> {
         }
     }
 
-    /// Keeps the allocation to its end, then releases it. An error when it is lost before; `None` otherwise.
-    async fn keep(mut self, requests: &mut Requests) -> Option<TurnProbeError> {
+    /// Keeps the allocation to its end, then releases it in the background. An error when it is lost before; `None` otherwise.
+    async fn keep(
+        mut self,
+        requests: &mut Requests,
+        doubts: &mut Doubts,
+        endings: &mut JoinSet<()>,
+    ) -> Option<TurnProbeError> {
         let mut buffer = Vec::new();
         loop {
             if let Some(error) = self.drain() {
-                to_its_end(release(self.way, self.turn), requests).await;
+                endings.spawn(release(self.way, self.turn));
                 return Some(TurnProbeError::Refused(error));
             }
             let wake = self.checks.at().min(self.end);
@@ -135,6 +163,7 @@ impl<'a, S: DialTurn> Kept<'a, S> {
                         },
                     },
                 },
+                Ok(()) = doubts.changed() => self.doubt(doubts),
                 () = step(&mut self.way, &mut self.turn, &mut buffer, Some(wake)) => {}
             }
             let now = clock::now();
@@ -145,13 +174,30 @@ impl<'a, S: DialTurn> Kept<'a, S> {
                 self.way.check(CHECK_LIMIT, now);
             }
         }
-        to_its_end(release(self.way, self.turn), requests).await;
+        endings.spawn(release(self.way, self.turn));
         None
+    }
+
+    /// Asks the server whether the allocation stands. Nothing can come back to an address that this machine has lost: then another
+    /// allocation is made without a pause.
+    fn doubt(&mut self, doubts: &mut Doubts) {
+        if self.turn.has_own_address() {
+            self.way.check(CHECK_LIMIT, clock::now());
+        } else {
+            self.way.handle_turn_unreachable();
+            doubts.mark_changed();
+        }
     }
 
     /// Hands the allocation to a call. Not one that is being checked, which may fail: dialling is faster.
     fn offer(self, request: AllocationRequest) -> Offer<'a, S> {
-        let fits = |address: SocketAddr| !request.avoid.contains(&address.ip());
+        let fits = |address: SocketAddr| {
+            let is_other = !request.avoid.contains(&address.ip());
+            is_other
+                && request
+                    .is_ipv6
+                    .is_none_or(|is_ipv6| is_ipv6 == address.is_ipv6())
+        };
         let is_free = self.way.is_ready() && self.way.address().is_some_and(fits);
         if self.was_taken || !is_free {
             return Offer::Refused(Box::new(self));

@@ -27,6 +27,7 @@ use self::board::Board;
 pub(crate) use self::board::PoolState;
 use self::kept::Keeper;
 use super::TurnSocket;
+use super::race::family_of;
 use super::servers::{DialTurn, TurnServers};
 use crate::clock::{self, until};
 
@@ -66,6 +67,8 @@ struct PoolTiming {
 struct AllocationRequest {
     /// Relayed addresses whose server shall not be the own one.
     avoid: Arc<[IpAddr]>,
+    /// The family of the other side's relayed addresses, if they are known.
+    is_ipv6: Option<bool>,
     /// Dropped when there is none.
     reply: oneshot::Sender<WarmAllocation>,
 }
@@ -147,6 +150,8 @@ pub(crate) struct AllocationPoolHandle([mpsc::WeakSender<AllocationRequest>; SLO
 #[derive(Debug)]
 pub(crate) struct AllocationPool {
     slots: [mpsc::Sender<AllocationRequest>; SLOTS],
+    /// Changes when the network may have been lost or changed.
+    doubts: watch::Sender<u64>,
     state: watch::Receiver<PoolState>,
     task: JoinHandle<()>,
 }
@@ -160,6 +165,7 @@ impl AllocationPool {
     fn start_with(timing: PoolTiming, servers: impl DialTurn) -> (Self, AllocationPoolHandle) {
         let (board, state) = Board::new();
         let (board, timing) = (Arc::new(board), Arc::new(timing));
+        let doubts = watch::channel(0).0;
         let mut running = JoinSet::new();
         let slots = std::array::from_fn(|slot| {
             let (to_slot, requests) = mpsc::channel(REQUESTS);
@@ -168,18 +174,31 @@ impl AllocationPool {
                 timing: Arc::clone(&timing),
                 servers: servers.clone(),
                 board: Arc::clone(&board),
+                doubts: doubts.subscribe(),
             };
             running.spawn(run_slot(keeper, requests));
             to_slot
         });
         let handle = AllocationPoolHandle(slots.each_ref().map(mpsc::Sender::downgrade));
         let task = tokio::spawn(async move { while running.join_next().await.is_some() {} });
-        (Self { slots, state, task }, handle)
+        let pool = Self {
+            slots,
+            doubts,
+            state,
+            task,
+        };
+        (pool, handle)
     }
 
     /// What the pool knows of the servers, and a way to wait for its next change.
     pub(crate) fn state(&self) -> watch::Receiver<PoolState> {
         self.state.clone()
+    }
+
+    /// Checks the allocations that wait now, and tries to make those that are missing: the network may have been lost or changed. A call gets none
+    /// that is being checked.
+    pub(crate) fn check_now(&self) {
+        self.doubts.send_modify(|count| *count += 1);
     }
 
     /// Releases the allocations at their servers. The returned task ends with that, within 2.5 s.
@@ -190,9 +209,10 @@ impl AllocationPool {
 }
 
 impl AllocationPoolHandle {
-    /// An allocation, if one is ready: on another server than that of these relayed addresses, if there is such a one. Does not
-    /// wait for the network.
+    /// An allocation, if one is ready: on another server than that of the other side's relayed addresses in `avoid`, if there is such a one,
+    /// and of their family. Does not wait for the network.
     pub(crate) async fn take(&self, avoid: &[IpAddr]) -> Option<WarmAllocation> {
+        let is_ipv6 = family_of(avoid);
         let avoid: Arc<[IpAddr]> = avoid.into();
         let any: Arc<[IpAddr]> = Arc::default();
         let rounds = if avoid.is_empty() {
@@ -205,6 +225,7 @@ impl AllocationPoolHandle {
                 let (reply, answer) = oneshot::channel();
                 let request = AllocationRequest {
                     avoid: Arc::clone(&avoid),
+                    is_ipv6,
                     reply,
                 };
                 let asked = slot

@@ -244,6 +244,64 @@ async fn at_each_tick_there_is_a_new_allocation_and_the_one_before_is_released_a
 }
 
 #[tokio::test]
+async fn an_allocation_that_waits_is_checked_at_once_when_the_network_is_in_doubt() {
+    let turn = turn_at(ANY_PORT).await;
+    let addr = turn.local_addr();
+    let timing = PoolTiming {
+        checked_every: Duration::from_secs(60),
+        ..quick()
+    };
+    let (pool, handle) = AllocationPool::start_with(timing, servers(addr, "udp").await);
+    eventually(|| turn.allocations() == 2).await;
+    turn.stop().await;
+    let turn = turn_at(addr).await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(turn.allocations(), 0, "it is not known to be lost");
+    pool.check_now();
+    eventually(|| turn.allocations() == 2).await;
+    drop(take(&handle).await);
+}
+
+#[tokio::test]
+async fn a_pool_that_waits_before_its_next_attempt_makes_it_when_the_network_is_back() {
+    let addr = tokio_udp().await.local_addr().unwrap();
+    let timing = PoolTiming {
+        first_pause: Duration::from_secs(60),
+        longest_pause: Duration::from_secs(60),
+        ..quick()
+    };
+    // Nothing takes TCP connections there.
+    let (pool, handle) = AllocationPool::start_with(timing, servers(addr, "tcp").await);
+    let mut state = pool.state();
+    let failed = state.wait_for(|state| state.failure.is_some());
+    timeout(LIMIT, failed).await.unwrap().unwrap();
+    let turn = turn_at(addr).await;
+    pool.check_now();
+    eventually(|| turn.allocations() == 2).await;
+    drop(take(&handle).await);
+}
+
+#[tokio::test]
+async fn a_callee_takes_no_allocation_that_cannot_meet_its_caller() {
+    let turn = turn_at(ANY_PORT).await;
+    let servers = servers(turn.local_addr(), "udp").await;
+    let (_pool, handle) = AllocationPool::start_with(quick(), servers);
+    eventually(|| turn.allocations() == 2).await;
+    let callers = ["2001:db8::1", "198.51.100.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    let wait = async {
+        while handle.take(&callers[1..]).await.is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, wait).await.unwrap();
+    for _ in 0..10 {
+        assert!(handle.take(&callers[..1]).await.is_none());
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(take(&handle).await);
+}
+
+#[tokio::test]
 async fn a_server_that_restarted_has_allocations_again() {
     for transport in ["udp", "tcp"] {
         let turn = turn_at(ANY_PORT).await;

@@ -213,7 +213,7 @@ async fn each_refusal_has_its_answer_and_the_call_another_server() {
         (401, (1, 1)),
         (403, (1, 1)),
         (437, (2, 1)),
-        (440, (1, 1)),
+        (440, (2, 1)),
         (441, (2, 1)),
         (442, (1, 1)),
         (486, (2, 2)),
@@ -230,6 +230,38 @@ async fn each_refusal_has_its_answer_and_the_call_another_server() {
         assert!(took < Duration::from_secs(1), "{code}: {took:?}");
         let why = winner.choice.passed_over.clone().unwrap_or_default();
         assert!(why.contains(&code.to_string()), "{code}: {why}");
+        release(winner.way, winner.turn).await;
+    }
+}
+
+/// It relays IPv6 alone, and answers 440 to the first request (RFC 8656 section 7.2).
+#[tokio::test]
+async fn a_server_without_ipv4_relayed_addresses_gives_an_ipv6_one() {
+    let at = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 0);
+    let secret = TurnSecret::new("secret".to_owned());
+    let turn = EmbeddedTurn::start(at, secret, true).await.unwrap();
+    let (outcome, took) = race(&servers(&[udp(turn.local_addr())]).await).await;
+    let winner = outcome.unwrap();
+    assert!(winner.way.address().unwrap().is_ipv6());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    release(winner.way, winner.turn).await;
+}
+
+#[tokio::test]
+async fn a_call_whose_other_side_is_known_gets_a_relayed_address_of_its_family_alone() {
+    let four = turn().await;
+    let six = SocketAddr::new(std::net::Ipv6Addr::LOCALHOST.into(), 0);
+    let six = EmbeddedTurn::start(six, TurnSecret::new("secret".to_owned()), true);
+    let six = six.await.unwrap();
+    let servers = servers(&[udp(four.local_addr()), udp(six.local_addr())]).await;
+    for (other, relayed_at) in [
+        ("198.51.100.1", four.local_addr().ip()),
+        ("2001:db8::1", six.local_addr().ip()),
+    ] {
+        let terms = RaceTerms::of_call(&[other.parse().unwrap()]);
+        let mut race = Race::start(servers.clone(), terms);
+        let winner = timeout(LIMIT, race.outcome()).await.unwrap().unwrap();
+        assert_eq!(winner.way.address().unwrap().ip(), relayed_at);
         release(winner.way, winner.turn).await;
     }
 }

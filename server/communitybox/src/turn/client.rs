@@ -269,8 +269,14 @@ impl TurnClient {
                     ..
                 } => {
                     let ipv6 = family == AddressFamily::IPV6;
+                    // RFC 8656 section 7.2: the client asks again for the other family.
+                    if ipv6 != self.listen.is_ipv6() {
+                        let refusal = Err(SocketAllocateError::AddressFamilyNotSupported);
+                        self.opened(refusal, ipv6, allocation_transport, now);
                     // One allocation per client, for datagrams.
-                    if allocation_transport == TransportType::Udp && self.allocations.is_empty() {
+                    } else if allocation_transport == TransportType::Udp
+                        && self.allocations.is_empty()
+                    {
                         let allocation = new_allocation();
                         self.allocations.insert(allocation, None);
                         work.push(Work::Open { allocation, ipv6 });

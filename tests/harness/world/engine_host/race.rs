@@ -240,6 +240,7 @@ impl EngineHost {
             local,
             allow_private_addresses: false,
             permitted: self.turn_servers.iter().map(SocketAddr::ip).collect(),
+            relays_ipv6: false,
         };
         let way = match recovers {
             true => TurnWay::new_for_recovery(config, now),
