@@ -14,7 +14,7 @@ use super::{
     turn_server::SimulatedTurnOutput,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Delivery {
     SipToEngine {
         engine: usize,
@@ -166,6 +166,7 @@ impl World {
     pub(super) fn clock_of(&mut self, engine: usize) -> Option<Instant> {
         let (wall, now) = (self.wall(), self.now);
         self.note_listening(engine);
+        self.touched.insert(engine);
         let host = &mut self.hosts[engine];
         (!host.is_off).then(|| host.read_clocks(wall, now))
     }
@@ -207,14 +208,24 @@ impl World {
 
     /// Handles all pending output of engines, phones and TURN servers.
     pub(super) fn drain(&mut self) {
+        self.touched.extend(0..self.hosts.len());
+        self.drain_touched();
+    }
+
+    /// The same, of those engines alone that were given something since they were drained last.
+    pub(super) fn drain_touched(&mut self) {
         let (now, wall) = (self.now, self.wall());
-        for engine in 0..self.hosts.len() {
-            let Some(now) = self.clock_of(engine) else {
-                continue;
-            };
-            for output in self.hosts[engine].drain(wall, now) {
-                self.handle_host_output(engine, output);
+        for engine in std::mem::take(&mut self.touched) {
+            if let Some(now) = self.clock_of(engine) {
+                for output in self.hosts[engine].drain(wall, now) {
+                    self.handle_host_output(engine, output);
+                }
             }
+            self.touched.remove(&engine);
+            match self.hosts[engine].next_alarm() {
+                Some(alarm) => self.alarms.insert(engine, alarm),
+                None => self.alarms.remove(&engine),
+            };
         }
         for phone in 0..self.handsets.len() {
             while let Some(output) = self.handsets[phone].0.poll() {
@@ -426,8 +437,24 @@ impl World {
         let is_cut = self.cuts.contains(&(from, to));
         let passes = !is_cut && self.filter.as_mut().is_none_or(|filter| filter(&packet));
         match at.filter(|_| passes) {
-            Some(at) => self.schedule(at, arrival),
+            Some(at) => {
+                let again = self.impairments.repetition((from, to, kind), &link, at);
+                if let Some(again) = again {
+                    self.schedule(again, arrival.clone());
+                }
+                self.schedule(at, arrival);
+            }
             None => packet.lost = true,
+        }
+        self.record(packet);
+    }
+
+    /// Keeps a packet in the trace, and forgets old ones if the trace is bounded.
+    fn record(&mut self, packet: TracedPacket) {
+        if let Some(most) = self.most_traced
+            && self.trace.len() >= 2 * most
+        {
+            self.trace.drain(..most);
         }
         self.trace.push(packet);
     }

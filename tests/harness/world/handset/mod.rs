@@ -174,6 +174,11 @@ impl Handset {
         self.events.iter().map(|(_, event)| event).collect()
     }
 
+    /// The events after so many, in order.
+    pub fn events_after(&self, known: usize) -> impl Iterator<Item = &HandsetEvent> {
+        self.events.iter().skip(known).map(|(_, event)| event)
+    }
+
     /// When this event first happened.
     pub fn time_of(&self, wanted: &HandsetEvent) -> Option<Instant> {
         let found = self.events.iter().find(|(_, event)| event == wanted)?;
