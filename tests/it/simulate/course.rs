@@ -18,8 +18,8 @@ const TRACED: usize = 200;
 /// call waits for its path for 60 s.
 const ENDED: Duration = Duration::from_secs(100);
 
-/// Until no allocation is left: one that could not be released ends with its lifetime (RFC 8656 section 3.2).
-const EXPIRED: Duration = Duration::from_secs(660);
+/// Until no allocation is left: one that could not be released ends with the lifetime that its client asked for (RFC 8656 section 7.2).
+const EXPIRED: Duration = Duration::from_secs(1_810);
 
 /// Something that is done at its time.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,6 @@ pub(super) struct Course {
     pub(super) clock_errors: BTreeMap<usize, ClockError>,
     pub(super) links: Links,
     pub(super) servers: usize,
-    pub(super) engines: usize,
     pub(super) report: Report,
     armed: Vec<usize>,
     agenda: BTreeMap<(Duration, usize), Deed>,
@@ -133,7 +132,6 @@ impl Course {
             clock_errors: BTreeMap::new(),
             links,
             servers,
-            engines,
             report: Report::default(),
             armed: Vec::new(),
             agenda: BTreeMap::new(),

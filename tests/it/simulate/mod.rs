@@ -134,8 +134,9 @@ impl Total {
         for (fault, count) in &self.faults {
             let _ = writeln!(text, "{count:>8} {fault}");
         }
-        for (seed, _) in &self.broken {
-            let _ = writeln!(text, "RINGFENCE_SIMULATE_SEED={seed}");
+        for (seed, violation) in &self.broken {
+            let first = violation.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "RINGFENCE_SIMULATE_SEED={seed} # {first}");
         }
         for (seed, violation) in self.broken.iter().take(PRINTED) {
             let _ = writeln!(text, "seed {seed}: {violation}");

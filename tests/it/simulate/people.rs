@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::sealed::envelope::VERSION;
+use ringfence_engine::{CallStep, sealed::envelope::VERSION};
 
 use super::{
     course::{Course, Deed},
@@ -17,8 +17,11 @@ impl Course {
         for _ in 0..1 + self.draw.below(4) {
             at += self.draw.span(50, 2_000);
             let caller = self.draw.below(self.view.phones.len());
-            let callee = self.draw.below(self.view.phones.len());
-            let deed = match self.view.phones[caller].engine == self.view.phones[callee].engine {
+            let phones = self.view.phones.iter().enumerate();
+            let others = phones.filter(|(_, phone)| phone.engine != self.view.phones[caller].engine);
+            let others: Vec<usize> = others.map(|(phone, _)| phone).collect();
+            let callee = *self.draw.one_of(&others);
+            let deed = match self.draw.chance(5) {
                 true => Deed::DialNobody(caller),
                 false => Deed::Dial(caller, callee),
             };
@@ -53,6 +56,14 @@ impl Course {
                 self.plan(Duration::from_millis(300), Deed::HangUp(phone));
             }
             News::Talks(phone) => self.plan_talk(phone),
+            News::Step(engine, CallStep::RingPosted) => {
+                for phone in &self.view.phones {
+                    if phone.engine == engine {
+                        let (caller, callee) = (phone.number.clone(), phone.peer.clone());
+                        self.promises.note_ring(caller, callee, self.world.clock());
+                    }
+                }
+            }
             News::Step(..) => {}
         }
     }
@@ -108,8 +119,7 @@ impl Course {
         let here = &mut self.view.phones[phone];
         here.peer.clone_from(&number);
         (here.is_held, here.has_given_up) = (false, false);
-        let (engine, caller) = (here.engine, here.number.clone());
-        self.promises.note_dialled(caller, number.clone(), self.world.clock());
+        let engine = here.engine;
         self.report.calls += 1;
         self.world.renew_credentials(engine);
         self.world.dial_digits(phone, &number);
@@ -236,7 +246,7 @@ impl Course {
         let number = self.world.number(callee, 0);
         let caller = self.world.number(keys, 0).to_string();
         let dated = self.world.clock().saturating_sub(age);
-        self.promises.note_dialled(caller, number.to_string(), dated);
+        self.promises.note_ring(caller, number.to_string(), dated);
         let date = self.world.wall().before(age);
         self.world.ring_with_keys_of(keys, number, &media, date);
     }

@@ -11,9 +11,9 @@ use super::view::View;
 /// live and for lost messages between phone and engine.
 const AGREED: Duration = Duration::from_secs(75);
 
-/// From the moment at which a person dials to the last at which a phone rings because of it: 6 s for set-up, 30 s of ringing, 3 s that a ring
-/// may be late, and 2 s for what is sent to the phone again.
-const RINGS: Duration = Duration::from_secs(41);
+/// From a ring to the last moment at which a phone rings because of it: 30 s of ringing, 3 s that a ring may be late, and 2 s for what is sent
+/// to the phone again.
+const RINGS: Duration = Duration::from_secs(35);
 
 /// From dialling to the last envelope of a call: 6 s for set-up, seven pauses of 7 s at most, 10 s that an envelope waits for a relay, 1 s more
 /// for its connection.
@@ -60,15 +60,15 @@ pub(super) struct Promises {
     alone: BTreeMap<usize, Duration>,
     /// When a phone last got sound, and how much it had got.
     heard: BTreeMap<usize, (Duration, usize)>,
-    /// Who was dialled by whom, and when.
-    dialled: Vec<(String, String, Duration)>,
+    /// Who was rung by whom, and when.
+    rung: Vec<(String, String, Duration)>,
     looked: Option<Duration>,
 }
 
 impl Promises {
-    /// A person or a thief dialled.
-    pub(super) fn note_dialled(&mut self, caller: String, callee: String, at: Duration) {
-        self.dialled.push((caller, callee, at));
+    /// An engine or a thief has posted a ring.
+    pub(super) fn note_ring(&mut self, caller: String, callee: String, at: Duration) {
+        self.rung.push((caller, callee, at));
     }
 
     /// Everything that has to be true after a step.
@@ -97,7 +97,7 @@ impl Promises {
             let is_called = |(caller, callee, at): &(String, String, Duration)| {
                 *caller == seen.peer && *callee == seen.number && now <= *at + within
             };
-            if world.handset(phone).is_ringing() && !self.dialled.iter().any(is_called) {
+            if world.handset(phone).is_ringing() && !self.rung.iter().any(is_called) {
                 return Err(format!("phone {phone} rings, and {} does not call", seen.peer));
             }
         }

@@ -248,6 +248,9 @@ impl Handset {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.refresh_registration(now);
+        for name in self.retransmissions.given_up(now) {
+            self.give_up(&name, now);
+        }
         for bytes in self.retransmissions.due(now) {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }
