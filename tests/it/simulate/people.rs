@@ -213,6 +213,7 @@ impl Course {
             Fault::BadLan => self.world.links.sip = self.links.sip,
             Fault::EngineKilled(engine) if self.world.host(engine).is_off() => {
                 self.world.restart(engine);
+                self.view.started.insert(engine, self.world.clock());
                 self.world.renew_credentials(engine);
             }
             // A wrong clock stays wrong.

@@ -25,6 +25,9 @@ const MEDIA_END: Duration = Duration::from_secs(15);
 /// How long an engine posts an ending of a process before it.
 const ENDINGS: Duration = Duration::from_secs(601);
 
+/// How long an envelope waits for a relay that is away, and for the others that come back with its sender.
+const WAITS: Duration = Duration::from_secs(12);
+
 /// The callee's answer goes over relays as well when no confirmation came for so long.
 const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 
@@ -89,7 +92,7 @@ impl Promises {
         Ok(())
     }
 
-    /// No phone rings for a caller who has long gone.
+    /// No phone rings for a caller who has long gone. Nothing stops the phone of an engine that is dead.
     fn no_ghost_ring(&self, world: &World, view: &View, quiet: &Quiet) -> Result<(), String> {
         let now = world.clock();
         let within = RINGS + quiet.clock_error;
@@ -97,7 +100,11 @@ impl Promises {
             let is_called = |(caller, callee, at): &(String, String, Duration)| {
                 *caller == seen.peer && *callee == seen.number && now <= *at + within
             };
-            if world.handset(phone).is_ringing() && !self.rung.iter().any(is_called) {
+            // An engine that starts again tells its phones.
+            let started = view.started.get(&seen.engine);
+            let is_told = started.is_none_or(|at| *at + Duration::from_secs(5) < now)
+                && !world.host(seen.engine).is_off();
+            if is_told && world.handset(phone).is_ringing() && !self.rung.iter().any(is_called) {
                 return Err(format!("phone {phone} rings, and {} does not call", seen.peer));
             }
         }
@@ -151,10 +158,10 @@ fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
             if its != engine || !call.lives(world.clock(), MEDIA_END) {
                 continue;
             }
-            has_right |= call.is_proved;
+            has_right |= call.proved.is_some();
             let figures = world.host(*engine).figures(*label);
             let passed = figures.map_or(0, |figures| figures.from_phone.passed);
-            if passed > 0 && !call.is_proved {
+            if passed > 0 && call.proved.is_none() {
                 return Err(format!("engine {engine} sends sound to a side that has proved nothing"));
             }
         }
@@ -171,9 +178,12 @@ fn silent_phones(world: &World, view: &View) -> Result<(), String> {
         let talked = view.phones[*phone].talked;
         // The phone is told of the end of its call a moment later than its sound ends, or earlier.
         let is_late = |at| world.clock() > at + Duration::from_secs(1);
-        // Its 200 is on the way to it.
+        // Its 200 is on the way to it, or, where it dialled its caller back, waits for that one's confirmation; or it has lost its power, which
+        // its engine has not noticed yet.
         let engine = view.phones[*phone].engine;
-        let is_answered = view.calls_of(engine).any(|call| call.is_proved && call.ended.is_none());
+        let is_answered = view.calls_of(engine).any(|call| {
+            call.ended.is_none() && (call.proved.is_some() || call.answer_sent.is_some())
+        });
         if talked.is_none_or(is_late) && !is_answered {
             return Err(format!("phone {phone} gets sound, and is in no call"));
         }
@@ -192,7 +202,8 @@ fn silence_to_strangers(world: &World, view: &View) -> Result<(), String> {
             || view.calls_of(*engine).any(|call| match call.is_dialled {
                 true => call.began + POSTS >= now || call.is_lost,
                 false => {
-                    !call.is_proved && call.answer_sent.is_some_and(|at| at + ANSWER_DIRECT <= now)
+                    call.proved.is_none_or(|at| now <= at + WAITS)
+                        && call.answer_sent.is_some_and(|at| at + ANSWER_DIRECT <= now)
                 }
             });
         if !may {
