@@ -26,7 +26,7 @@ use std::{
 use course::{Report, play};
 
 /// New courses among the ordinary tests.
-const BRIEFLY: usize = 200;
+const BRIEFLY: usize = 2_000;
 
 /// Violations that are printed in full.
 const PRINTED: usize = 5;

@@ -209,8 +209,10 @@ impl Handset {
         }
     }
 
+    /// The call is over, and what was held with it.
     pub(super) fn end_call(&mut self) {
         self.audio.close();
+        self.is_held = false;
         if let Some(camera) = &mut self.camera {
             camera.close();
         }
