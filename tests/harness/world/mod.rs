@@ -14,9 +14,11 @@ pub mod engine_host;
 mod faults;
 pub mod handset;
 pub mod links;
+mod print;
 pub mod relay;
 mod relay_connections;
 mod retransmissions;
+mod sending;
 mod setup;
 pub mod turn;
 pub mod turn_packets;
@@ -24,7 +26,6 @@ mod turn_server;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::{Duration, Instant},
 };
 
@@ -34,7 +35,6 @@ use ringfence_book::Number;
 use ringfence_engine::{CallLabel, CallStep, EMERGENCY_NUMBERS, time::UnixTime};
 use ringfence_media::MediaStats;
 
-pub use self::{faults::ClockError, setup::CallPair};
 use self::{
     book::SimulatedBook,
     delivery::Delivery,
@@ -45,6 +45,7 @@ use self::{
     relay_connections::SimulatedConnection,
     turn::SimulatedTurn,
 };
+pub use self::{faults::ClockError, setup::CallPair};
 
 /// Every world begins at noon on 22 November 2026.
 const BEGINNING: u64 = 1_795_348_800;
@@ -372,31 +373,5 @@ impl World {
             handset.handle_timeout(now);
         }
         self.turn.handle_timeout(now);
-    }
-}
-
-impl fmt::Debug for World {
-    /// What a failing test prints: the steps, the phones' events, and the end of the trace.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the world after {:?}", self.clock())?;
-        for StepRecord {
-            at,
-            engine,
-            call,
-            step,
-        } in &self.steps
-        {
-            writeln!(f, "  {at:>12.3?} engine {engine} {call} {step}")?;
-        }
-        for (index, (handset, _)) in self.handsets.iter().enumerate() {
-            writeln!(f, "  phone {index} {:?}", handset.events())?;
-        }
-        for (index, host) in self.hosts.iter().enumerate() {
-            writeln!(f, "  engine {index} {:?}", host.engine.counters())?;
-        }
-        for packet in self.trace.iter().rev().take(40).rev() {
-            writeln!(f, "  {packet:?}")?;
-        }
-        Ok(())
     }
 }

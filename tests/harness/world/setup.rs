@@ -173,7 +173,10 @@ impl World {
         identity.promote(today);
         secrets.identity = identity.to_bytes();
         let number = secrets.number;
-        let taken = self.host_mut(engine).engine.handle_identity(number, identity);
+        let taken = self
+            .host_mut(engine)
+            .engine
+            .handle_identity(number, identity);
         taken.expect("it is the line's own identity");
         self.phone_book.close_epoch(unix);
     }
