@@ -21,6 +21,12 @@ const ENDED: Duration = Duration::from_secs(100);
 /// Until no allocation is left: one that could not be released ends with the lifetime that its client asked for (RFC 8656 section 7.2).
 const EXPIRED: Duration = Duration::from_secs(1_810);
 
+/// More than a relay is late.
+const LATEST: Duration = Duration::from_secs(45);
+
+/// From dialling to sound at both ears at the end of a course, with the other one's answer.
+const WORKS: Duration = Duration::from_secs(20);
+
 /// Something that is done at its time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Deed {
@@ -74,6 +80,8 @@ pub(super) struct Course {
     pub(super) servers: usize,
     pub(super) report: Report,
     armed: Vec<usize>,
+    /// Nobody does anything any more but hang up.
+    is_closing: bool,
     agenda: BTreeMap<(Duration, usize), Deed>,
     planned: usize,
     log: Vec<(Duration, Deed)>,
@@ -86,7 +94,9 @@ pub(super) fn play(seed: u64) -> Report {
     let mut report = std::mem::take(&mut course.report);
     report.took = course.world.clock();
     let calls = course.view.calls.values();
-    report.talks = calls.filter(|call| call.is_dialled && call.has_sounded).count();
+    report.talks = calls
+        .filter(|call| call.is_dialled && call.has_sounded)
+        .count();
     report.digest = course.view.digest();
     report.violation = told.err().map(|broken| course.describe(&broken));
     report
@@ -134,6 +144,7 @@ impl Course {
             servers,
             report: Report::default(),
             armed: Vec::new(),
+            is_closing: false,
             agenda: BTreeMap::new(),
             planned: 0,
             log: Vec::new(),
@@ -155,7 +166,8 @@ impl Course {
     /// Something is to be done so long from now on.
     pub(super) fn plan(&mut self, after: Duration, deed: Deed) {
         self.planned += 1;
-        self.agenda.insert((self.world.clock() + after, self.planned), deed);
+        self.agenda
+            .insert((self.world.clock() + after, self.planned), deed);
     }
 
     fn run(&mut self) -> Result<(), String> {
@@ -174,6 +186,10 @@ impl Course {
     /// Looks at what has become, lets people react to it, and checks what has to be true.
     fn look(&mut self) -> Result<(), String> {
         for news in self.view.look(&self.world) {
+            if self.is_closing {
+                self.note_rings(news);
+                continue;
+            }
             self.react(news);
             if let News::Step(_, step) = news {
                 let faults = &self.faults;
@@ -204,13 +220,41 @@ impl Course {
         }
     }
 
-    /// Everything is mended, everybody hangs up, and nothing is left.
+    /// Everything is mended, one side of each call hangs up and then the other one, and nothing is left; then a call is possible.
     fn finish(&mut self) -> Result<(), String> {
         self.armed.clear();
+        self.agenda.clear();
+        self.is_closing = true;
         for index in self.active.clone() {
             self.act(Deed::Mend(index));
         }
         self.run_on(Duration::from_secs(2))?;
+        for phone in 0..self.view.phones.len() {
+            if self.draw.chance(50) {
+                self.act(Deed::HangUp(phone));
+            }
+        }
+        self.run_on(Duration::from_secs(1))?;
+        // The promises bound how long that may last.
+        while promises::is_one_alone(&self.world, &self.view) {
+            self.run_on(Duration::from_secs(1))?;
+        }
+        self.end_all()?;
+        let last = self.clock_errors.is_empty() && self.draw.chance(25);
+        if last {
+            // What the relay was slow to deliver comes first.
+            self.run_on(LATEST)?;
+            self.call_once_more()?;
+            self.end_all()?;
+        }
+        match self.world.turn.misdirected() {
+            [] => Ok(()),
+            all => Err(format!("packets for {all:?}, which are no servers")),
+        }
+    }
+
+    /// Everybody hangs up, and nothing is left.
+    fn end_all(&mut self) -> Result<(), String> {
         for phone in 0..self.view.phones.len() {
             self.act(Deed::HangUp(phone));
         }
@@ -232,28 +276,37 @@ impl Course {
             }
             self.run_on(Duration::from_secs(10))?;
         }
-        match self.world.turn.misdirected() {
-            [] => Ok(()),
-            all => Err(format!("packets for {all:?}, which are no servers")),
+        Ok(())
+    }
+
+    /// Whatever has broken, the next call is as any other.
+    fn call_once_more(&mut self) -> Result<(), String> {
+        let engine = self.view.phones[0].engine;
+        let callee = self
+            .view
+            .phones
+            .iter()
+            .position(|phone| phone.engine != engine);
+        let callee = callee.unwrap_or_default();
+        self.act(Deed::Dial(0, callee));
+        let end = self.world.clock() + WORKS;
+        let heard = |world: &World, phone| world.handset(phone).received_audio().packets();
+        while heard(&self.world, 0) < 2 || heard(&self.world, callee) < 2 {
+            if self.world.clock() >= end {
+                return Err(format!("a call is not possible within {WORKS:?}"));
+            }
+            self.act(Deed::Answer(callee));
+            self.run_on(Duration::from_millis(200))?;
         }
+        Ok(())
     }
 
     fn run_on(&mut self, span: Duration) -> Result<(), String> {
         let end = self.world.clock() + span;
-        loop {
-            // What was planned is done as well: persons react to the end.
-            let next = self.agenda.first_key_value().map_or(end, |((at, _), _)| *at);
-            if !self.world.step_until(next.min(end)) {
-                if next > end || self.agenda.is_empty() {
-                    return self.look();
-                }
-                if let Some((_, deed)) = self.agenda.pop_first() {
-                    self.log.push((self.world.clock(), deed));
-                    self.act(deed);
-                }
-            }
+        while self.world.step_until(end) {
             self.look()?;
         }
+        self.look()
     }
 
     /// The print of a violation.

@@ -43,7 +43,11 @@ pub(super) enum Fault {
     /// A phone loses its power, and starts again at once.
     PhoneReboots(usize),
     /// A thief of an engine's keys rings a number.
-    StolenRing { keys: usize, callee: usize, age: Duration },
+    StolenRing {
+        keys: usize,
+        callee: usize,
+        age: Duration,
+    },
     /// Junk on the relay.
     Junk,
     /// Everything that passed the relay comes once more.

@@ -40,7 +40,9 @@ fn promises_hold_whatever_breaks() {
     if let Some(seed) = seed {
         return play_alone(seed);
     }
-    let found = FOUND.lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
+    let found = FOUND
+        .lines()
+        .filter_map(|line| line.split('#').next()?.trim().parse().ok());
     let count = number_in("RINGFENCE_SIMULATE").map_or(BRIEFLY, |count| count as usize);
     let first = new_seed();
     let seeds: Vec<u64> = found.chain((first..).take(count)).collect();
@@ -76,7 +78,9 @@ fn number_in(name: &str) -> Option<u64> {
 }
 
 fn new_seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     // Seconds and thousandths: short enough to be typed.
     u64::try_from(now.as_millis()).unwrap_or_default()
 }
@@ -122,14 +126,20 @@ impl Total {
         for (fault, count) in report.faults {
             *self.faults.entry(fault).or_default() += count;
         }
-        self.broken.extend(report.violation.map(|text| (seed, text)));
+        self.broken
+            .extend(report.violation.map(|text| (seed, text)));
     }
 
     fn print(&self, first: u64) -> String {
         let faults: usize = self.faults.values().sum();
         let mut text = format!(
             "{} courses (new seeds from {first}): {} calls, {} of them answered, {faults} faults, {} violations; {:.0?} of simulated time in {:.1?}\n",
-            self.courses, self.calls, self.talks, self.broken.len(), self.simulated, self.took,
+            self.courses,
+            self.calls,
+            self.talks,
+            self.broken.len(),
+            self.simulated,
+            self.took,
         );
         for (fault, count) in &self.faults {
             let _ = writeln!(text, "{count:>8} {fault}");

@@ -18,7 +18,8 @@ impl Course {
             at += self.draw.span(50, 2_000);
             let caller = self.draw.below(self.view.phones.len());
             let phones = self.view.phones.iter().enumerate();
-            let others = phones.filter(|(_, phone)| phone.engine != self.view.phones[caller].engine);
+            let others =
+                phones.filter(|(_, phone)| phone.engine != self.view.phones[caller].engine);
             let others: Vec<usize> = others.map(|(phone, _)| phone).collect();
             let callee = *self.draw.one_of(&others);
             let deed = match self.draw.chance(5) {
@@ -56,15 +57,19 @@ impl Course {
                 self.plan(Duration::from_millis(300), Deed::HangUp(phone));
             }
             News::Talks(phone) => self.plan_talk(phone),
-            News::Step(engine, CallStep::RingPosted) => {
-                for phone in &self.view.phones {
-                    if phone.engine == engine {
-                        let (caller, callee) = (phone.number.clone(), phone.peer.clone());
-                        self.promises.note_ring(caller, callee, self.world.clock());
-                    }
-                }
-            }
-            News::Step(..) => {}
+            News::Step(..) => self.note_rings(news),
+        }
+    }
+
+    /// From a ring on, phones may ring.
+    pub(super) fn note_rings(&mut self, news: News) {
+        let News::Step(engine, CallStep::RingPosted) = news else {
+            return;
+        };
+        let phones = self.view.phones.iter();
+        for phone in phones.filter(|phone| phone.engine == engine) {
+            let (caller, callee) = (phone.number.clone(), phone.peer.clone());
+            self.promises.note_ring(caller, callee, self.world.clock());
         }
     }
 
@@ -140,14 +145,16 @@ impl Course {
             Fault::TurnDies(server) => self.world.kill_turn(server),
             Fault::AllTurnDie => self.kill_all_turn(),
             Fault::BoxReboots => {
-                self.world.restart_relay(planned.lasts.unwrap_or(Duration::from_secs(40)));
+                self.world
+                    .restart_relay(planned.lasts.unwrap_or(Duration::from_secs(40)));
                 self.kill_all_turn();
             }
             Fault::TurnRefuses(server, code) => {
                 self.world.turn.server_mut(server).refuse_with(Some(code));
             }
             Fault::RelayAway => {
-                self.world.restart_relay(planned.lasts.unwrap_or(Duration::from_secs(90)));
+                self.world
+                    .restart_relay(planned.lasts.unwrap_or(Duration::from_secs(90)));
             }
             Fault::RelayLate(delay) => self.world.links.relay.delay = delay,
             Fault::RelayLost(engine) => {
@@ -260,4 +267,3 @@ impl Course {
         }
     }
 }
-

@@ -34,9 +34,12 @@ const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 /// A fault explains the end of a call for so long: as long as a call waits for a path or for its phone.
 const EXPLAINS: Duration = Duration::from_secs(75);
 
-/// Until sound is back both ways once nothing is broken any more: connectivity checks begin anew each 5 s, the search for a TURN server takes
+/// Until sound is there again once nothing is broken any more: connectivity checks begin anew each 5 s, the search for a TURN server takes
 /// 4 s at most, lost packets of the handshake the rest.
 const HEARD: Duration = Duration::from_secs(20);
+
+/// How long two who talk may hear nothing where nothing is broken: a handshake on links that lose packets.
+const SILENT: Duration = Duration::from_secs(8);
 
 /// What faults there are, for promises that hold without them.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +78,12 @@ impl Promises {
     }
 
     /// Everything that has to be true after a step.
-    pub(super) fn check(&mut self, world: &World, view: &View, quiet: &Quiet) -> Result<(), String> {
+    pub(super) fn check(
+        &mut self,
+        world: &World,
+        view: &View,
+        quiet: &Quiet,
+    ) -> Result<(), String> {
         closed_microphone(world, view)?;
         silent_phones(world, view)?;
         silence_to_strangers(world, view)?;
@@ -84,7 +92,10 @@ impl Promises {
         self.ends_agree(world, view)?;
         // The others change slowly.
         let now = world.clock();
-        if self.looked.is_none_or(|at| at + Duration::from_secs(1) <= now) {
+        if self
+            .looked
+            .is_none_or(|at| at + Duration::from_secs(1) <= now)
+        {
             self.looked = Some(now);
             self.both_hear(world, view, quiet)?;
             no_end_without_a_fault(view, quiet, now)?;
@@ -105,7 +116,10 @@ impl Promises {
             let is_told = started.is_none_or(|at| *at + Duration::from_secs(5) < now)
                 && !world.host(seen.engine).is_off();
             if is_told && world.handset(phone).is_ringing() && !self.rung.iter().any(is_called) {
-                return Err(format!("phone {phone} rings, and {} does not call", seen.peer));
+                return Err(format!(
+                    "phone {phone} rings, and {} does not call",
+                    seen.peer
+                ));
             }
         }
         Ok(())
@@ -142,8 +156,8 @@ impl Promises {
             let (since, known) = self.heard.entry(phone).or_insert((now, packets));
             if !is_heard || *known != packets || !quiet.since(HEARD, now) {
                 (*since, *known) = (now, packets);
-            } else if *since + HEARD < now {
-                return Err(format!("phone {phone} hears nothing for {HEARD:?}"));
+            } else if *since + SILENT < now {
+                return Err(format!("phone {phone} hears nothing for {SILENT:?}"));
             }
         }
         Ok(())
@@ -162,11 +176,15 @@ fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
             let figures = world.host(*engine).figures(*label);
             let passed = figures.map_or(0, |figures| figures.from_phone.passed);
             if passed > 0 && call.proved.is_none() {
-                return Err(format!("engine {engine} sends sound to a side that has proved nothing"));
+                return Err(format!(
+                    "engine {engine} sends sound to a side that has proved nothing"
+                ));
             }
         }
         if !has_right {
-            return Err(format!("engine {engine} sends sound, and has no answered call"));
+            return Err(format!(
+                "engine {engine} sends sound, and has no answered call"
+            ));
         }
     }
     Ok(())
@@ -215,7 +233,9 @@ fn silence_to_strangers(world: &World, view: &View) -> Result<(), String> {
             .calls_of(*engine)
             .any(|call| (call.is_dialled || call.is_picked_up) && call.lives(now, MEDIA_END));
         if !may {
-            return Err(format!("engine {engine} talks to a TURN server, and has no call"));
+            return Err(format!(
+                "engine {engine} talks to a TURN server, and has no call"
+            ));
         }
     }
     Ok(())
@@ -238,12 +258,23 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
         if let Some((at, Some(reason))) = call.ended
             && call.has_sounded
             && at + Duration::from_secs(2) > now
-            && matches!(reason, EndReason::NoMedia | EndReason::NotConfirmed | EndReason::PhoneGone)
+            && matches!(
+                reason,
+                EndReason::NoMedia | EndReason::NotConfirmed | EndReason::PhoneGone
+            )
         {
-            return Err(format!("engine {engine} lost a call without a fault: {reason:?}"));
+            return Err(format!(
+                "engine {engine} lost a call without a fault: {reason:?}"
+            ));
         }
     }
     Ok(())
+}
+
+/// Whether some phone is in a call that the other side does not know.
+pub(super) fn is_one_alone(world: &World, view: &View) -> bool {
+    let mut phones = 0..view.phones.len();
+    phones.any(|phone| world.handset(phone).is_talking() && view.partner(phone, world).is_none())
 }
 
 /// When everybody has hung up and nothing is broken, nothing is left of any call.

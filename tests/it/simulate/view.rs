@@ -235,7 +235,10 @@ impl View {
 
     /// The calls of an engine.
     pub(super) fn calls_of(&self, engine: usize) -> impl Iterator<Item = &CallView> {
-        let its = self.calls.iter().filter(move |((its, _), _)| *its == engine);
+        let its = self
+            .calls
+            .iter()
+            .filter(move |((its, _), _)| *its == engine);
         its.map(|(_, call)| call)
     }
 
@@ -249,7 +252,11 @@ impl View {
                 && !world.handset(there.0).is_free()
                 && !world.handset(there.0).is_ringing()
         };
-        self.phones.iter().enumerate().find(fits).map(|(there, _)| there)
+        self.phones
+            .iter()
+            .enumerate()
+            .find(fits)
+            .map(|(there, _)| there)
     }
 
     /// A hash of all packets so far, but for what no seed determines.
