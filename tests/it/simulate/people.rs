@@ -204,11 +204,12 @@ impl Course {
         self.changed = Some(self.world.clock());
         match self.faults[index].fault {
             Fault::TurnDies(server) => self.world.restart_turn(server),
-            Fault::AllTurnDie | Fault::BoxReboots => {
-                for server in 0..self.servers {
-                    self.world.restart_turn(server);
-                }
+            Fault::AllTurnDie => self.restart_all_turn(),
+            Fault::BoxReboots => {
+                self.world.relay.is_down = false;
+                self.restart_all_turn();
             }
+            Fault::RelayAway => self.world.relay.is_down = false,
             Fault::TurnRefuses(server, _) => self.world.turn.server_mut(server).refuse_with(None),
             Fault::RelayLate(_) => self.world.links.relay = self.links.relay,
             Fault::CutOff(engine, end) => self.world.mend(engine, end),
@@ -231,6 +232,12 @@ impl Course {
     fn kill_all_turn(&mut self) {
         for server in 0..self.servers {
             self.world.kill_turn(server);
+        }
+    }
+
+    fn restart_all_turn(&mut self) {
+        for server in 0..self.servers {
+            self.world.restart_turn(server);
         }
     }
 

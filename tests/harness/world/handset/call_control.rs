@@ -54,7 +54,7 @@ impl Handset {
 
     /// Loses its power and starts again: it knows nothing of any call, and registers.
     pub(crate) fn reboot(&mut self, now: Instant) {
-        self.audio.close();
+        self.end_call();
         self.call = None;
         self.waiting_calls.clear();
         self.retransmissions = Retransmissions::default();
