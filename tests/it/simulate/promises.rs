@@ -34,12 +34,15 @@ const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 /// A fault explains the end of a call for so long: as long as a call waits for a path or for its phone.
 const EXPLAINS: Duration = Duration::from_secs(75);
 
+/// How long a call waits for a path, at least: a minute, less what it takes to notice and to announce that it is lost.
+const WAITED: Duration = Duration::from_secs(58);
+
 /// Until sound is there again once nothing is broken any more: connectivity checks begin anew each 5 s, the search for a TURN server takes
 /// 4 s at most, lost packets of the handshake the rest.
-const HEARD: Duration = Duration::from_secs(20);
+const HEARD: Duration = Duration::from_secs(4);
 
 /// How long two who talk may hear nothing where nothing is broken: a handshake on links that lose packets.
-const SILENT: Duration = Duration::from_secs(8);
+const SILENT: Duration = Duration::from_secs(4);
 
 /// What faults there are, for promises that hold without them.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +102,7 @@ impl Promises {
             self.looked = Some(now);
             self.both_hear(world, view, quiet)?;
             no_end_without_a_fault(view, quiet, now)?;
+            no_early_end(view, now)?;
         }
         Ok(())
     }
@@ -218,7 +222,7 @@ fn silence_to_strangers(world: &World, view: &View) -> Result<(), String> {
         let killed = view.killed.get(engine);
         let may = killed.is_some_and(|at| *at + ENDINGS >= now)
             || view.calls_of(*engine).any(|call| match call.is_dialled {
-                true => call.began + POSTS >= now || call.is_lost,
+                true => call.began + POSTS >= now || call.lost.is_some(),
                 false => {
                     call.proved.is_none_or(|at| now <= at + WAITS)
                         && call.answer_sent.is_some_and(|at| at + ANSWER_DIRECT <= now)
@@ -265,6 +269,23 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
         {
             return Err(format!(
                 "engine {engine} lost a call without a fault: {reason:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A call that was heard waits for a path as long as it was lost for less than a minute.
+fn no_early_end(view: &View, now: Duration) -> Result<(), String> {
+    for ((engine, _), call) in &view.calls {
+        if let Some((at, Some(EndReason::NoMedia))) = call.ended
+            && call.has_sounded
+            && at + Duration::from_secs(2) > now
+            && call.lost.is_none_or(|lost| lost + WAITED > at)
+        {
+            return Err(format!(
+                "engine {engine} gave a call up that was lost at {:?}",
+                call.lost
             ));
         }
     }

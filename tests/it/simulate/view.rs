@@ -37,10 +37,8 @@ pub(super) struct CallView {
     /// When the caller opened the answer, or the callee the confirmation.
     pub(super) proved: Option<Duration>,
     pub(super) answer_sent: Option<Duration>,
-    /// It has lost its path.
-    pub(super) is_lost: bool,
-    /// It had one at some time.
-    pub(super) was_lost: bool,
+    /// Since when it has no path.
+    pub(super) lost: Option<Duration>,
     pub(super) has_sounded: bool,
     /// None as the reason: its engine was killed.
     pub(super) ended: Option<(Duration, Option<EndReason>)>,
@@ -274,8 +272,8 @@ impl CallView {
             CallStep::AnswerSent => self.answer_sent = Some(at),
             CallStep::AnswerOpened | CallStep::Confirmed => self.proved = Some(at),
             CallStep::FirstAudio => self.has_sounded = true,
-            CallStep::Reconnecting => (self.is_lost, self.was_lost) = (true, true),
-            CallStep::Reconnected => self.is_lost = false,
+            CallStep::Reconnecting => self.lost = Some(at),
+            CallStep::Reconnected => self.lost = None,
             CallStep::Ended(reason) => self.ended = Some((at, Some(reason))),
             _ => {}
         }
