@@ -96,6 +96,30 @@ fn a_ring_that_crossed_one_rings_no_other_phone() {
     }
 }
 
+/// It comes when the call is over as well, and rings: the envelopes that follow it say that it counts no more.
+#[test]
+fn a_ring_that_crossed_one_is_taken_back_by_the_next_envelope() {
+    let mut rang = 0;
+    for seed in 0..6 {
+        let (mut world, pair) = World::of_two(seed);
+        world.links.relay.delay = Duration::from_secs(1);
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        world.run_for(Duration::from_millis(1_900));
+        world.dial(pair.bob, world.number(pair.caller, 0));
+        world.run_until("both talk", Duration::from_secs(5), |world| {
+            [pair.alice, pair.bob]
+                .into_iter()
+                .all(|phone| world.handset(phone).received_audio().packets() > 0)
+        });
+        world.hang_up(pair.alice);
+        let rings = |world: &World| world.handset(pair.alice).is_ringing();
+        rang += usize::from(!world.never(Duration::from_secs(4), rings));
+        world.run_for(Duration::from_secs(8));
+        assert!(world.never(Duration::from_secs(20), rings), "{world:?}");
+    }
+    assert!(rang > 0, "none came so late");
+}
+
 #[test]
 fn who_dials_back_while_it_rings_picks_up() {
     let (mut world, pair) = World::of_two(1);
