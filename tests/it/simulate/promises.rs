@@ -260,7 +260,7 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
     }
     for ((engine, _), call) in &view.calls {
         if let Some((at, Some(reason))) = call.ended
-            && call.has_sounded
+            && call.is_talking()
             && at + Duration::from_secs(2) > now
             && matches!(
                 reason,
@@ -279,7 +279,7 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
 fn no_early_end(view: &View, now: Duration) -> Result<(), String> {
     for ((engine, _), call) in &view.calls {
         if let Some((at, Some(EndReason::NoMedia))) = call.ended
-            && call.has_sounded
+            && call.is_talking()
             && at + Duration::from_secs(2) > now
             && call.lost.is_none_or(|lost| lost + WAITED > at)
         {

@@ -279,6 +279,11 @@ impl CallView {
         }
     }
 
+    /// Whether it was answered, and something was heard of the other side.
+    pub(super) const fn is_talking(&self) -> bool {
+        self.has_sounded && self.proved.is_some()
+    }
+
     /// Whether it runs, or ended at most so long ago.
     pub(super) fn lives(&self, now: Duration, since: Duration) -> bool {
         self.ended.is_none_or(|(at, _)| at + since >= now)
