@@ -33,6 +33,8 @@ pub struct Bridge {
     connected: Option<Instant>,
     /// Closed or failed: no media passes any more.
     ended: bool,
+    /// False once the phone has left the call.
+    has_phone: bool,
     microphone_open: bool,
     first_audio: FirstAudio,
     /// Whether `FormatNotCarried` was reported.
@@ -59,6 +61,7 @@ impl Bridge {
             now: None,
             connected: None,
             ended: false,
+            has_phone: true,
             microphone_open: false,
             first_audio: FirstAudio::Awaited,
             not_carried_reported: false,
@@ -153,6 +156,13 @@ impl Bridge {
         self.forward_keyframe_request(now);
     }
 
+    /// The phone has left the call, and the leg stays for what the engines have to tell each other: nothing of the phone is sent any more, and
+    /// nothing goes to it.
+    pub fn detach_phone(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.has_phone = false;
+    }
+
     /// Connects to the other engine, in the given role.
     ///
     /// # Errors
@@ -245,7 +255,7 @@ impl Bridge {
     /// When to call [`Bridge::handle_timeout`], and why.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
-        let near = self.near.next_timeout().filter(|_| !self.ended);
+        let near = self.near.next_timeout().filter(|_| self.has_phone());
         let times = [self.far.next_timeout(), near];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -268,7 +278,7 @@ impl Bridge {
 
     /// What changed at the phone, and RTCP that is due to it.
     fn poll_near(&mut self) -> Option<BridgeOutput> {
-        let now = self.now.filter(|_| !self.ended)?;
+        let now = self.now.filter(|_| self.has_phone())?;
         if let Some(is_silent) = self.near.audio.poll_silence(now) {
             let event = match is_silent {
                 true => BridgeEvent::PhoneSilent,
@@ -297,10 +307,14 @@ impl Bridge {
         }
     }
 
+    const fn has_phone(&self) -> bool {
+        self.has_phone && !self.ended
+    }
+
     const fn microphone(&self) -> Microphone {
         match self.connected {
             None => Microphone::Nowhere,
-            Some(_) if self.ended => Microphone::Nowhere,
+            Some(_) if !self.has_phone() => Microphone::Nowhere,
             Some(_) if !self.microphone_open => Microphone::Muted,
             Some(_) => Microphone::Open,
         }
@@ -308,7 +322,7 @@ impl Bridge {
 
     fn handle_far(&mut self, event: FarEvent) -> Option<BridgeOutput> {
         let event = match event {
-            FarEvent::Rtp(_) if self.ended => return None,
+            FarEvent::Rtp(_) if !self.has_phone() => return None,
             FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
                 let (to, bytes) = self.near.video.write(&packet, self.now?)?;
                 return Some(BridgeOutput::VideoToPhone { to, bytes });

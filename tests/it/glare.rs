@@ -59,6 +59,67 @@ fn however_little_one_is_ahead_they_talk() {
     }
 }
 
+/// The ring that does not count comes when the other one has long been answered: its way over the relay is longer than the answer's.
+#[test]
+fn a_ring_that_crossed_one_rings_no_other_phone() {
+    // Either may have the lower key.
+    for seed in 0..6 {
+        for millis in [0, 60, 150] {
+            let (mut world, pair) = World::of_two(seed);
+            let others = [pair.caller, pair.callee].map(|engine| world.add_phone(engine, 0));
+            world.links.relay.delay = Duration::from_millis(100);
+            world.thin_sound(pair.alice);
+            world.thin_sound(pair.bob);
+            world.dial(pair.alice, world.number(pair.callee, 0));
+            world.run_for(Duration::from_millis(millis));
+            world.dial(pair.bob, world.number(pair.caller, 0));
+            let rings = |world: &World| {
+                others
+                    .iter()
+                    .any(|phone| world.handset(*phone).is_ringing())
+            };
+            assert!(
+                world.never(Duration::from_secs(40), rings),
+                "{seed} {millis} {world:?}"
+            );
+            let talks = |phone| world.handset(phone).received_audio().packets() > 150;
+            assert!(talks(pair.alice) && talks(pair.bob));
+            world.hang_up(pair.bob);
+            world.run_until_quiet(Duration::from_secs(60));
+            // No missed call is listed, once its note may be believed.
+            world.run_for(Duration::from_secs(90));
+            for engine in [pair.caller, pair.callee] {
+                let calls = &world.host(engine).saved_state.0.calls;
+                assert!(calls.len() <= 1, "{calls:?}");
+            }
+        }
+    }
+}
+
+/// It comes when the call is over as well, and rings: the envelopes that follow it say that it counts no more.
+#[test]
+fn a_ring_that_crossed_one_is_taken_back_by_the_next_envelope() {
+    let mut rang = 0;
+    for seed in 0..6 {
+        let (mut world, pair) = World::of_two(seed);
+        world.links.relay.delay = Duration::from_secs(1);
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        world.run_for(Duration::from_millis(1_900));
+        world.dial(pair.bob, world.number(pair.caller, 0));
+        world.run_until("both talk", Duration::from_secs(5), |world| {
+            [pair.alice, pair.bob]
+                .into_iter()
+                .all(|phone| world.handset(phone).received_audio().packets() > 0)
+        });
+        world.hang_up(pair.alice);
+        let rings = |world: &World| world.handset(pair.alice).is_ringing();
+        rang += usize::from(!world.never(Duration::from_secs(4), rings));
+        world.run_for(Duration::from_secs(8));
+        assert!(world.never(Duration::from_secs(20), rings), "{world:?}");
+    }
+    assert!(rang > 0, "none came so late");
+}
+
 #[test]
 fn who_dials_back_while_it_rings_picks_up() {
     let (mut world, pair) = World::of_two(1);

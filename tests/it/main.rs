@@ -59,6 +59,7 @@ mod several_phones;
 mod shut_down;
 mod silence_in_logs;
 mod silent_rings;
+mod simulate;
 mod sleep;
 mod slow_links;
 mod split_view;

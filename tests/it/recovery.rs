@@ -247,6 +247,28 @@ fn who_hangs_up_while_the_path_is_lost_is_understood_when_it_is_back() {
     }
 }
 
+/// Its engine looks for a path for ten seconds more, to say that the call is over; the other side, which does not know it yet, goes on talking.
+#[test]
+fn a_phone_that_hangs_up_while_the_path_is_lost_gets_nothing_any_more() {
+    for seed in 0..2 {
+        let (mut world, pair) = World::of_two(seed);
+        world.call(pair);
+        world.run_for(Duration::from_secs(5));
+        world.kill_turn(0);
+        world.run_for(Duration::from_secs(1));
+        world.hang_up(pair.alice);
+        world.run_for(Duration::from_millis(100));
+        let told = world.trace().len();
+        world.restart_turn(0);
+        world.run_until_quiet(Duration::from_secs(15));
+        let late = world.trace()[told..].iter().filter(|packet| {
+            (packet.from, packet.to) == (Endpoint::Engine(pair.caller), Endpoint::Phone(pair.alice))
+                && packet.kind == PacketKind::Rtp
+        });
+        assert_eq!(late.count(), 0);
+    }
+}
+
 #[test]
 fn the_machine_starts_again_while_the_callees_phone_rings() {
     for seed in 0..5 {

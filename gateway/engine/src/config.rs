@@ -83,6 +83,10 @@ pub(crate) const SET_UP: Duration = Duration::from_secs(6);
 /// How long a caller keeps its relayed address after it gave up: longer than until the envelope that carries its cancel.
 pub(crate) const WITHDRAWN: Duration = Duration::from_secs(10);
 
+/// How long after the answer a ring of the callee counts as one that crossed the caller's: as long as an envelope waits for a relay. If it is
+/// another phone of that line which calls, the next copy of its ring is heard.
+pub(crate) const CROSSED: Duration = Duration::from_secs(10);
+
 /// From the callee's answer to the caller's verified confirmation, and to connected media.
 /// Relay round trips and TURN take well under this; beyond it the call is dead.
 pub(crate) const CONNECT: Duration = Duration::from_secs(12);

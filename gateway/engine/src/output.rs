@@ -100,6 +100,8 @@ pub enum MediaOrder {
     },
     /// Send a control frame on the call's data channel.
     Control(Vec<u8>),
+    /// The phone has left the call: from here nothing of it is sent, and nothing goes to it. What the engines tell each other still passes.
+    Detach,
     /// Free everything: TURN allocation, port, keys. The last order for a call.
     Close,
 }

@@ -271,6 +271,7 @@ async fn carry_out(
     };
     match order {
         MediaOrder::Attach(terms) => bridge.attach_phone(*terms, now()),
+        MediaOrder::Detach => bridge.detach_phone(now()),
         MediaOrder::Connect { remote, role } => {
             if let Err(error) = bridge.connect(&remote, role, now()) {
                 tracing::debug!(%error, "the other side's description cannot be used");

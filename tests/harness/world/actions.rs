@@ -62,9 +62,11 @@ impl World {
         line: Number,
         command: LineCommand,
     ) -> Result<(), LineCommandError> {
-        let told = self.hosts[engine]
+        let now = self.now;
+        let told = self
+            .host_mut(engine)
             .engine
-            .handle_command(line, command, self.now);
+            .handle_command(line, command, now);
         self.drain();
         told
     }

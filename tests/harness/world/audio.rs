@@ -16,6 +16,8 @@ use crate::{
 const RATE: u32 = 8_000;
 const SAMPLES: usize = 160;
 const PAUSE: Duration = Duration::from_millis(20);
+/// Of so many packets a thinned source sends one. A packet each 200 ms keeps all watches of silence quiet, even if one is lost.
+const THINNED: u32 = 10;
 const PCMU: u8 = 0;
 const G722: u8 = 9;
 const EVENTS: u8 = 101;
@@ -30,6 +32,8 @@ pub(crate) struct ToneSource {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
+    /// Of so many packets it sends one.
+    of: u32,
     /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
     codec: u8,
     /// When the next packet is due, and its destination.
@@ -47,6 +51,7 @@ impl ToneSource {
             sequence: 1_000,
             timestamp: 77_000,
             ssrc,
+            of: 1,
             codec: PCMU,
             live: None,
             key_packets: VecDeque::new(),
@@ -62,6 +67,11 @@ impl ToneSource {
 
     pub(crate) fn send_as_g722(&mut self, is_g722: bool) {
         self.codec = if is_g722 { G722 } else { PCMU };
+    }
+
+    /// Sends few packets from now on.
+    pub(crate) const fn thin(&mut self) {
+        self.of = THINNED;
     }
 
     pub(crate) fn close(&mut self) {
@@ -81,7 +91,7 @@ impl ToneSource {
     /// The packet that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
-        self.live = Some((next + PAUSE, to));
+        self.live = Some((next + PAUSE * self.of, to));
         let key_packets = self.key_packets.pop_front();
         let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),
@@ -100,7 +110,7 @@ impl ToneSource {
             }
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
+        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32 * self.of);
         Some((to, bytes))
     }
 

@@ -8,13 +8,11 @@ use ringfence_engine::{PostId, ReceivedEvent, SealedEvent, time::UnixTime};
 use super::{
     StepRecord, World,
     engine_host::HostOutput,
-    handset::HandsetOutput,
-    links::{Endpoint, Link, PacketKind, TracedPacket},
-    turn_packets::{kind_of, kind_of_inner},
-    turn_server::SimulatedTurnOutput,
+    links::{Endpoint, PacketKind},
+    turn_packets::kind_of,
 };
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Delivery {
     SipToEngine {
         engine: usize,
@@ -166,6 +164,7 @@ impl World {
     pub(super) fn clock_of(&mut self, engine: usize) -> Option<Instant> {
         let (wall, now) = (self.wall(), self.now);
         self.note_listening(engine);
+        self.touched.insert(engine);
         let host = &mut self.hosts[engine];
         (!host.is_off).then(|| host.read_clocks(wall, now))
     }
@@ -207,14 +206,24 @@ impl World {
 
     /// Handles all pending output of engines, phones and TURN servers.
     pub(super) fn drain(&mut self) {
+        self.touched.extend(0..self.hosts.len());
+        self.drain_touched();
+    }
+
+    /// The same, of those engines alone that were given something since they were drained last.
+    pub(super) fn drain_touched(&mut self) {
         let (now, wall) = (self.now, self.wall());
-        for engine in 0..self.hosts.len() {
-            let Some(now) = self.clock_of(engine) else {
-                continue;
-            };
-            for output in self.hosts[engine].drain(wall, now) {
-                self.handle_host_output(engine, output);
+        for engine in std::mem::take(&mut self.touched) {
+            if let Some(now) = self.clock_of(engine) {
+                for output in self.hosts[engine].drain(wall, now) {
+                    self.handle_host_output(engine, output);
+                }
             }
+            self.touched.remove(&engine);
+            match self.hosts[engine].next_alarm() {
+                Some(alarm) => self.alarms.insert(engine, alarm),
+                None => self.alarms.remove(&engine),
+            };
         }
         for phone in 0..self.handsets.len() {
             while let Some(output) = self.handsets[phone].0.poll() {
@@ -328,132 +337,13 @@ impl World {
         );
     }
 
-    fn send_from_phone(&mut self, phone: usize, output: HandsetOutput) {
-        let (handset, engine) = &self.handsets[phone];
-        let (engine, us) = (*engine, Endpoint::Phone(phone));
-        match output {
-            HandsetOutput::Sip(bytes) => {
-                let arrival = Delivery::SipToEngine {
-                    engine,
-                    from: handset.config().address,
-                    bytes: bytes.clone(),
-                };
-                self.send(
-                    (us, Endpoint::Engine(engine), PacketKind::Sip),
-                    &bytes,
-                    arrival,
-                );
-            }
-            HandsetOutput::Rtp { to, bytes } => {
-                let ends = (handset.config().rtp, to);
-                self.send_rtp((phone, engine), ends, bytes);
-            }
-            HandsetOutput::Video { to, bytes } => {
-                let camera = handset.camera().expect("only a camera has pictures");
-                let ends = (camera.rtp, to);
-                self.send_rtp((phone, engine), ends, bytes);
-            }
-        }
-    }
-
-    fn send_rtp(
-        &mut self,
-        (phone, engine): (usize, usize),
-        ends: (SocketAddr, SocketAddr),
-        bytes: Vec<u8>,
-    ) {
-        let arrival = Delivery::RtpToEngine {
-            engine,
-            ends,
-            bytes: bytes.clone(),
-        };
-        let path = (
-            Endpoint::Phone(phone),
-            Endpoint::Engine(engine),
-            PacketKind::Rtp,
-        );
-        self.send(path, &bytes, arrival);
-    }
-
-    fn send_from_turn(&mut self, server: usize, output: SimulatedTurnOutput) {
-        match output {
-            SimulatedTurnOutput::ToClient { client, bytes } => {
-                if let Some(engine) = self.engine_at(client) {
-                    let arrival = Delivery::FromTurn {
-                        client,
-                        bytes: bytes.clone(),
-                    };
-                    let us = Endpoint::Turn(server);
-                    let ends = (us, Endpoint::Engine(engine), kind_of(&bytes));
-                    self.send(ends, &bytes, arrival);
-                }
-            }
-            SimulatedTurnOutput::Relayed { from, to, bytes } => {
-                let arrival = Delivery::Relayed {
-                    ends: (from, to),
-                    bytes: bytes.clone(),
-                };
-                // What goes to no server is judged when it arrives.
-                let other = self.turn.at(to.ip()).unwrap_or(server);
-                let ends = (
-                    Endpoint::Relayed(server),
-                    Endpoint::Relayed(other),
-                    kind_of_inner(&bytes),
-                );
-                self.send(ends, &bytes, arrival);
-            }
-        }
-    }
-
-    /// Puts a packet on its link, and into the trace.
-    pub(super) fn send(
-        &mut self,
-        (from, to, kind): (Endpoint, Endpoint, PacketKind),
-        bytes: &[u8],
-        arrival: Delivery,
-    ) {
-        let mut packet = TracedPacket {
-            at: self.clock(),
-            from,
-            to,
-            kind,
-            size: bytes.len(),
-            lost: false,
-            bytes: bytes.to_vec(),
-        };
-        let link = self.link(from, to, kind);
-        let at = self.impairments.arrival((from, to, kind), &link, self.now);
-        let is_cut = self.cuts.contains(&(from, to));
-        let passes = !is_cut && self.filter.as_mut().is_none_or(|filter| filter(&packet));
-        match at.filter(|_| passes) {
-            Some(at) => self.schedule(at, arrival),
-            None => packet.lost = true,
-        }
-        self.trace.push(packet);
-    }
-
-    pub(super) fn schedule(&mut self, at: Instant, arrival: Delivery) {
-        self.sent += 1;
-        self.deliveries.insert((at, self.sent), arrival);
-    }
-
-    fn link(&self, from: Endpoint, to: Endpoint, kind: PacketKind) -> Link {
-        match (from, to, kind) {
-            (_, _, PacketKind::Sip) => self.links.sip,
-            (_, _, PacketKind::Rtp) => self.links.rtp,
-            (_, _, PacketKind::Envelope) => self.links.relay,
-            (Endpoint::Relayed(_), ..) => self.links.relayed,
-            _ => self.links.turn,
-        }
-    }
-
     fn phone_at(&self, address: SocketAddr) -> Option<usize> {
         self.handsets
             .iter()
             .position(|(handset, _)| handset.config().address.ip() == address.ip())
     }
 
-    fn engine_at(&self, address: SocketAddr) -> Option<usize> {
+    pub(super) fn engine_at(&self, address: SocketAddr) -> Option<usize> {
         self.hosts
             .iter()
             .position(|host| host.uplink.has_had(address.ip()))

@@ -64,7 +64,7 @@ impl World {
         for (index, tile) in (0..).zip(tiles) {
             directory.insert(index, tile);
         }
-        self.hosts[engine].engine.handle_directory(directory);
+        self.host_mut(engine).engine.handle_directory(directory);
         self.drain();
     }
 

@@ -11,6 +11,15 @@ const NOTICED: Duration = Duration::from_secs(17);
 /// When a stream goes on after its link is mended (RFC 6298: the first repetition).
 const RESUMED: Duration = Duration::from_secs(1);
 
+/// How wrong the wall clock of a machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockError {
+    /// It shows a later time.
+    Ahead(Duration),
+    /// It shows an earlier time.
+    Behind(Duration),
+}
+
 impl World {
     /// Adds a TURN server to the network and to the settings of engines that are opened from now on; returns its number.
     pub fn add_turn_server(&mut self) -> usize {
@@ -76,6 +85,11 @@ impl World {
         let network = u8::try_from(56 + former).expect("it does not move often");
         let address = Ipv4Addr::new(12, 34, network, 100 + provider);
         self.hosts[engine].uplink.change_address(address);
+    }
+
+    /// Sets the wall clock of an engine's machine so far ahead, or behind. It runs on from there.
+    pub fn set_clock(&mut self, engine: usize, error: ClockError) {
+        self.host_mut(engine).clock_error = error;
     }
 
     /// The translator before an engine forgets its mappings: the next packet of each socket comes from another port.

@@ -67,6 +67,8 @@ pub struct Link {
     pub jitter: Duration,
     /// The share of packets that is lost, 0 to 1.
     pub loss: f64,
+    /// The share of packets that arrive twice, 0 to 1. Streams have none.
+    pub duplicates: f64,
     /// A stream loses nothing and keeps the order.
     pub is_stream: bool,
 }
@@ -78,6 +80,7 @@ impl Link {
             delay,
             jitter: Duration::ZERO,
             loss: 0.0,
+            duplicates: 0.0,
             is_stream: false,
         }
     }
@@ -88,6 +91,7 @@ impl Link {
             delay,
             jitter: Duration::ZERO,
             loss: 0.0,
+            duplicates: 0.0,
             is_stream: true,
         }
     }
@@ -230,6 +234,21 @@ impl Impairments {
             return Some(arrival);
         }
         (!lost).then_some(arrival)
+    }
+
+    /// When something that arrived comes once more, as late as jitter makes it; `None` if it does not.
+    pub(crate) fn repetition(
+        &mut self,
+        (from, to, kind): (Endpoint, Endpoint, PacketKind),
+        link: &Link,
+        arrival: Instant,
+    ) -> Option<Instant> {
+        if link.is_stream || link.duplicates <= 0.0 {
+            return None;
+        }
+        let state = self.links.get_mut(&(from, to, kind == PacketKind::Rtp))?;
+        let is_repeated = share(&mut state.rng) < link.duplicates;
+        is_repeated.then(|| arrival + link.jitter.mul_f64(share(&mut state.rng)))
     }
 }
 

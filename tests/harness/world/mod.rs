@@ -14,9 +14,11 @@ pub mod engine_host;
 mod faults;
 pub mod handset;
 pub mod links;
+mod print;
 pub mod relay;
 mod relay_connections;
 mod retransmissions;
+mod sending;
 mod setup;
 pub mod turn;
 pub mod turn_packets;
@@ -24,7 +26,6 @@ mod turn_server;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     time::{Duration, Instant},
 };
 
@@ -34,7 +35,6 @@ use ringfence_book::Number;
 use ringfence_engine::{CallLabel, CallStep, EMERGENCY_NUMBERS, time::UnixTime};
 use ringfence_media::MediaStats;
 
-pub use self::setup::CallPair;
 use self::{
     book::SimulatedBook,
     delivery::Delivery,
@@ -45,6 +45,7 @@ use self::{
     relay_connections::SimulatedConnection,
     turn::SimulatedTurn,
 };
+pub use self::{faults::ClockError, setup::CallPair};
 
 /// Every world begins at noon on 22 November 2026.
 const BEGINNING: u64 = 1_795_348_800;
@@ -80,6 +81,11 @@ pub struct World {
     deliveries: BTreeMap<(Instant, u64), Delivery>,
     sent: u64,
     trace: Vec<TracedPacket>,
+    most_traced: Option<usize>,
+    /// Engines that were given something since they were drained last.
+    touched: BTreeSet<usize>,
+    /// When each of the others has something to do next.
+    alarms: BTreeMap<usize, (Instant, &'static str)>,
     steps: Vec<StepRecord>,
     figures: Vec<(usize, CallLabel, MediaStats)>,
     filter: Option<PacketFilter>,
@@ -126,6 +132,9 @@ impl World {
             deliveries: BTreeMap::new(),
             sent: 0,
             trace: Vec::new(),
+            most_traced: None,
+            touched: BTreeSet::new(),
+            alarms: BTreeMap::new(),
             steps: Vec::new(),
             figures: Vec::new(),
             filter: None,
@@ -143,6 +152,11 @@ impl World {
     /// Removes the filter.
     pub fn remove_filter(&mut self) {
         self.filter = None;
+    }
+
+    /// The trace has the newest packets alone from now on: so many, or up to twice as many.
+    pub fn bound_trace(&mut self, most: usize) {
+        self.most_traced = Some(most);
     }
 
     /// Handles the next arrival or timeout; false if there is none.
@@ -165,8 +179,18 @@ impl World {
             }
             (_, None) => return false,
         }
-        self.drain();
+        self.drain_touched();
         true
+    }
+
+    /// Handles the next arrival or timeout up to this moment; false if there is none, and it is that moment now.
+    pub fn step_until(&mut self, end: Duration) -> bool {
+        let end = self.began + end;
+        if self.next_event().is_some_and(|next| next <= end) {
+            return self.step();
+        }
+        self.advance(end);
+        false
     }
 
     /// Runs until `wanted` holds.
@@ -214,13 +238,20 @@ impl World {
 
     /// Tells an engine whether a relay listens for it.
     pub fn set_listening(&mut self, engine: usize, is_listening: bool) {
-        self.hosts[engine].engine.handle_listening(is_listening);
+        self.host_mut(engine).engine.handle_listening(is_listening);
     }
 
     /// Tells an engine whether a TURN server gives it allocations.
     pub fn set_turn_reached(&mut self, engine: usize, reaches_turn: bool) {
-        let host = &mut self.hosts[engine];
-        host.engine.handle_turn_reached(reaches_turn);
+        self.host_mut(engine)
+            .engine
+            .handle_turn_reached(reaches_turn);
+    }
+
+    /// A machine, to give its engine something: it is drained with the next step.
+    fn host_mut(&mut self, engine: usize) -> &mut EngineHost {
+        self.touched.insert(engine);
+        &mut self.hosts[engine]
     }
 
     /// A machine that runs an engine.
@@ -240,7 +271,7 @@ impl World {
         self.phone_book.unassigned(&taken)
     }
 
-    /// Every packet on every link, in order.
+    /// Every packet on every link, in order, unless the trace is bounded.
     pub fn trace(&self) -> &[TracedPacket] {
         &self.trace
     }
@@ -292,7 +323,7 @@ impl World {
         self.deliveries.is_empty()
     }
 
-    /// The wall clock, which is correct on all machines.
+    /// The wall clock, which is correct on all machines but those of [`Self::set_clock`].
     pub fn wall(&self) -> UnixTime {
         UnixTime::from_seconds(BEGINNING).after(self.clock())
     }
@@ -304,7 +335,7 @@ impl World {
     }
 
     fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let hosts = self.hosts.iter().filter_map(EngineHost::next_alarm);
+        let hosts = (0..self.hosts.len()).filter_map(|engine| self.alarm_of(engine));
         let handsets = self
             .handsets
             .iter()
@@ -315,6 +346,13 @@ impl World {
             .min_by_key(|(at, _)| *at)
     }
 
+    fn alarm_of(&self, engine: usize) -> Option<(Instant, &'static str)> {
+        match self.touched.contains(&engine) {
+            true => self.hosts[engine].next_alarm(),
+            false => self.alarms.get(&engine).copied(),
+        }
+    }
+
     fn advance(&mut self, to: Instant) {
         if to > self.now {
             self.now = to;
@@ -323,41 +361,17 @@ impl World {
     }
 
     fn ring_alarms(&mut self) {
+        let now = self.now;
         for engine in 0..self.hosts.len() {
-            if let Some(now) = self.clock_of(engine) {
+            if self.alarm_of(engine).is_some_and(|(at, _)| at <= now)
+                && let Some(now) = self.clock_of(engine)
+            {
                 self.hosts[engine].handle_timeout(now);
             }
         }
-        let now = self.now;
         for (handset, _) in &mut self.handsets {
             handset.handle_timeout(now);
         }
         self.turn.handle_timeout(now);
-    }
-}
-
-impl fmt::Debug for World {
-    /// What a failing test prints: the steps, the phones' events, and the end of the trace.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the world after {:?}", self.clock())?;
-        for StepRecord {
-            at,
-            engine,
-            call,
-            step,
-        } in &self.steps
-        {
-            writeln!(f, "  {at:>12.3?} engine {engine} {call} {step}")?;
-        }
-        for (index, (handset, _)) in self.handsets.iter().enumerate() {
-            writeln!(f, "  phone {index} {:?}", handset.events())?;
-        }
-        for (index, host) in self.hosts.iter().enumerate() {
-            writeln!(f, "  engine {index} {:?}", host.engine.counters())?;
-        }
-        for packet in self.trace.iter().rev().take(40).rev() {
-            writeln!(f, "  {packet:?}")?;
-        }
-        Ok(())
     }
 }

@@ -140,7 +140,7 @@ impl World {
         for bucket in lost.buckets {
             self.relay.subscribe(engine, bucket);
         }
-        self.hosts[engine].engine.handle_listening(true);
+        self.host_mut(engine).engine.handle_listening(true);
         self.fetch_notes(engine);
         for (post, sealed) in lost.waiting {
             let arrival = Delivery::Repost {

@@ -54,9 +54,15 @@ impl Retransmissions {
         self.waiting.remove(name).is_some()
     }
 
-    /// The messages to retransmit now. Those that were retransmitted for too long are dropped.
+    /// The names of those that were retransmitted for too long, which are forgotten.
+    pub(crate) fn given_up(&mut self, now: Instant) -> Vec<String> {
+        let is_over = |_: &String, repeat: &mut Retransmission| repeat.until <= now;
+        let over = self.waiting.extract_if(.., is_over);
+        over.map(|(name, _)| name).collect()
+    }
+
+    /// The messages to retransmit now.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        self.waiting.retain(|_, repeat| repeat.until > now);
         let mut due = Vec::new();
         for repeat in self.waiting.values_mut() {
             if repeat.next <= now {

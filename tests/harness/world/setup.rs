@@ -151,6 +151,7 @@ impl World {
 
     /// One engine updates its copy of the book.
     pub fn renew_book_of(&mut self, engine: usize) {
+        self.touched.insert(engine);
         let host = &mut self.hosts[engine];
         if let Some(fetched) = self.phone_book.download(Some(host.book.clone())) {
             let directory = Directory::of(&fetched.copy, fetched.roots);
@@ -172,7 +173,10 @@ impl World {
         identity.promote(today);
         secrets.identity = identity.to_bytes();
         let number = secrets.number;
-        let taken = self.hosts[engine].engine.handle_identity(number, identity);
+        let taken = self
+            .host_mut(engine)
+            .engine
+            .handle_identity(number, identity);
         taken.expect("it is the line's own identity");
         self.phone_book.close_epoch(unix);
     }
@@ -182,6 +186,7 @@ impl World {
     /// # Panics
     /// When the engine has no such line.
     pub fn renew_ring_key(&mut self, engine: usize, line: usize, today: Day) -> Identity {
+        self.touched.insert(engine);
         let host = &mut self.hosts[engine];
         let secrets = &mut host.lines[line];
         let mut identity = secrets.identity();
@@ -232,6 +237,12 @@ impl World {
         index
     }
 
+    /// A phone sends a tenth of the packets of sound from now on, for tests that want to know that it is heard, and not how it sounds: most of
+    /// what a simulated call costs is sound.
+    pub fn thin_sound(&mut self, phone: usize) {
+        self.with_handset(phone, |handset, _| handset.thin_sound());
+    }
+
     /// Gives a phone a camera that offers VP8 under this payload type.
     pub fn give_camera(&mut self, phone: usize, payload_type: u8) {
         self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
@@ -239,7 +250,7 @@ impl World {
 
     /// Kills an engine: what was not saved is lost, and its sockets are gone.
     pub fn kill(&mut self, engine: usize) {
-        self.hosts[engine].kill();
+        self.host_mut(engine).kill();
     }
 
     /// Starts a killed engine again, with the saved state, and fetches what the relay stored. Its phones do nothing.
@@ -302,9 +313,9 @@ impl World {
 
     /// Puts a machine to sleep for this long, while the others live. No timer of its engine runs on.
     pub fn sleep(&mut self, engine: usize, span: Duration) {
-        self.hosts[engine].is_off = true;
+        self.host_mut(engine).is_off = true;
         self.run_for(span);
-        self.hosts[engine].wake(span);
+        self.host_mut(engine).wake(span);
         for engine in 0..self.hosts.len() {
             self.renew_credentials(engine);
         }

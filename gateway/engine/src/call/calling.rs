@@ -128,8 +128,14 @@ impl Calling {
             },
             CallInput::Glare(ring) => {
                 let Self {
-                    offer, near, far, ..
+                    ring: own,
+                    offer,
+                    peer,
+                    near,
+                    far,
+                    ..
                 } = *self;
+                cx.take_back(own.into(), peer.party, call);
                 Answering::by_glare(*ring, offer, (near, far), call, cx)
             }
             _ => CallState::Calling(self),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -11,7 +12,7 @@ use ringfence_media::PhoneMedia;
 use ringfence_sip as sip;
 
 use super::control::ControlFrame;
-use super::slots::PostingSlots;
+use super::slots::{GivenUp, PostingSlots};
 use super::step::{CallStep, EndReason};
 use super::{CallCommon, CallPeer, PartnerNews};
 use crate::environment::Environment;
@@ -19,9 +20,11 @@ use crate::output::{CallLabel, CallParties, MediaOrder, Output, PostId};
 use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealingKeys;
 use crate::sealed::proof_of_work::ProofOfWork;
+use crate::sealed::ring::outgoing::OutgoingRing;
 use crate::sealed::routing_tag::RoutingTag;
 use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::{Timer, UnixTime};
+use crate::trust::contacts::PeerIdentity;
 
 /// Lent to one call for the length of one event.
 pub(crate) struct CallContext<'a> {
@@ -236,6 +239,21 @@ impl CallContext<'_> {
             env, routes, now, ..
         } = self;
         routes.slots.begin(call.label, bucket, &mut env.rng, *now);
+    }
+
+    /// A ring counts no more: the envelopes that still follow it take it back.
+    pub(crate) fn take_back(
+        &mut self,
+        ring: Arc<OutgoingRing>,
+        callee: PeerIdentity,
+        call: &CallCommon,
+    ) {
+        let given_up = GivenUp {
+            ring,
+            number: call.number,
+            callee,
+        };
+        self.routes.slots.give_up(call.label, given_up);
     }
 
     /// Seals a note with the call's next proof of work and posts it for relays to keep.

@@ -84,6 +84,7 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
+        cx.media(call, MediaOrder::Detach);
         let until = cx.now + time;
         let pause = again.as_ref().map_or(time, |_| ANSWER_AGAIN);
         cx.set_deadline(call, pause, Timer::HangUp);

@@ -20,7 +20,7 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) -> Option<Box<VerifiedRing>> {
-        let Some((label, ours_counts)) = self.find_glare(line, &ring, env) else {
+        let Some((label, ours_counts)) = self.find_glare(line, &ring, env, now) else {
             return Some(ring);
         };
         let wall = env.wall(now);
@@ -33,12 +33,14 @@ impl Calls {
     }
 
     /// Whether this line is calling the caller of this ring; and if so, whether our ring is the one that counts. While ours is not
-    /// posted, theirs does. When both are, it is the one with the lower identity key, on both sides.
+    /// posted, theirs does. When both are, it is the one with the lower identity key, on both sides. Ours did if it was just answered: the other
+    /// one was on its way.
     fn find_glare(
         &self,
         line: usize,
         ring: &VerifiedRing,
         env: &Environment,
+        now: Instant,
     ) -> Option<(CallLabel, bool)> {
         let (ours, theirs) = (env.lines.get(line)?.identity.key(), ring.caller());
         if ours == theirs {
@@ -51,6 +53,9 @@ impl Calls {
             CallState::Dialling(dialling) if dialling.callee() == theirs => Some((*label, false)),
             CallState::Calling(calling) if calling.callee() == theirs => {
                 Some((*label, ours.as_bytes() < theirs.as_bytes()))
+            }
+            CallState::Talking(talking) if talking.was_crossed_by(theirs, now) => {
+                Some((*label, true))
             }
             _ => None,
         })

@@ -78,7 +78,8 @@ impl PostingSlots {
 
     /// The caller of a ring gave up: what is still to be posted is the cancel.
     pub(super) fn give_up(&mut self, call: CallLabel, given_up: GivenUp) {
-        if let Some(slots) = self.0.iter_mut().find(|slots| slots.call == call) {
+        let of_call = |slots: &&mut CallSlots| slots.call == call && slots.given_up.is_none();
+        if let Some(slots) = self.0.iter_mut().find(of_call) {
             slots.given_up = Some(given_up);
         }
     }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use ringfence_book::IdentityKey;
 use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
@@ -15,7 +16,7 @@ use super::phone_watch::PhoneVerdict;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
-use crate::config::{CONNECT, CONNECT_AFTER_LOSS};
+use crate::config::{CONNECT, CONNECT_AFTER_LOSS, CROSSED};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -31,8 +32,8 @@ pub(crate) struct Talking {
     pub(super) phone: PhoneSide,
     /// The caller's side: what proves its key to the other, sent again whenever the answer comes again, under this routing tag.
     confirm: Option<(RoutingTag, Datagram)>,
-    /// Whether this is the caller's side.
-    is_caller: bool,
+    /// On the caller's side: when the answer was opened.
+    called: Option<Instant>,
     /// Whether the data channel can carry the hang-up.
     control: bool,
     /// When the two engines have to be connected, until they are; and the latest that may become.
@@ -55,7 +56,7 @@ impl Talking {
             peer,
             phone,
             confirm,
-            is_caller: true,
+            called: Some(cx.now),
             control: false,
             connect_by: Some((cx.now + CONNECT, cx.now + CONNECT_AFTER_LOSS)),
             outage: Outage::default(),
@@ -81,7 +82,7 @@ impl Talking {
             peer,
             phone,
             confirm: None,
-            is_caller: false,
+            called: None,
             control,
             connect_by: (!connected).then_some((cx.now + CONNECT, cx.now + CONNECT_AFTER_LOSS)),
             outage,
@@ -198,7 +199,7 @@ impl Talking {
             BridgeEvent::ControlOpen => {
                 cx.step(call, CallStep::ControlOpen);
                 self.control = true;
-                if self.is_caller {
+                if self.called.is_some() {
                     cx.control(call, ControlFrame::Confirm(self.session.proof()));
                 }
             }
@@ -212,7 +213,7 @@ impl Talking {
                 self.set_alarm(call);
             }
             BridgeEvent::WayFound(to) => {
-                if self.is_caller {
+                if self.called.is_some() {
                     self.outage.handle_moved(*to, cx.now);
                 }
                 if let Some((at, latest)) = &mut self.connect_by {
@@ -289,6 +290,12 @@ impl Talking {
         CallState::Talking(self)
     }
 
+    /// Whether a ring of this party crossed the one that it answered, and only comes now.
+    pub(super) fn was_crossed_by(&self, caller: IdentityKey, now: Instant) -> bool {
+        let is_new = self.called.is_some_and(|at| now < at + CROSSED);
+        is_new && self.peer.party.identity == caller
+    }
+
     /// The phone's side.
     pub(crate) fn phone(&self) -> &PhoneSide {
         &self.phone
@@ -318,7 +325,7 @@ impl Talking {
         if !self.outage.is_on() {
             return Ending::start_with(end, hang_up, call, cx);
         }
-        if self.is_caller {
+        if self.called.is_some() {
             let session = &mut self.session;
             cx.refill(call);
             cx.post(call, self.peer.bucket, |_, event, rng| {

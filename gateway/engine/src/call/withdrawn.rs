@@ -7,7 +7,6 @@ use ringfence_media::Description;
 
 use super::context::CallContext;
 use super::ending::Ending;
-use super::slots::GivenUp;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::config::WITHDRAWN;
 use crate::output::MediaOrder;
@@ -37,12 +36,7 @@ impl Withdrawn {
             cx.env.saved.record_call(call.number, record, cx.wall);
         }
         let ring = Arc::new(ring);
-        let given_up = GivenUp {
-            ring: Arc::clone(&ring),
-            number: call.number,
-            callee: peer.party,
-        };
-        cx.routes.slots.give_up(call.label, given_up);
+        cx.take_back(Arc::clone(&ring), peer.party, call);
         cx.set_deadline(call, WITHDRAWN, Timer::Withdrawn);
         CallState::Withdrawn(Box::new(Self { ring, peer }))
     }

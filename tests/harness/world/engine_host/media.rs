@@ -145,6 +145,7 @@ impl EngineHost {
         };
         match order {
             MediaOrder::Attach(terms) => talk.attach_phone(*terms, now),
+            MediaOrder::Detach => talk.detach_phone(now),
             MediaOrder::Connect { remote, role } => {
                 if talk.connect(&remote, role, now).is_err() {
                     let refused = MediaEvent::Refused(MediaFailure::NoPath);

@@ -34,7 +34,7 @@ use self::{
     media::{CallMedia, OpenFar},
     race::{CallRace, Losses, RaceLeg},
 };
-use super::links::lan_address;
+use super::{faults::ClockError, links::lan_address};
 
 /// Leading zero bits of a proof of work in this world: enough that it is checked, but found at once.
 pub const WORK_BITS: u8 = 4;
@@ -104,6 +104,8 @@ pub struct EngineHost {
     pub(crate) is_off: bool,
     /// How long this machine has slept: its monotonic clock is behind by that, its wall clock is not.
     slept: Duration,
+    /// How wrong its wall clock is.
+    pub(crate) clock_error: ClockError,
     /// How often the engine asked to check connections.
     pub checked_connections: usize,
     /// Split views of the phone book that the engine reported.
@@ -148,6 +150,7 @@ impl EngineHost {
             restart: (RestartState::default(), 0),
             is_off: false,
             slept: Duration::ZERO,
+            clock_error: ClockError::Ahead(Duration::ZERO),
             checked_connections: 0,
             split_views: Vec::new(),
             false_records: Vec::new(),
@@ -181,6 +184,11 @@ impl EngineHost {
     /// The descriptions in rings and answers of other engines that were opened here.
     pub fn heard_of(&self) -> &[Description] {
         &self.heard_of
+    }
+
+    /// Whether its machine is off, or its process gone.
+    pub const fn is_off(&self) -> bool {
+        self.is_off
     }
 
     /// Edits the contacts, as a command line beside the engine does.
@@ -225,6 +233,10 @@ impl EngineHost {
     /// This machine's monotonic clock. Its engine is told the time of day as well, as before each event.
     pub(crate) fn read_clocks(&mut self, wall: UnixTime, now: Instant) -> Instant {
         let now = now - self.slept;
+        let wall = match self.clock_error {
+            ClockError::Ahead(error) => wall.after(error),
+            ClockError::Behind(error) => wall.before(error),
+        };
         self.engine.handle_wall(wall, now);
         now
     }

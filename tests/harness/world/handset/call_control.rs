@@ -54,7 +54,7 @@ impl Handset {
 
     /// Loses its power and starts again: it knows nothing of any call, and registers.
     pub(crate) fn reboot(&mut self, now: Instant) {
-        self.audio.close();
+        self.end_call();
         self.call = None;
         self.waiting_calls.clear();
         self.retransmissions = Retransmissions::default();
@@ -209,8 +209,10 @@ impl Handset {
         }
     }
 
+    /// The call is over, and what was held with it.
     pub(super) fn end_call(&mut self) {
         self.audio.close();
+        self.is_held = false;
         if let Some(camera) = &mut self.camera {
             camera.close();
         }

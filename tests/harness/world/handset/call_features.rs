@@ -18,6 +18,11 @@ impl Handset {
         self.reinvite(rtp, now);
     }
 
+    /// Sends few packets of sound from now on.
+    pub(crate) const fn thin_sound(&mut self) {
+        self.audio.thin();
+    }
+
     /// Adds a camera.
     pub(crate) fn give_camera(&mut self, payload_type: u8) {
         let rtp = SocketAddr::new(self.config.rtp.ip(), CAMERA_PORT);

@@ -174,6 +174,11 @@ impl Handset {
         self.events.iter().map(|(_, event)| event).collect()
     }
 
+    /// The events after so many, in order.
+    pub fn events_after(&self, known: usize) -> impl Iterator<Item = &HandsetEvent> {
+        self.events.iter().skip(known).map(|(_, event)| event)
+    }
+
     /// When this event first happened.
     pub fn time_of(&self, wanted: &HandsetEvent) -> Option<Instant> {
         let found = self.events.iter().find(|(_, event)| event == wanted)?;
@@ -243,6 +248,9 @@ impl Handset {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.refresh_registration(now);
+        for name in self.retransmissions.given_up(now) {
+            self.give_up(&name, now);
+        }
         for bytes in self.retransmissions.due(now) {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }

@@ -176,6 +176,16 @@ impl Handset {
         }
     }
 
+    /// Nobody answers a request. An INVITE that begins a call counts as refused (RFC 3261 sections 8.1.3.1 and 17.1.1.2, timer B).
+    pub(super) fn give_up(&mut self, name: &str, now: Instant) {
+        let asked = self.pending.remove(name);
+        let is_first = self.stage() == Some(Stage::Dialling);
+        if is_first && asked.is_some_and(|asked| asked.request.method == Method::Invite) {
+            self.end_call();
+            self.record(HandsetEvent::Refused(408), now);
+        }
+    }
+
     /// The final response to the first or a later INVITE, or to an UPDATE.
     fn handle_outcome(&mut self, response: &Response, now: Instant) {
         let is_later = self.is_talking();
