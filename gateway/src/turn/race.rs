@@ -212,9 +212,6 @@ async fn attempt<S: DialTurn>(
             _ = race_ends.changed() => Err(NO_ANSWER),
         };
         let (mut way, mut turn) = match dialled {
-            Ok(DialledTurn { socket, config }) if recovers => {
-                (TurnWay::new_for_recovery(config, clock::now()), socket)
-            }
             Ok(DialledTurn { socket, config }) => (TurnWay::new(config, clock::now()), socket),
             Err(error) => {
                 return Attempt {

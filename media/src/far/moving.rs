@@ -12,7 +12,7 @@ use super::event::FarEvent;
 use super::leg::{CONNECTION_LIMIT, FarLeg, LegPhase};
 use super::relayed_addresses;
 use super::remotes;
-use super::search::{ANSWER_LIMIT, SearchStep, WaySearch};
+use super::search::{SearchStep, WaySearch};
 use super::way::TurnWay;
 
 impl FarLeg {
@@ -129,9 +129,12 @@ impl FarLeg {
 
     /// Does what the silence of the other side asks for.
     pub(super) fn search(&mut self, now: Instant) {
-        while let Some(step) = self.search_mut().and_then(|search| search.step(now)) {
+        while let Some(search) = self.search_mut()
+            && let Some(step) = search.step(now)
+        {
+            let answer_limit = search.answer_limit();
             match step {
-                SearchStep::Ask => self.way.check(ANSWER_LIMIT, now),
+                SearchStep::Ask => self.way.check(answer_limit, now),
                 SearchStep::CheckAnew => self.check_anew(now),
                 SearchStep::Unheard => self.emit(FarEvent::Unheard),
                 SearchStep::Over => self.fail(FarLegError::Ice, now),

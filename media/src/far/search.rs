@@ -7,11 +7,15 @@
 
 use std::time::{Duration, Instant};
 
-/// Silence before the own server is asked, and how long it may take to answer: two transmissions.
+/// Silence before the own server is asked, and how long it may take to answer beside two round trips: three transmissions.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// See [`SILENCE`].
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+
+/// The same before the other side was ever heard, five transmissions: the silence itself tells nothing yet, and on a wire that loses a
+/// third three are lost too often.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
 
 /// From one question in a silence to the next.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -48,6 +52,8 @@ pub(super) struct WaySearch {
     heard: Instant,
     ask_at: Instant,
     check_anew_at: Instant,
+    /// Whether it was ever heard.
+    is_met: bool,
     is_unheard: bool,
     is_lost: bool,
     /// Whether the owner was told of silence or a lost way.
@@ -61,6 +67,7 @@ impl WaySearch {
             heard: now,
             ask_at: now + SILENCE,
             check_anew_at: now + CHECK_ANEW,
+            is_met: true,
             is_unheard: false,
             is_lost: false,
             is_told: false,
@@ -72,6 +79,7 @@ impl WaySearch {
     pub(super) fn before_contact(is_lost: bool, now: Instant) -> Self {
         Self {
             ask_at: now,
+            is_met: false,
             is_unheard: true,
             is_lost,
             ..Self::new(now)
@@ -101,6 +109,14 @@ impl WaySearch {
     /// Whether a new way is wanted.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost
+    }
+
+    /// How long the own server may take to answer.
+    pub(super) fn answer_limit(&self) -> Duration {
+        match self.is_met {
+            true => ANSWER_LIMIT,
+            false => FIRST_ANSWER_LIMIT,
+        }
     }
 
     /// Whether sound may be sent.

@@ -93,16 +93,7 @@ pub struct TurnWay {
 impl TurnWay {
     /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
     pub fn new(config: FarConfig, now: Instant) -> Self {
-        Self::with(Allocation::new(&config, now), config, now)
-    }
-
-    /// The same for a call that has lost its way: requests are repeated each half second, so that a server that comes back is met soon
-    /// after.
-    pub fn new_for_recovery(config: FarConfig, now: Instant) -> Self {
-        Self::with(Allocation::new_for_recovery(&config, now), config, now)
-    }
-
-    fn with(allocation: Allocation, config: FarConfig, now: Instant) -> Self {
+        let allocation = Allocation::new(&config, now);
         let mut way = Self {
             allow_private_addresses: config.allow_private_addresses,
             own_ip: config.local.ip(),
@@ -174,12 +165,12 @@ impl TurnWay {
 
     /// Asks the server whether the allocation still stands: the server may have restarted, or a NAT may have dropped its
     /// mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Lost` follows unless the
-    /// server confirms within `limit`. Without an allocation, or while such a question is open, this does nothing.
+    /// server confirms within `limit` and two round trips. Without an allocation, or while such a question is open, this does nothing.
     pub fn check(&mut self, limit: Duration, now: Instant) {
         if let WayPhase::Standing { check_until } = &mut self.phase
             && check_until.is_none()
         {
-            *check_until = Some(now + limit);
+            *check_until = Some(now + limit + 2 * self.allocation.round_trip());
             self.allocation.refresh_early(now);
             self.drive(now);
         }

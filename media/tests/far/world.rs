@@ -503,7 +503,7 @@ impl World {
             allow_private_addresses: self.setup.private,
             permitted: self.setup.permitted.clone(),
         };
-        let way = TurnWay::new_for_recovery(config, self.now);
+        let way = TurnWay::new(config, self.now);
         let socket = Socket { leg, server };
         self.sockets.insert(local, socket);
         self.others.push(OtherWay { socket, local, way });

@@ -241,15 +241,11 @@ impl EngineHost {
             allow_private_addresses: false,
             permitted: self.turn_servers.iter().map(SocketAddr::ip).collect(),
         };
-        let way = match recovers {
-            true => TurnWay::new_for_recovery(config, now),
-            false => TurnWay::new(config, now),
-        };
         Some(RaceLeg {
             entry,
             local,
             server,
-            way,
+            way: TurnWay::new(config, now),
         })
     }
 
