@@ -60,6 +60,7 @@ mod shut_down;
 mod silence_in_logs;
 mod silent_rings;
 mod sleep;
+mod slow_and_lossy_set_up;
 mod slow_links;
 mod split_view;
 mod srtp;

@@ -37,7 +37,7 @@ impl FarLeg {
         }
         if !self.remotes.admit(from) && !self.meet_checking(from, bytes, now) {
             if matches!(self.phase, LegPhase::Waiting { .. }) {
-                self.early_checks.keep(from, bytes, now);
+                self.early_packets.keep(from, bytes, now);
             }
             self.counters.unpermitted += 1;
             return;
@@ -138,12 +138,27 @@ impl FarLeg {
             .iter()
             .any(|output| matches!(output, PeerOutput::Event(FarEvent::Closed)));
         for output in outputs {
+            self.presume(&output, now);
             self.handle_peer(output, now);
         }
         if ended {
             self.end(now);
         }
         more
+    }
+
+    /// A check to the other side counts as answered while there is no path yet.
+    fn presume(&mut self, output: &PeerOutput, now: Instant) {
+        let LegPhase::Connecting { peer, presumed, .. } = &mut self.phase else {
+            return;
+        };
+        if let (true, Some(path), PeerOutput::Send { from, to, bytes }) =
+            (peer.is_checking(), presumed, output)
+            && let Some(answer) = path.answer(*from, *to, bytes)
+        {
+            let to = *to;
+            self.with_peer(now, |peer, now| peer.receive(to, &answer, now));
+        }
     }
 
     fn handle_peer(&mut self, output: PeerOutput, now: Instant) {

@@ -14,10 +14,11 @@ use super::config::Role;
 use super::credentials::{IceCredentials, is_password, is_ufrag};
 use super::datagrams::{self, DatagramBudget};
 use super::dtls::CallCertificate;
-use super::early_checks::EarlyChecks;
+use super::early_packets::EarlyPackets;
 use super::error::{FarConnectError, FarLegError};
 use super::event::{FarCounters, FarOutput, FarPacket};
 use super::peer::WebRtcPeer;
+use super::presumed::PresumedPath;
 use super::relayed_addresses;
 use super::remotes::{MoveBudget, Remotes};
 use super::search::WaySearch;
@@ -48,7 +49,7 @@ pub struct FarLeg {
     pub(super) own: Vec<SocketAddr>,
     pub(super) moves: MoveBudget,
     pub(super) remotes: Remotes,
-    pub(super) early_checks: EarlyChecks,
+    pub(super) early_packets: EarlyPackets,
     pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
     pub(super) outputs: VecDeque<FarOutput>,
@@ -66,6 +67,7 @@ pub(super) enum LegPhase {
         peer: Box<WebRtcPeer>,
         search: WaySearch,
         until: Instant,
+        presumed: Option<PresumedPath>,
     },
     Talking {
         peer: Box<WebRtcPeer>,
@@ -98,7 +100,7 @@ impl FarLeg {
             own: Vec::new(),
             moves: MoveBudget::default(),
             remotes: Remotes::default(),
-            early_checks: EarlyChecks::default(),
+            early_packets: EarlyPackets::default(),
             datagrams: DatagramBudget::default(),
             phase: LegPhase::Waiting { is_lost: false },
             outputs: VecDeque::new(),
@@ -225,11 +227,12 @@ impl FarLeg {
                     peer: Box::new(peer),
                     search: WaySearch::before_contact(is_lost, now),
                     until: now + CONNECTION_LIMIT,
+                    presumed: PresumedPath::new(&remote_addresses, &remote.pwd),
                 };
                 for address in &remote_addresses {
                     self.way.open(*address, now);
                 }
-                for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
+                for (from, bytes) in self.early_packets.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
                 self.remotes.open(&remote_addresses, now);
@@ -305,6 +308,7 @@ impl FarLeg {
                 peer,
                 search,
                 until,
+                ..
             } => {
                 let limit = (*until, MediaTimer::ConnectionLimit);
                 let search = (search.next_timeout(), MediaTimer::Silence);

@@ -70,9 +70,9 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     rtc.handle_input(Input::Timeout(now))
         .map_err(|cause| error(&cause))?;
     rtc.add_local_candidate(candidate(setup.relayed_address, priority(0)));
-    let caller = setup.role == Role::Caller;
+    let leads = setup.role.leads();
     let mut api = rtc.direct_api();
-    api.set_ice_controlling(caller);
+    api.set_ice_controlling(leads);
     api.set_remote_ice_credentials(IceCreds {
         ufrag: setup.remote.ufrag.clone(),
         pass: setup.remote.pwd.clone(),
@@ -86,7 +86,7 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     if let Some(video) = &remote.video {
         declare(&mut api, MediaKind::Video, setup.video_ssrc, video.ssrc);
     }
-    if !caller {
+    if !leads {
         api.start_dtls(false).map_err(|cause| error(&cause))?;
         api.start_sctp(false);
     }
