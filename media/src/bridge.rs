@@ -103,6 +103,11 @@ impl Bridge {
         self.far.wants_way()
     }
 
+    /// Whether the new way is of use at another server only, as [`FarLeg::wants_elsewhere`] says.
+    pub fn wants_elsewhere(&self) -> bool {
+        self.far.wants_elsewhere()
+    }
+
     /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted
     /// and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -332,6 +337,7 @@ impl Bridge {
             FarEvent::WayLost => BridgeEvent::WayLost,
             FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
             FarEvent::Unheard => BridgeEvent::Unheard,
+            FarEvent::GivenUp => BridgeEvent::GivenUp,
             FarEvent::Heard => BridgeEvent::Heard,
             FarEvent::Closed => BridgeEvent::Closed,
         };

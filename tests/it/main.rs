@@ -17,6 +17,7 @@ mod faults;
 mod flood;
 mod friends;
 mod glare;
+mod half_dead_paths;
 mod hang_up;
 mod hold;
 mod hostile_descriptions;

@@ -28,7 +28,9 @@ pub(super) struct Recovery {
 #[derive(Debug)]
 struct Search {
     servers: TurnServers,
-    first: Vec<IpAddr>,
+    own: IpAddr,
+    /// Whether the own server is not asked: it answers, and nothing comes from it.
+    is_elsewhere: bool,
     race: Option<Race>,
     again_at: Instant,
 }
@@ -36,13 +38,17 @@ struct Search {
 impl Recovery {
     /// Begins or ends the search, as the call wants.
     pub(super) fn follow(&mut self, media: &OpenMedia, context: &MediaTaskContext) {
-        if !media.bridge.wants_way() {
+        let is_elsewhere = media.bridge.wants_elsewhere();
+        let is_other = |search: &Search| search.is_elsewhere != is_elsewhere;
+        if !media.bridge.wants_way() || self.search.as_ref().is_some_and(is_other) {
             self.stop();
-        } else if self.search.is_none() {
+        }
+        if media.bridge.wants_way() && self.search.is_none() {
             tracing::debug!("the way out of a call is lost, and another is looked for");
             self.search = Some(Search {
                 servers: context.turn.clone(),
-                first: vec![media.turn.peer_addr().ip()],
+                own: media.turn.peer_addr().ip(),
+                is_elsewhere,
                 race: None,
                 again_at: now(),
             });
@@ -59,7 +65,7 @@ impl Recovery {
         loop {
             let Some(race) = &mut search.race else {
                 until(Some(search.again_at)).await;
-                let terms = RaceTerms::of_recovery(&search.first);
+                let terms = RaceTerms::of_recovery(search.own, search.is_elsewhere);
                 search.race = Some(Race::start(search.servers.clone(), terms));
                 continue;
             };

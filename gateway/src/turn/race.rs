@@ -32,6 +32,8 @@ pub(crate) struct RaceTerms {
     avoid: Vec<IpAddr>,
     /// Servers of these addresses are asked first.
     first: Vec<IpAddr>,
+    /// Servers of these addresses are not asked.
+    without: Vec<IpAddr>,
     stagger: Duration,
     limit: Duration,
     /// Whether a running call waits for a server that may come back at any moment.
@@ -46,19 +48,22 @@ impl RaceTerms {
             slot: 0,
             avoid: avoid.to_vec(),
             first: Vec::new(),
+            without: Vec::new(),
             stagger: Duration::from_millis(250),
             limit: Duration::from_secs(4),
             recovers: false,
         }
     }
 
-    /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the addresses in
-    /// `first` come first: the other side's server lets these through already, whatever its phone book names.
-    pub(crate) fn of_recovery(first: &[IpAddr]) -> Self {
+    /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the address
+    /// `own` come first: the other side's server lets these through already, whatever its phone book names. Or they are not asked, where
+    /// the call wants to get away from there.
+    pub(crate) fn of_recovery(own: IpAddr, is_elsewhere: bool) -> Self {
         Self {
             slot: 0,
             avoid: Vec::new(),
-            first: first.to_vec(),
+            first: vec![own],
+            without: Vec::from_iter(is_elsewhere.then_some(own)),
             stagger: Duration::from_millis(100),
             limit: Duration::from_secs(4),
             recovers: true,
@@ -72,6 +77,7 @@ impl RaceTerms {
             slot,
             avoid: Vec::new(),
             first: Vec::new(),
+            without: Vec::new(),
             stagger: Duration::from_secs(1),
             limit: Duration::from_secs(14),
             recovers: false,
@@ -134,11 +140,12 @@ struct Attempt {
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
     let mut order = servers.order(terms.slot, &terms.avoid);
-    let is_first = |entry| {
+    let is_of = |entry, those: &[IpAddr]| {
         let address = servers.address(entry);
-        address.is_some_and(|address| terms.first.contains(&address))
+        address.is_some_and(|address| those.contains(&address))
     };
-    order.sort_by_key(|entry| !is_first(*entry));
+    order.retain(|entry| !is_of(*entry, &terms.without));
+    order.sort_by_key(|entry| !is_of(*entry, &terms.first));
     let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
     let (stop, stopped) = watch::channel(());
     let (mut attempts, mut releases) = (JoinSet::new(), JoinSet::new());

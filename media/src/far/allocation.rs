@@ -33,13 +33,14 @@ const CADENCE: Duration = Duration::from_millis(50);
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Longest time between two retransmissions: a server that comes back is met soon after.
-const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_millis(500);
+const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
-const REQUEST_TRANSMISSIONS: u32 = 33;
+/// Transmissions of one request: 8 s in all, so that a refresh fails early enough to be tried again. The client doubles a number for each,
+/// which must stay below 2^32.
+const REQUEST_TRANSMISSIONS: u32 = 32;
 
 /// When the client gives a request up, and a moment.
-const REQUEST_LIMIT: Duration = Duration::from_secs(17);
+const REQUEST_LIMIT: Duration = Duration::from_secs(9);
 
 /// Rounds of the loop in one call of [`Allocation::poll`]; far more than a client can need.
 const MAX_ROUNDS: usize = 64;
@@ -98,7 +99,7 @@ impl Allocation {
             REQUEST_TIMEOUT,
             LONGEST_REQUEST_TIMEOUT,
             REQUEST_TRANSMISSIONS,
-            LONGEST_REQUEST_TIMEOUT * 2,
+            REQUEST_TIMEOUT * 10,
         );
         let (client, transport) = match turn.transport {
             TurnTransport::Udp => (

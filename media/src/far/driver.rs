@@ -14,6 +14,7 @@ use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, LegPhase};
 use super::peer::{PeerOutput, WebRtcPeer};
+use super::replies;
 use super::search::WaySearch;
 use super::way::WayOutput;
 use crate::description::LocalEndpoint;
@@ -47,6 +48,9 @@ impl FarLeg {
         {
             self.remotes.note_heard(from, now);
             self.heard(now);
+            if replies::is_success(bytes) {
+                self.answered(now);
+            }
         }
         if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {
             self.counters.stray += 1;
@@ -190,10 +194,10 @@ impl FarLeg {
 
     fn connected(&mut self, now: Instant) {
         match std::mem::replace(&mut self.phase, LegPhase::Closed) {
-            LegPhase::Connecting { peer, .. } => {
+            LegPhase::Connecting { peer, search, .. } => {
                 self.phase = LegPhase::Talking {
                     peer,
-                    search: WaySearch::new(now),
+                    search: WaySearch::new(search.role(), now),
                 };
                 self.way.be_calm();
                 self.emit(FarEvent::Connected);

@@ -205,7 +205,7 @@ impl FarLeg {
             relayed_address,
             self.way.allows_private_addresses(),
         )?;
-        let is_lost = *is_lost;
+        let (is_lost, is_fresh) = (*is_lost, self.way.has_answered_lately(now));
         fastrand::seed(self.rng.next_u64());
         let peer = WebRtcPeer::new(
             &PeerSetup {
@@ -216,6 +216,7 @@ impl FarLeg {
                 ssrc: self.ssrc,
                 video_ssrc: self.video_ssrc,
                 relayed_address,
+                nth: self.own.len() - 1,
                 remote,
                 remote_addresses: &remote_addresses,
             },
@@ -225,7 +226,7 @@ impl FarLeg {
             Ok(peer) => {
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
-                    search: WaySearch::before_contact(is_lost, now),
+                    search: WaySearch::before_contact((is_lost, is_fresh), role, now),
                     until: now + CONNECTION_LIMIT,
                     presumed: PresumedPath::new(&remote_addresses, &remote.pwd),
                 };
@@ -269,7 +270,8 @@ impl FarLeg {
     }
 
     /// Sends a datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes to a relayed address, whether or not it is the other
-    /// side's of a connection. It waits for its permission, if the server has to be asked for that. False if it cannot leave.
+    /// side's of a connection; and to the address at which the other side was heard last, if that is another: it has moved. It waits for its
+    /// permission, if the server has to be asked for that. False if it cannot leave.
     pub fn send_datagram(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) -> bool {
         let usable = relayed_addresses::is_usable(to, self.way.allows_private_addresses());
         if !(self.way.is_standing() && usable && datagrams::is_datagram(bytes)) {
@@ -277,6 +279,9 @@ impl FarLeg {
         }
         self.way.permit(to.ip(), now);
         let leaves = self.way.send_to(to, bytes.to_vec(), now);
+        if let Some(moved) = self.remotes.heard_last().filter(|last| *last != to) {
+            self.way.send_to(moved, bytes.to_vec(), now);
+        }
         self.drive(now);
         leaves
     }

@@ -65,10 +65,20 @@ impl FarLeg {
     pub fn wants_way(&self) -> bool {
         match &self.phase {
             LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
-                search.is_lost()
+                search.wants_way()
             }
             LegPhase::Waiting { is_lost } => *is_lost,
             LegPhase::Ending | LegPhase::Closed => false,
+        }
+    }
+
+    /// Whether the new way is of use at another server only: the own one answers, and the other side is not heard, or does not hear.
+    pub fn wants_elsewhere(&self) -> bool {
+        match &self.phase {
+            LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
+                search.wants_elsewhere()
+            }
+            _ => false,
         }
     }
 
@@ -103,6 +113,13 @@ impl FarLeg {
         }
     }
 
+    /// The other side has answered a check, so that it hears this one.
+    pub(super) fn answered(&mut self, now: Instant) {
+        if let Some(search) = self.search_mut() {
+            search.handle_answered(now);
+        }
+    }
+
     /// The way out is of no use: another one is wanted. A leg that never had an address has failed, and so has one whose server refuses all
     /// addresses of the other side from the beginning: other servers may, too.
     pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
@@ -129,6 +146,7 @@ impl FarLeg {
 
     /// Does what the silence of the other side asks for.
     pub(super) fn search(&mut self, now: Instant) {
+        let may_move = self.moves.allows(now);
         while let Some(search) = self.search_mut()
             && let Some(step) = search.step(now)
         {
@@ -137,7 +155,9 @@ impl FarLeg {
                 SearchStep::Ask => self.way.check(answer_limit, now),
                 SearchStep::CheckAnew => self.check_anew(now),
                 SearchStep::Unheard => self.emit(FarEvent::Unheard),
-                SearchStep::Over => self.fail(FarLegError::Ice, now),
+                SearchStep::Doubt if may_move => {}
+                SearchStep::Doubt => search.put_off_doubt(now),
+                SearchStep::Over => self.emit(FarEvent::GivenUp),
             }
         }
     }

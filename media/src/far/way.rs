@@ -30,6 +30,9 @@ const ALLOCATION_LIMIT: Duration = Duration::from_secs(4);
 /// How long the deletion of the allocation may take before the way is given up without it.
 const DELETION_LIMIT: Duration = Duration::from_secs(2);
 
+/// A server that granted a request so lately knows its allocations.
+const LATELY: Duration = Duration::from_millis(300);
+
 /// Frames that may wait for [`TurnWay::poll`]. One input makes a handful; further ones are dropped and counted.
 const MAX_OUTPUTS: usize = 1024;
 
@@ -84,6 +87,8 @@ pub struct TurnWay {
     /// Whether the pauses of the TURN client are kept: a call runs, so that they cost nothing.
     is_calm: bool,
     phase: WayPhase,
+    /// When the server last granted a request.
+    answered: Option<Instant>,
     outputs: VecDeque<WayOutput>,
     frames: usize,
     stray: u64,
@@ -106,6 +111,7 @@ impl TurnWay {
             phase: WayPhase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
+            answered: None,
             outputs: VecDeque::new(),
             frames: 0,
             stray: 0,
@@ -223,6 +229,11 @@ impl TurnWay {
     /// The relayed address, once the allocation stands.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Whether the server has granted something a moment ago.
+    pub(super) fn has_answered_lately(&self, now: Instant) -> bool {
+        self.answered.is_some_and(|at| now < at + LATELY)
     }
 
     /// Whether the allocation stands and is not being released.

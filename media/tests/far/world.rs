@@ -560,6 +560,10 @@ impl World {
                                 self.ask(leg, server);
                             }
                         }
+                        // As its owner does.
+                        if event == FarEvent::GivenUp {
+                            self.legs[leg].close(self.now);
+                        }
                         self.said[leg].push((self.now, event));
                     }
                 }

@@ -196,7 +196,7 @@ impl Answering {
             BridgeEvent::PhoneSilent => self.phone.watch.handle_silent(cx.now),
             BridgeEvent::PhoneHeard => self.phone.watch.handle_heard(),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
-            BridgeEvent::Failed(_) | BridgeEvent::Closed => {
+            BridgeEvent::GivenUp | BridgeEvent::Failed(_) | BridgeEvent::Closed => {
                 return self.break_off(EndReason::NoMedia, call, cx);
             }
             _ => {}

@@ -233,7 +233,11 @@ impl Talking {
                 self.set_alarm(call);
             }
             BridgeEvent::Closed => return super::hang_up(EndReason::HungUpThere, call, cx),
-            BridgeEvent::Failed(_) => return self.leave(EndReason::NoMedia, call, cx),
+            BridgeEvent::GivenUp => return self.leave(EndReason::NoMedia, call, cx),
+            BridgeEvent::Failed(_) => {
+                self.outage.handle_failed();
+                return self.leave(EndReason::NoMedia, call, cx);
+            }
             _ => {}
         }
         CallState::Talking(self)
