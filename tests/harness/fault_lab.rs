@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::{
     coturn::CoturnServer,
     deployment::{InstalledLine, activate, binary, run, wait_until_published, word_after},
+    lossy_wire::LossyWire,
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
@@ -38,6 +39,8 @@ pub struct FaultLab {
     pub engines: [LabEngine; 2],
     /// The engines' TURN servers. The phone book names the first.
     pub coturns: [CoturnServer; 2],
+    /// The wires between the engines and their TURN servers, where there are any.
+    pub wires: Vec<LossyWire>,
     /// The wall clock of phone book and relay.
     pub book_clock: ProcessClock,
     _book: Program,
@@ -63,8 +66,22 @@ impl FaultLab {
     /// # Panics
     /// With the output of the command that failed.
     pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
+        Self::begin(alone, lines, false)
+    }
+
+    /// The same, with a wire between each engine and its TURN server that can lose and delay packets.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_behind_wires(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
+        Self::begin(alone, lines, true)
+    }
+
+    fn begin(alone: MutexGuard<'static, ()>, lines: usize, has_wires: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let coturns = [CoturnServer::start(), CoturnServer::start()];
+        let wires = coturns.iter().filter(|_| has_wires);
+        let wires: Vec<_> = wires.map(|one| LossyWire::to(one.address())).collect();
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
             fs::create_dir(&home).expect("the folder is ours");
@@ -72,9 +89,13 @@ impl FaultLab {
         });
         let book_clock = ProcessClock::new(&operator, "book");
         let (book, url) = serve_book(&operator, &coturns[0], &book_clock);
-        let homes = [(one, &coturns[0]), (two, &coturns[1])].map(|(home, coturn)| {
+        let homes = [(one, 0), (two, 1)].map(|(home, place)| {
             let [sip, monitor] = [ports::free_pair(), ports::free_pair()];
-            let settings = settings(sip, monitor, coturn);
+            let coturn = &coturns[place];
+            let turn = wires
+                .get(place)
+                .map_or(coturn.address(), LossyWire::address);
+            let settings = settings(sip, monitor, (turn, coturn.secret()));
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
                 activate(&operator, &home, &url);
@@ -87,6 +108,7 @@ impl FaultLab {
         let mut lab = Self {
             engines,
             coturns,
+            wires,
             book_clock,
             _book: book,
             _folder: folder,
@@ -277,7 +299,7 @@ fn serve_book(home: &Path, coturn: &CoturnServer, clock: &ProcessClock) -> (Prog
 }
 
 /// Fixed ports, so that phones find a new process where the old one was. The page and the monitor's page have neighbouring ports.
-fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> String {
+fn settings(sip: SocketAddr, monitor: SocketAddr, (turn, secret): (SocketAddr, &str)) -> String {
     let page = SocketAddr::new(monitor.ip(), monitor.port() + 1);
     [
         "state = \"state\"".to_owned(),
@@ -287,8 +309,8 @@ fn settings(sip: SocketAddr, monitor: SocketAddr, coturn: &CoturnServer) -> Stri
         "tls_port = 0".to_owned(),
         "[turn]".to_owned(),
         "allow_private = true".to_owned(),
-        format!("urls = [\"turn:{}?transport=udp\"]", coturn.address()),
-        format!("secret = \"{}\"", coturn.secret()),
+        format!("urls = [\"turn:{turn}?transport=udp\"]"),
+        format!("secret = \"{secret}\""),
         "[page]".to_owned(),
         format!("listen = \"{page}\""),
         "[metrics]".to_owned(),

@@ -14,6 +14,7 @@ pub mod devtools;
 pub mod far_end;
 pub mod fault_lab;
 pub mod lab_phone;
+pub mod lossy_wire;
 pub mod nostr_relay;
 pub mod page_checks;
 pub mod ports;

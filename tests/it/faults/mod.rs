@@ -11,6 +11,7 @@ mod phones;
 mod restarts;
 mod scene;
 mod table;
+mod wires;
 
 use std::{
     collections::VecDeque,
