@@ -13,6 +13,7 @@ mod dead_phones;
 mod decline;
 mod doorman;
 mod emergency_numbers;
+mod endings;
 mod faults;
 mod flood;
 mod friends;

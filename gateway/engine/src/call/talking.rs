@@ -7,7 +7,7 @@ use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Datagram};
-use super::ending::Ending;
+use super::ending::{Ending, Notice};
 use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::phone_watch::PhoneVerdict;
@@ -310,11 +310,15 @@ impl Talking {
         };
         cx.hang_up_phone_with(reason, call);
         let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
-        if self.can_tell() {
-            return Ending::start(end, hang_up, call, cx);
-        }
         if !self.outage.is_on() {
-            return Ending::start_with(end, hang_up, call, cx);
+            let notice = Notice {
+                datagram: hang_up,
+                over_relay: self.is_caller.then_some((self.session, self.peer.bucket)),
+            };
+            return match self.control {
+                true => Ending::start(end, notice, call, cx),
+                false => Ending::start_with(end, notice, call, cx),
+            };
         }
         if self.is_caller {
             let session = &mut self.session;
