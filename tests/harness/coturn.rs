@@ -31,6 +31,11 @@ const CREDENTIAL_LIFE: u64 = 3600;
 impl CoturnServer {
     /// Starts it for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further settings.
+    pub fn start_with(further: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = ports::free_pair();
         let secret = format!("secret of port {}", address.port()).replace(' ', "-");
@@ -54,6 +59,8 @@ impl CoturnServer {
             "log-file=stdout".into(),
             "simple-log".into(),
         ];
+        let further = further.iter().map(|setting| (*setting).to_owned());
+        let settings: Vec<_> = settings.into_iter().chain(further).collect();
         fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
         let program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
         let mut coturn = Self {

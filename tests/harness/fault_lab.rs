@@ -66,7 +66,7 @@ impl FaultLab {
     /// # Panics
     /// With the output of the command that failed.
     pub fn start(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
-        Self::begin(alone, lines, false)
+        Self::begin(alone, lines, false, &[])
     }
 
     /// The same, with a wire between each engine and its TURN server that can lose and delay packets.
@@ -74,12 +74,25 @@ impl FaultLab {
     /// # Panics
     /// As [`start`](Self::start).
     pub fn start_behind_wires(alone: MutexGuard<'static, ()>, lines: usize) -> Self {
-        Self::begin(alone, lines, true)
+        Self::begin(alone, lines, true, &[])
     }
 
-    fn begin(alone: MutexGuard<'static, ()>, lines: usize, has_wires: bool) -> Self {
+    /// The same, with further settings of the TURN servers.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_with(alone: MutexGuard<'static, ()>, lines: usize, coturn: &[&str]) -> Self {
+        Self::begin(alone, lines, false, coturn)
+    }
+
+    fn begin(
+        alone: MutexGuard<'static, ()>,
+        lines: usize,
+        has_wires: bool,
+        coturn: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let coturns = [CoturnServer::start(), CoturnServer::start()];
+        let coturns = [(); 2].map(|()| CoturnServer::start_with(coturn));
         let wires = coturns.iter().filter(|_| has_wires);
         let wires: Vec<_> = wires.map(|one| LossyWire::to(one.address())).collect();
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {

@@ -4,6 +4,8 @@
 //! In this network each engine asks for its allocation when the call needs it; a real one has it ready. So what counts with long delays
 //! begins when the answer leaves.
 
+#![expect(clippy::print_stdout, reason = "the figures are for a person")]
+
 use std::time::Duration;
 
 use ringfence_tests::world::{
@@ -63,7 +65,7 @@ impl Row {
     fn print(&self, name: &str) {
         let [median, late, worst] = [0.5, 0.9, 1.0].map(|share| self.quantile(share).as_secs_f64());
         let (rang, connected) = (self.rang, self.connected.len());
-        eprintln!(
+        println!(
             "{name}: {} calls, {rang} rang, {connected} connected; sound at both ears after {median:.2} / {late:.2} / {worst:.2} s",
             self.calls
         );

@@ -77,6 +77,6 @@ mod tests {
         assert!(answer.validate_integrity(&key).is_ok());
         assert_eq!(path.answer(ours, other, &check), None);
         assert_eq!(path.answer(ours, theirs, &[22; 30]), None);
-        assert_eq!(path.answer(ours, theirs, &answer.as_bytes()), None);
+        assert_eq!(path.answer(ours, theirs, answer.as_bytes()), None);
     }
 }

@@ -1,6 +1,8 @@
 //! Calls are set up where the wires to the TURN servers lose or delay packets: how many ring and connect, and how long after the answer both
 //! phones hear. With real processes; `slow_and_lossy_set_up` has the same in simulated time.
 
+#![expect(clippy::print_stdout, reason = "the figures are for a person")]
+
 use std::{
     thread::sleep,
     time::{Duration, Instant},
@@ -17,6 +19,8 @@ use super::scene::Lane;
 
 /// How long a person waits for a ring, and for sound.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What is expected of the calls over one kind of wire.
 struct Wire {
@@ -45,10 +49,11 @@ fn calls_are_set_up_over_a_wire_that_loses_a_fifth() {
 #[ignore = "takes a quarter of an hour: tests/run --faults"]
 fn calls_are_set_up_over_wires_that_lose_or_delay() {
     let delay = Duration::from_millis(300);
+    // Two round trips of 1.2 s; and three to the server for an allocation, since the calls follow each other faster than the pool makes one.
     let slow = Wire {
         fault: WireFault { loss: 0.0, delay },
         least: 1.0,
-        median: 3.6,
+        median: 4.6,
     };
     let rows = [
         lossy(0.0, 1.0, 0.2),
@@ -59,6 +64,33 @@ fn calls_are_set_up_over_wires_that_lose_or_delay() {
         slow,
     ];
     set_up(&rows, 20);
+}
+
+#[test]
+#[ignore = "takes six minutes: tests/run --faults"]
+fn a_call_outlives_allocations_and_nonces_of_a_minute() {
+    if !installed(&["turnserver", "cc"]) {
+        return;
+    }
+    // RFC 8656 allows no lifetime under ten minutes.
+    for lifetime in [60, 120] {
+        let lifetime = format!("max-allocate-lifetime={lifetime}");
+        let lab = FaultLab::start_with(real_time(), 1, &[&lifetime, "stale-nonce=60"]);
+        let phones = Lane::of(&lab, 0).phones(Transport::Udp);
+        let calls = phones.talk(&lab.engines[1].lines[0].number);
+        let began = Instant::now();
+        sleep(Duration::from_secs(160));
+        let now = Instant::now();
+        let gaps = phones.gaps(&calls, began, now);
+        println!("{lifetime}: {gaps:?}");
+        assert!(phones.are_up(&calls), "{lifetime}");
+        assert!(
+            gaps.iter().all(|(_, gap)| *gap < 2 * SECOND),
+            "{lifetime}: {gaps:?}"
+        );
+        phones.hear(&calls, now);
+        phones.clear(&calls);
+    }
 }
 
 fn set_up(rows: &[Wire], calls: usize) {
