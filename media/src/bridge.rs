@@ -117,6 +117,11 @@ impl Bridge {
         self.far.relays_ipv6()
     }
 
+    /// Whether the new way is of use at another server only, as [`FarLeg::wants_elsewhere`] says.
+    pub fn wants_elsewhere(&self) -> bool {
+        self.far.wants_elsewhere()
+    }
+
     /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted
     /// and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -358,6 +363,7 @@ impl Bridge {
             FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
             FarEvent::Met(address) => BridgeEvent::Met(address),
             FarEvent::Unheard => BridgeEvent::Unheard,
+            FarEvent::GivenUp => BridgeEvent::GivenUp,
             FarEvent::Heard => BridgeEvent::Heard,
             FarEvent::Closed => BridgeEvent::Closed,
         };

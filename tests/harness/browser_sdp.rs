@@ -10,9 +10,9 @@ use ringfence_media::{Codec, Description};
 /// Whether the description is an offer or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The controlling ICE agent. An engine that calls is the DTLS client as well.
+    /// The controlling ICE agent. An engine that is called is the DTLS client as well.
     Offer,
-    /// The controlled ICE agent. An engine that is called is the DTLS server.
+    /// The controlled ICE agent. An engine that calls is the DTLS server.
     Answer,
 }
 

@@ -305,3 +305,47 @@ fn listeners(ip: Ipv4Addr) -> (UdpSocket, TcpListener) {
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wire_loses_its_share_and_delays_the_rest_in_both_directions() {
+        let server = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let wire = FaultyWire::to(
+            server.local_addr().expect("it is bound"),
+            Ipv4Addr::LOCALHOST,
+        );
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        for socket in [&server, &client] {
+            let patience = Some(Duration::from_millis(300));
+            socket.set_read_timeout(patience).expect("it can");
+        }
+        let delay = Duration::from_millis(50);
+        wire.set(WireFaults {
+            loss: 0.5,
+            delay: [delay; 2],
+            ..WireFaults::default()
+        });
+        let began = Instant::now();
+        for number in 0..200u8 {
+            client
+                .send_to(&[number], wire.address())
+                .expect("it is sent");
+        }
+        let mut bytes = [0; 16];
+        let mut passed = 0;
+        while let Ok((_, from)) = server.recv_from(&mut bytes) {
+            assert!(began.elapsed() >= delay);
+            passed += 1;
+            server.send_to(&bytes[..1], from).expect("it is sent");
+        }
+        assert!((60..140).contains(&passed), "{passed} of 200");
+        let answers = std::iter::from_fn(|| client.recv_from(&mut bytes).ok()).count();
+        assert!(
+            (passed / 4..passed).contains(&answers),
+            "{answers} of {passed}"
+        );
+    }
+}

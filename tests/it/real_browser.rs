@@ -24,12 +24,12 @@ const DTLS_1_3: &str = "FEFC";
 const TALK: Duration = Duration::from_secs(3);
 
 #[test]
-fn a_browser_calls_and_both_hear_each_other() {
+fn a_browser_is_called_and_both_hear_each_other() {
     if !installed(&[CHROMIUM, "turnserver"]) {
         return;
     }
     let _alone = real_time();
-    let mut call = Call::prepare(Role::Callee);
+    let mut call = Call::prepare(Role::Caller);
     call.browser.send("offer", json!({}));
     let offer = sdp(&call.browser.wait("offer", SOON));
     call.far.connect(browser_sdp::read(&offer)).unwrap();
@@ -41,12 +41,12 @@ fn a_browser_calls_and_both_hear_each_other() {
 }
 
 #[test]
-fn a_browser_is_called_and_both_hear_each_other() {
+fn a_browser_calls_and_both_hear_each_other() {
     if !installed(&[CHROMIUM, "turnserver"]) {
         return;
     }
     let _alone = real_time();
-    let mut call = Call::prepare(Role::Caller);
+    let mut call = Call::prepare(Role::Callee);
     call.browser.send(
         "answer",
         json!({ "sdp": browser_sdp::write(&call.ours, Side::Offer) }),
@@ -86,7 +86,7 @@ impl Call {
                 "servers": [{ "urls": server, "username": username, "credential": credential }],
                 "hz": HIGH,
                 "codecs": [["audio/PCMU", 8000]],
-                "offering": role == Role::Callee,
+                "offering": role == Role::Caller,
             }),
         );
         Self {

@@ -28,7 +28,9 @@ pub(super) struct Recovery {
 #[derive(Debug)]
 struct Search {
     servers: TurnServers,
-    first: Vec<IpAddr>,
+    own: IpAddr,
+    /// Whether the own server is not asked: it answers, and nothing comes from it.
+    is_elsewhere: bool,
     relays_ipv6: bool,
     race: Option<Race>,
     again_at: Instant,
@@ -37,13 +39,17 @@ struct Search {
 impl Recovery {
     /// Begins or ends the search, as the call wants.
     pub(super) fn follow(&mut self, media: &OpenMedia, context: &MediaTaskContext) {
-        if !media.bridge.wants_way() {
+        let is_elsewhere = media.bridge.wants_elsewhere();
+        let is_other = |search: &Search| search.is_elsewhere != is_elsewhere;
+        if !media.bridge.wants_way() || self.search.as_ref().is_some_and(is_other) {
             self.stop();
-        } else if self.search.is_none() {
+        }
+        if media.bridge.wants_way() && self.search.is_none() {
             tracing::debug!("the way out of a call is lost, and another is looked for");
             self.search = Some(Search {
                 servers: context.turn.clone(),
-                first: vec![media.turn.peer_addr().ip()],
+                own: media.turn.peer_addr().ip(),
+                is_elsewhere,
                 relays_ipv6: media.bridge.relays_ipv6(),
                 race: None,
                 again_at: now(),
@@ -61,7 +67,8 @@ impl Recovery {
         loop {
             let Some(race) = &mut search.race else {
                 until(Some(search.again_at)).await;
-                let terms = RaceTerms::of_recovery(&search.first, search.relays_ipv6);
+                let terms =
+                    RaceTerms::of_recovery((search.own, search.is_elsewhere), search.relays_ipv6);
                 search.race = Some(Race::start(search.servers.clone(), terms));
                 continue;
             };

@@ -32,6 +32,8 @@ pub(crate) struct RaceTerms {
     avoid: Vec<IpAddr>,
     /// Servers of these addresses are asked first.
     first: Vec<IpAddr>,
+    /// Servers of these addresses are not asked.
+    without: Vec<IpAddr>,
     stagger: Duration,
     limit: Duration,
     /// Whether a running call waits for a server that may come back at any moment.
@@ -53,6 +55,7 @@ impl RaceTerms {
             slot: 0,
             avoid: avoid.to_vec(),
             first: Vec::new(),
+            without: Vec::new(),
             stagger: Duration::from_millis(250),
             limit: Duration::from_secs(4),
             recovers: false,
@@ -60,14 +63,15 @@ impl RaceTerms {
         }
     }
 
-    /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the addresses in
-    /// `first` come first: the other side's server lets these through already, whatever its phone book names. The new relayed address is of the
-    /// family of the call's.
-    pub(crate) fn of_recovery(first: &[IpAddr], is_ipv6: bool) -> Self {
+    /// For a running call that has lost its way out: all servers are asked almost at once, and again and again. Servers of the address
+    /// `own` come first: the other side's server lets these through already, whatever its phone book names. Or they are not asked, where
+    /// the call wants to get away from there. The new relayed address is of the family of the call's.
+    pub(crate) fn of_recovery((own, is_elsewhere): (IpAddr, bool), is_ipv6: bool) -> Self {
         Self {
             slot: 0,
             avoid: Vec::new(),
-            first: first.to_vec(),
+            first: vec![own],
+            without: Vec::from_iter(is_elsewhere.then_some(own)),
             stagger: Duration::from_millis(100),
             limit: Duration::from_secs(4),
             recovers: true,
@@ -82,6 +86,7 @@ impl RaceTerms {
             slot,
             avoid: Vec::new(),
             first: Vec::new(),
+            without: Vec::new(),
             stagger: Duration::from_secs(1),
             limit: Duration::from_secs(14),
             recovers: false,
@@ -145,6 +150,7 @@ struct Attempt {
 
 async fn run<S: DialTurn>(servers: S, terms: RaceTerms, to_owner: mpsc::Sender<Outcome>) {
     let mut order = servers.order(terms.slot, &terms.avoid);
+    order.retain(|entry| !servers.is_at(*entry, &terms.without));
     order.sort_by_key(|entry| !servers.is_at(*entry, &terms.first));
     let mut race = WayRace::new(&order, terms.stagger, terms.limit, clock::now());
     let (stop, stopped) = watch::channel(());
@@ -227,12 +233,7 @@ async fn attempt<S: DialTurn>(
                     relays_ipv6,
                     ..config
                 };
-                let begin = if recovers {
-                    TurnWay::new_for_recovery
-                } else {
-                    TurnWay::new
-                };
-                (begin(config, clock::now()), socket)
+                (TurnWay::new(config, clock::now()), socket)
             }
             Err(error) => {
                 return Attempt {

@@ -69,6 +69,8 @@ pub enum BridgeEvent {
     Met(SocketAddr),
     /// Nothing has been heard of the other side for a second.
     Unheard,
+    /// The other side was not heard for so long that the call is over. What still passes to it passes until the bridge is closed.
+    GivenUp,
     /// The other side is heard again after `Unheard` or `WayLost`.
     Heard,
     /// The far leg is dead; only `Closed` follows.

@@ -29,20 +29,18 @@ const MAX_SKIPS: u32 = 24;
 const CADENCE: Duration = Duration::from_millis(50);
 
 /// First retransmission of a TURN request. RFC 8489 section 6.2.1 advises 500 ms where the path is unknown; here a person
-/// waits.
-const REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
+/// waits, and the wire may lose a third.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Longest time between two retransmissions.
-const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+/// Longest time between two retransmissions: a server that comes back is met soon after.
+const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
-const REQUEST_TRANSMISSIONS: u32 = 7;
+/// Transmissions of one request: 8 s in all, so that a refresh fails early enough to be tried again. The client doubles a number for each,
+/// which must stay below 2^32.
+const REQUEST_TRANSMISSIONS: u32 = 32;
 
 /// When the client gives a request up, and a moment.
-const REQUEST_LIMIT: Duration = Duration::from_secs(17);
-
-/// The same where requests are repeated each half second.
-const RECOVERY_TRANSMISSIONS: u32 = 32;
+const REQUEST_LIMIT: Duration = Duration::from_secs(9);
 
 /// Rounds of the loop in one call of [`Allocation::poll`]; far more than a client can need.
 const MAX_ROUNDS: usize = 64;
@@ -89,20 +87,6 @@ pub(super) struct Allocation {
 impl Allocation {
     /// Prepares to allocate; the first request comes from [`poll`](Self::poll).
     pub(super) fn new(config: &FarConfig, now: Instant) -> Self {
-        Self::with_requests(config, LONGEST_REQUEST_TIMEOUT, REQUEST_TRANSMISSIONS, now)
-    }
-
-    /// The same with requests that are repeated each half second, for as long.
-    pub(super) fn new_for_recovery(config: &FarConfig, now: Instant) -> Self {
-        Self::with_requests(config, REQUEST_TIMEOUT * 2, RECOVERY_TRANSMISSIONS, now)
-    }
-
-    fn with_requests(
-        config: &FarConfig,
-        longest_timeout: Duration,
-        transmissions: u32,
-        now: Instant,
-    ) -> Self {
         let turn = &config.turn;
         let mut terms =
             TurnConfig::new(TurnCredentials::new(&turn.username, turn.password.expose()));
@@ -114,9 +98,9 @@ impl Allocation {
         terms.set_anonymous_username(Feature::Disabled);
         terms.set_request_retransmits(
             REQUEST_TIMEOUT,
-            longest_timeout,
-            transmissions,
-            REQUEST_TIMEOUT * 4,
+            LONGEST_REQUEST_TIMEOUT,
+            REQUEST_TRANSMISSIONS,
+            REQUEST_TIMEOUT * 10,
         );
         let (client, transport) = match turn.transport {
             TurnTransport::Udp => (
@@ -152,7 +136,7 @@ impl Allocation {
         frame: &'a [u8],
         now: Instant,
     ) -> Result<Option<TurnPeerData<&'a [u8]>>, Stray> {
-        match self.replies.read(frame) {
+        match self.replies.read(frame, now) {
             Some(TurnRefusal::Allocate(code)) => self.refused = Some(code),
             Some(TurnRefusal::Unknown) => self.unknown = true,
             None => {}
@@ -273,13 +257,18 @@ impl Allocation {
         // Over a stream the client sends no request again, and would give up the one that waits.
         let since = match self.transport {
             TransportType::Tcp => REQUEST_LIMIT,
-            TransportType::Udp => REQUEST_TIMEOUT,
+            TransportType::Udp => LONGEST_REQUEST_TIMEOUT,
         };
         if self.replies.is_awaited(since, now) {
             return;
         }
         let wait = self.timeout.map(|at| at.saturating_duration_since(now));
         self.skew += wait.unwrap_or_default();
+    }
+
+    /// The round trip to the server.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.replies.round_trip()
     }
 
     /// Deletes the allocation; the request comes from the next [`poll`](Self::poll). False if there is none.

@@ -86,8 +86,15 @@ impl fmt::Debug for FarConfig {
 /// Which side of the call this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// ICE controlling, DTLS client: the ClientHello leaves together with the nomination.
-    Caller,
     /// ICE controlled, DTLS server.
+    Caller,
+    /// ICE controlling, DTLS client: it knows both descriptions first, and its ClientHello leaves with the answer.
     Callee,
+}
+
+impl Role {
+    /// Whether this side nominates, and begins the handshakes of DTLS and SCTP.
+    pub(super) const fn leads(self) -> bool {
+        matches!(self, Self::Callee)
+    }
 }

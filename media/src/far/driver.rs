@@ -14,6 +14,7 @@ use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, LegPhase};
 use super::peer::{PeerOutput, WebRtcPeer};
+use super::replies;
 use super::search::WaySearch;
 use super::way::WayOutput;
 use crate::description::LocalEndpoint;
@@ -37,7 +38,7 @@ impl FarLeg {
         }
         if !self.remotes.admit(from) && !self.meet_checking(from, bytes, now) {
             if matches!(self.phase, LegPhase::Waiting { .. }) {
-                self.early_checks.keep(from, bytes, now);
+                self.early_packets.keep(from, bytes, now);
             }
             self.counters.unpermitted += 1;
             return;
@@ -47,6 +48,9 @@ impl FarLeg {
         {
             self.remotes.note_heard(from, now);
             self.heard(now);
+            if replies::is_success(bytes) {
+                self.answered(now);
+            }
         }
         if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {
             self.counters.stray += 1;
@@ -138,12 +142,27 @@ impl FarLeg {
             .iter()
             .any(|output| matches!(output, PeerOutput::Event(FarEvent::Closed)));
         for output in outputs {
+            self.presume(&output, now);
             self.handle_peer(output, now);
         }
         if ended {
             self.end(now);
         }
         more
+    }
+
+    /// A check to the other side counts as answered while there is no path yet.
+    fn presume(&mut self, output: &PeerOutput, now: Instant) {
+        let LegPhase::Connecting { peer, presumed, .. } = &mut self.phase else {
+            return;
+        };
+        if let (true, Some(path), PeerOutput::Send { from, to, bytes }) =
+            (peer.is_checking(), presumed, output)
+            && let Some(answer) = path.answer(*from, *to, bytes)
+        {
+            let to = *to;
+            self.with_peer(now, |peer, now| peer.receive(to, &answer, now));
+        }
     }
 
     fn handle_peer(&mut self, output: PeerOutput, now: Instant) {
@@ -175,10 +194,10 @@ impl FarLeg {
 
     fn connected(&mut self, now: Instant) {
         match std::mem::replace(&mut self.phase, LegPhase::Closed) {
-            LegPhase::Connecting { peer, .. } => {
+            LegPhase::Connecting { peer, search, .. } => {
                 self.phase = LegPhase::Talking {
                     peer,
-                    search: WaySearch::new(now),
+                    search: WaySearch::new(search.role(), now),
                 };
                 self.way.be_calm();
                 self.emit(FarEvent::Connected);

@@ -1,7 +1,7 @@
 //! DTLS for the far leg (RFC 9147, RFC 5764): the certificate of one call, and timers that suit a call.
 //!
 //! str0m's own provider retransmits a lost flight after one second, which a person hears as silence after picking up; this
-//! one does so after [`FLIGHT_TIMEOUT`]. Ciphers and keys are those of aws-lc.
+//! one repeats it sooner ([`Flight`]). Ciphers and keys are those of aws-lc.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,12 +11,14 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 use zeroize::Zeroize;
 
+use super::flight::Flight;
+
 /// DTLS 1.3 alone: both ends are engines, it saves half a round trip, and it encrypts the certificates.
 pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
 
-/// First retransmission of a handshake flight; the time doubles with each. It is above the round trip of most relayed
-/// paths, so that nothing is sent twice without need.
-const FLIGHT_TIMEOUT: Duration = Duration::from_millis(200);
+/// First retransmission of a handshake flight under new record numbers, which doubles with each: a side that has the flight, and whose
+/// acknowledgement was lost, acknowledges those again and drops what [`Flight`] repeats.
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Retransmissions of one flight. A leg has given its connection up long before the seventh; the last flight of a connection that stands is
 /// repeated until it is acknowledged, more and more seldom, and dimpl ends a session that has none left.
@@ -103,12 +105,20 @@ impl DtlsProvider for CallDtls {
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, cert.clone(), now),
             _ => dimpl::Dtls::new_13(config, cert.clone(), now),
         };
-        Ok(Box::new(DtlsSession { dtls, served: None }))
+        Ok(Box::new(DtlsSession {
+            dtls,
+            flight: Flight::default(),
+            now,
+            served: None,
+        }))
     }
 }
 
 struct DtlsSession {
     dtls: dimpl::Dtls,
+    flight: Flight,
+    /// The newest time that it was told.
+    now: Instant,
     /// When its timers were served last, since the newest packet.
     served: Option<Instant>,
 }
@@ -127,15 +137,29 @@ impl DtlsInstance for DtlsSession {
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
         self.served = None;
+        self.flight.end();
         self.dtls.handle_packet(packet)
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        match (self.dtls.poll_output(buf), self.served) {
-            (DtlsOutput::Timeout(at), Some(served)) => {
-                DtlsOutput::Timeout(at.max(served + TIMER_PACE))
+        if let Some(packet) = self.flight.repeat()
+            && packet.len() <= buf.len()
+        {
+            let room = &mut buf[..packet.len()];
+            room.copy_from_slice(packet);
+            return DtlsOutput::Packet(room);
+        }
+        match self.dtls.poll_output(buf) {
+            DtlsOutput::Timeout(at) => {
+                let at = self.flight.timeout(at, self.now);
+                let earliest = self.served.map_or(at, |served| served + TIMER_PACE);
+                DtlsOutput::Timeout(at.max(earliest))
             }
-            (output, _) => output,
+            DtlsOutput::Packet(packet) => {
+                self.flight.sent(packet);
+                DtlsOutput::Packet(packet)
+            }
+            output => output,
         }
     }
 
@@ -144,6 +168,9 @@ impl DtlsInstance for DtlsSession {
             return Ok(());
         }
         self.served = Some(now);
+        self.now = now;
+        self.flight.handle_timeout(now);
+        self.flight.end();
         self.dtls.handle_timeout(now)
     }
 

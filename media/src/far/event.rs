@@ -42,6 +42,8 @@ pub enum FarEvent {
     Met(SocketAddr),
     /// Nothing has been heard of the other side for a second.
     Unheard,
+    /// The other side was not heard for so long that the call is over. What still passes to it passes until the leg is closed.
+    GivenUp,
     /// The other side is heard again after `Unheard` or `WayLost`.
     Heard,
     /// The leg is dead; only `Closed` follows.

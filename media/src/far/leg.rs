@@ -14,10 +14,11 @@ use super::config::Role;
 use super::credentials::{IceCredentials, is_password, is_ufrag};
 use super::datagrams::{self, DatagramBudget};
 use super::dtls::CallCertificate;
-use super::early_checks::EarlyChecks;
+use super::early_packets::EarlyPackets;
 use super::error::{FarConnectError, FarLegError};
 use super::event::{FarCounters, FarOutput, FarPacket};
 use super::peer::WebRtcPeer;
+use super::presumed::PresumedPath;
 use super::relayed_addresses;
 use super::remotes::{MoveBudget, Remotes};
 use super::search::WaySearch;
@@ -48,7 +49,7 @@ pub struct FarLeg {
     pub(super) own: Vec<SocketAddr>,
     pub(super) moves: MoveBudget,
     pub(super) remotes: Remotes,
-    pub(super) early_checks: EarlyChecks,
+    pub(super) early_packets: EarlyPackets,
     pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
     pub(super) outputs: VecDeque<FarOutput>,
@@ -66,6 +67,7 @@ pub(super) enum LegPhase {
         peer: Box<WebRtcPeer>,
         search: WaySearch,
         until: Instant,
+        presumed: Option<PresumedPath>,
     },
     Talking {
         peer: Box<WebRtcPeer>,
@@ -98,7 +100,7 @@ impl FarLeg {
             own: Vec::new(),
             moves: MoveBudget::default(),
             remotes: Remotes::default(),
-            early_checks: EarlyChecks::default(),
+            early_packets: EarlyPackets::default(),
             datagrams: DatagramBudget::default(),
             phase: LegPhase::Waiting { is_lost: false },
             outputs: VecDeque::new(),
@@ -203,7 +205,7 @@ impl FarLeg {
             relayed_address,
             self.way.allows_private_addresses(),
         )?;
-        let is_lost = *is_lost;
+        let (is_lost, is_fresh) = (*is_lost, self.way.has_answered_lately(now));
         fastrand::seed(self.rng.next_u64());
         let peer = WebRtcPeer::new(
             &PeerSetup {
@@ -214,6 +216,7 @@ impl FarLeg {
                 ssrc: self.ssrc,
                 video_ssrc: self.video_ssrc,
                 relayed_address,
+                nth: self.own.len() - 1,
                 remote,
                 remote_addresses: &remote_addresses,
             },
@@ -223,13 +226,14 @@ impl FarLeg {
             Ok(peer) => {
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
-                    search: WaySearch::before_contact(is_lost, now),
+                    search: WaySearch::before_contact((is_lost, is_fresh), role, now),
                     until: now + CONNECTION_LIMIT,
+                    presumed: PresumedPath::new(&remote_addresses, &remote.pwd),
                 };
                 for address in &remote_addresses {
                     self.way.open(*address, now);
                 }
-                for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
+                for (from, bytes) in self.early_packets.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
                 self.remotes.open(&remote_addresses, now);
@@ -266,7 +270,8 @@ impl FarLeg {
     }
 
     /// Sends a datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes to a relayed address, whether or not it is the other
-    /// side's of a connection. It waits for its permission, if the server has to be asked for that. False if it cannot leave.
+    /// side's of a connection; and to the address at which the other side was heard last, if that is another: it has moved. It waits for its
+    /// permission, if the server has to be asked for that. False if it cannot leave.
     pub fn send_datagram(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) -> bool {
         let usable = relayed_addresses::is_usable(to, self.way.allows_private_addresses());
         if !(self.way.is_standing() && usable && datagrams::is_datagram(bytes)) {
@@ -274,6 +279,9 @@ impl FarLeg {
         }
         self.way.permit(to.ip(), now);
         let leaves = self.way.send_to(to, bytes.to_vec(), now);
+        if let Some(moved) = self.remotes.heard_last().filter(|last| *last != to) {
+            self.way.send_to(moved, bytes.to_vec(), now);
+        }
         self.drive(now);
         leaves
     }
@@ -305,6 +313,7 @@ impl FarLeg {
                 peer,
                 search,
                 until,
+                ..
             } => {
                 let limit = (*until, MediaTimer::ConnectionLimit);
                 let search = (search.next_timeout(), MediaTimer::Silence);

@@ -12,7 +12,7 @@ use super::event::FarEvent;
 use super::leg::{CONNECTION_LIMIT, FarLeg, LegPhase};
 use super::relayed_addresses;
 use super::remotes;
-use super::search::{ANSWER_LIMIT, SearchStep, WaySearch};
+use super::search::{SearchStep, WaySearch};
 use super::way::TurnWay;
 
 impl FarLeg {
@@ -66,7 +66,7 @@ impl FarLeg {
     pub fn handle_network_change(&mut self, now: Instant) {
         self.check(now);
         if let Some(search) = self.search_mut() {
-            search.handle_doubt(now);
+            search.ask_now(now);
         }
         self.search(now);
         self.drive(now);
@@ -76,7 +76,7 @@ impl FarLeg {
     pub fn wants_way(&self) -> bool {
         match &self.phase {
             LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
-                search.is_lost()
+                search.wants_way()
             }
             LegPhase::Waiting { is_lost } => *is_lost,
             LegPhase::Ending | LegPhase::Closed => false,
@@ -86,6 +86,16 @@ impl FarLeg {
     /// Whether the own relayed addresses are of IPv6.
     pub fn relays_ipv6(&self) -> bool {
         self.own.first().is_some_and(SocketAddr::is_ipv6)
+    }
+
+    /// Whether the new way is of use at another server only: the own one answers, and the other side is not heard, or does not hear.
+    pub fn wants_elsewhere(&self) -> bool {
+        match &self.phase {
+            LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
+                search.wants_elsewhere()
+            }
+            _ => false,
+        }
     }
 
     /// Whether a packet from an address that was not accepted is a check of the other side, which has gone there; accepts the address
@@ -120,11 +130,18 @@ impl FarLeg {
         }
     }
 
+    /// The other side has answered a check, so that it hears this one.
+    pub(super) fn answered(&mut self, now: Instant) {
+        if let Some(search) = self.search_mut() {
+            search.handle_answered(now);
+        }
+    }
+
     /// The way out is of no use: another one is wanted. A leg that never had an address has failed, and so has one whose server refuses all
     /// addresses of the other side from the beginning: other servers may, too. A server that has forgotten the allocation refuses everything.
     pub(super) fn lost(&mut self, error: FarLegError, now: Instant) {
         let is_refused = error == FarLegError::Forbidden
-            && matches!(&self.phase, LegPhase::Connecting { search, .. } if !search.is_lost());
+            && matches!(&self.phase, LegPhase::Connecting { search, .. } if !search.wants_way());
         if self.own.is_empty() || is_refused {
             self.fail(error, now);
             return;
@@ -146,12 +163,18 @@ impl FarLeg {
 
     /// Does what the silence of the other side asks for.
     pub(super) fn search(&mut self, now: Instant) {
-        while let Some(step) = self.search_mut().and_then(|search| search.step(now)) {
+        let may_move = self.moves.allows(now);
+        while let Some(search) = self.search_mut()
+            && let Some(step) = search.step(now)
+        {
+            let answer_limit = search.answer_limit();
             match step {
-                SearchStep::Ask => self.way.check(ANSWER_LIMIT, now),
+                SearchStep::Ask => self.way.check(answer_limit, now),
                 SearchStep::CheckAnew => self.check_anew(now),
                 SearchStep::Unheard => self.emit(FarEvent::Unheard),
-                SearchStep::Over => self.fail(FarLegError::Ice, now),
+                SearchStep::Doubt if may_move => {}
+                SearchStep::Doubt => search.put_off_doubt(now),
+                SearchStep::Over => self.emit(FarEvent::GivenUp),
             }
         }
     }

@@ -15,7 +15,6 @@ use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
 use str0m::{Event, Input, Output, Rtc};
 
 use super::MAX_CONTROL;
-use super::config::Role;
 use super::error::FarLegError;
 use super::event::{FarEvent, FarPacket};
 use super::setup::{self, PeerSetup, candidate, priority};
@@ -60,7 +59,7 @@ pub(super) struct WebRtcPeer {
     relayed_address: SocketAddr,
     audio: FarStream,
     video: Option<FarStream>,
-    caller: bool,
+    leads: bool,
     stage: PeerStage,
     channel: ChannelId,
     control_open: bool,
@@ -96,7 +95,7 @@ impl WebRtcPeer {
             relayed_address: setup.relayed_address,
             audio: FarStream::new(setup.ssrc, setup.remote.ssrc),
             video: video.map(|video| FarStream::new(setup.video_ssrc, video.ssrc)),
-            caller: setup.role == Role::Caller,
+            leads: setup.role.leads(),
             stage: PeerStage::Checking,
             channel,
             control_open: false,
@@ -129,6 +128,11 @@ impl WebRtcPeer {
         bytes.first().is_some_and(|first| *first < 4)
             && Receive::new(Protocol::Udp, elsewhere, self.relayed_address, bytes)
                 .is_ok_and(|packet| self.rtc.accepts(&Input::Receive(now, packet)))
+    }
+
+    /// Whether ICE has no path yet.
+    pub(super) fn is_checking(&self) -> bool {
+        self.stage == PeerStage::Checking
     }
 
     /// Goes on from another relayed address of ours, the n-th of this call. str0m checks its way from there to the other side, and
@@ -304,7 +308,7 @@ impl WebRtcPeer {
             {
                 self.stage = PeerStage::Handshaking;
                 // A ClientHello before the path exists would be repeated in vain, and its timer doubled.
-                if self.caller {
+                if self.leads {
                     self.rtc
                         .direct_api()
                         .start_dtls(true)
@@ -314,7 +318,7 @@ impl WebRtcPeer {
             }
             Event::Connected => {
                 self.stage = PeerStage::Connected;
-                if self.caller {
+                if self.leads {
                     self.rtc.direct_api().start_sctp(true);
                 }
                 Some(FarEvent::Connected)

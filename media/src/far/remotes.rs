@@ -110,6 +110,12 @@ impl Remotes {
         }
     }
 
+    /// From where the newest message of the other side came.
+    pub(super) fn heard_last(&self) -> Option<SocketAddr> {
+        let heard = self.accepted.iter().filter(|one| one.heard.is_some());
+        heard.max_by_key(|one| one.heard).map(|one| one.address)
+    }
+
     /// The addresses with their priorities, in the order in which they were accepted.
     pub(super) fn all(&self) -> Vec<(SocketAddr, u32)> {
         let all = self.accepted.iter();

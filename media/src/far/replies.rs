@@ -32,9 +32,10 @@ pub(super) enum TurnRefusal {
 /// The requests that left, and what the replies said.
 #[derive(Debug, Default)]
 pub(super) struct TurnReplies {
-    requests: Vec<[u8; 12]>,
+    requests: Vec<([u8; 12], Instant)>,
     later: VecDeque<([u8; 12], Instant)>,
     granted: bool,
+    round_trip: Option<Duration>,
     mapped: Option<SocketAddr>,
 }
 
@@ -49,8 +50,10 @@ impl TurnReplies {
             return;
         }
         if [*first, *second] == [0x00, 0x03] {
-            if self.requests.len() < MAX_REQUESTS && !self.requests.contains(&id) {
-                self.requests.push(id);
+            if self.requests.len() < MAX_REQUESTS
+                && !self.requests.iter().any(|(one, _)| *one == id)
+            {
+                self.requests.push((id, now));
             }
         } else {
             self.answered(id);
@@ -62,7 +65,7 @@ impl TurnReplies {
     }
 
     /// Reads a reply, and returns what it says against us for good.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<TurnRefusal> {
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> Option<TurnRefusal> {
         let id = transaction(bytes)?;
         if self.answered(id) {
             let message = Message::from_bytes(bytes).ok()?;
@@ -78,7 +81,12 @@ impl TurnReplies {
             ];
             return unknown.contains(&code).then_some(TurnRefusal::Unknown);
         }
-        let position = self.requests.iter().position(|request| *request == id)?;
+        let position = self
+            .requests
+            .iter()
+            .position(|(request, _)| *request == id)?;
+        let took = now.saturating_duration_since(self.requests[position].1);
+        self.round_trip = self.round_trip.into_iter().chain([took]).min();
         let message = Message::from_bytes(bytes).ok()?;
         if message.method() != ALLOCATE {
             return None;
@@ -105,6 +113,11 @@ impl TurnReplies {
     pub(super) fn is_awaited(&self, since: Duration, now: Instant) -> bool {
         let mut later = self.later.iter();
         later.any(|(_, at)| now < *at + since)
+    }
+
+    /// The shortest time in which a request for the allocation was answered. A repetition of a request does not shorten it.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.round_trip.unwrap_or_default()
     }
 
     /// Forgets a later request; false if there was none.
@@ -171,17 +184,17 @@ mod tests {
         let (first, second) = (request(), request());
         let mut replies = TurnReplies::default();
         replies.sent(&first, some_time());
-        assert_eq!(replies.read(&refusal(&first, 401)), None);
+        assert_eq!(replies.read(&refusal(&first, 401), some_time()), None);
         replies.sent(&second, some_time());
         // The first request may be answered twice.
-        assert_eq!(replies.read(&refusal(&first, 401)), None);
-        assert_eq!(replies.read(&refusal(&second, 438)), None);
+        assert_eq!(replies.read(&refusal(&first, 401), some_time()), None);
+        assert_eq!(replies.read(&refusal(&second, 438), some_time()), None);
         assert_eq!(
-            replies.read(&refusal(&second, 401)),
+            replies.read(&refusal(&second, 401), some_time()),
             Some(TurnRefusal::Allocate(401))
         );
         assert_eq!(
-            replies.read(&refusal(&second, 486)),
+            replies.read(&refusal(&second, 486), some_time()),
             Some(TurnRefusal::Allocate(486))
         );
     }
@@ -197,8 +210,8 @@ mod tests {
             MessageWriteVec::new(),
         )
         .finish();
-        assert_eq!(replies.read(&grant), None);
-        assert_eq!(replies.read(&refusal(&second, 437)), None);
+        assert_eq!(replies.read(&grant, some_time()), None);
+        assert_eq!(replies.read(&refusal(&second, 437), some_time()), None);
     }
 
     #[test]
@@ -206,7 +219,11 @@ mod tests {
         let refresh = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
         let other = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
         let (mut replies, now) = (TurnReplies::default(), some_time());
-        assert_eq!(replies.read(&refusal(&other, 437)), None, "never sent");
+        assert_eq!(
+            replies.read(&refusal(&other, 437), some_time()),
+            None,
+            "never sent"
+        );
         for (code, means) in [
             (438, None),
             (437, Some(TurnRefusal::Unknown)),
@@ -218,7 +235,7 @@ mod tests {
             replies.sent(&refresh, now);
             let since = Duration::from_secs(1);
             assert!(replies.is_awaited(since, now) && !replies.is_awaited(since, now + since));
-            assert_eq!(replies.read(&refusal(&refresh, code)), means);
+            assert_eq!(replies.read(&refusal(&refresh, code), some_time()), means);
             assert!(!replies.is_awaited(since, now));
         }
         replies.sent(&refresh, now);
@@ -226,13 +243,17 @@ mod tests {
             let next = Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
             replies.sent(&next, now);
         }
-        assert_eq!(replies.read(&refusal(&refresh, 437)), None, "forgotten");
+        assert_eq!(
+            replies.read(&refusal(&refresh, 437), some_time()),
+            None,
+            "forgotten"
+        );
     }
 
     #[test]
     fn a_reply_to_nothing_is_not_read() {
         let mut replies = TurnReplies::default();
         replies.sent(&request(), some_time());
-        assert_eq!(replies.read(&refusal(&request(), 403)), None);
+        assert_eq!(replies.read(&refusal(&request(), 403), some_time()), None);
     }
 }

@@ -3,21 +3,39 @@
 //!
 //! Both sides check each other all the time (RFC 8445 section 11), each 300 ms at most, so that a path is never silent because phones are.
 //! After half a second of silence the own TURN server is asked whether the allocation stands. It does not answer: a new way is wanted.
-//! It does: the fault is at the other side, which is waited for.
+//! It does: the fault is at the other side, which is waited for, or between the two servers. So after two seconds the caller **doubts** its
+//! way and wants another one at another server; not the callee, which cannot say where it has gone while nothing passes.
+//!
+//! Where the other side's packets arrive and answers to our checks do not, the path is dead in one direction, and only this side can leave
+//! it: it doubts its way too.
 
 use std::time::{Duration, Instant};
 
-/// Silence before the own server is asked, and how long it may take to answer: two transmissions.
+use super::config::Role;
+
+/// Silence before the own server is asked, and how long it may take to answer beside two round trips: three transmissions.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// See [`SILENCE`].
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+
+/// The same before the other side was ever heard, five transmissions: the silence itself tells nothing yet, and on a wire that loses a
+/// third three are lost too often.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
 
 /// From one question in a silence to the next.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Silence that the engine learns of.
 const UNHEARD: Duration = Duration::from_secs(1);
+
+/// Silence after which a caller doubts its way, though its server answers: the other side has found another one by then, if it lost its
+/// own. The time doubles with each way that brings nothing.
+const DOUBT: Duration = Duration::from_secs(2);
+
+/// Time without an answer to a check after which a side doubts its way: some twenty checks. On wires that lose a fifth on each hop three
+/// of five have no answer, and a move on a false alarm is to be rare. It doubles as well.
+const DEAF: Duration = Duration::from_secs(6);
 
 /// Silence after which no sound is sent: another client may have got the other side's port by now.
 const MUTE: Duration = Duration::from_secs(5);
@@ -38,6 +56,8 @@ pub(super) enum SearchStep {
     CheckAnew,
     /// Tell the owner that the other side is not heard.
     Unheard,
+    /// A way at another server is wanted.
+    Doubt,
     /// The call is over.
     Over,
 }
@@ -48,41 +68,84 @@ pub(super) struct WaySearch {
     heard: Instant,
     ask_at: Instant,
     check_anew_at: Instant,
+    /// Whether it was ever heard.
+    is_met: bool,
     is_unheard: bool,
+    /// Whether the owner knows that the call is over.
+    is_over: bool,
     is_lost: bool,
+    is_doubted: bool,
+    /// When the way is doubted, and the time until the next one is; a callee's are never.
+    doubt: Option<(Instant, Duration)>,
+    role: Role,
+    /// Whether no check was answered for so long, and when that will be.
+    is_deaf: bool,
+    deaf: (Instant, Duration),
     /// Whether the owner was told of silence or a lost way.
     is_told: bool,
 }
 
 impl WaySearch {
     /// The other side was heard just now.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(role: Role, now: Instant) -> Self {
         Self {
             heard: now,
             ask_at: now + SILENCE,
             check_anew_at: now + CHECK_ANEW,
+            is_met: true,
             is_unheard: false,
+            is_over: false,
             is_lost: false,
+            is_doubted: false,
+            doubt: (role == Role::Caller).then_some((now + DOUBT, 2 * DOUBT)),
+            role,
+            is_deaf: false,
+            deaf: (now + DEAF, 2 * DEAF),
             is_told: false,
         }
     }
 
     /// The other side was never heard, and may not be for some time yet. The allocation may have waited for long: the server is asked at
-    /// once.
-    pub(super) fn before_contact(is_lost: bool, now: Instant) -> Self {
+    /// once, unless it has just answered.
+    pub(super) fn before_contact(
+        (is_lost, is_fresh): (bool, bool),
+        role: Role,
+        now: Instant,
+    ) -> Self {
+        let wait = if is_fresh { ASK_AGAIN } else { Duration::ZERO };
         Self {
-            ask_at: now,
+            ask_at: now + wait,
+            is_met: false,
             is_unheard: true,
             is_lost,
-            ..Self::new(now)
+            ..Self::new(role, now)
         }
+    }
+
+    /// Which side this is.
+    pub(super) fn role(&self) -> Role {
+        self.role
     }
 
     /// The other side is heard. True if that is news.
     pub(super) fn handle_heard(&mut self, now: Instant) -> bool {
         let is_told = self.is_told;
-        *self = Self::new(now);
+        *self = Self {
+            is_deaf: self.is_deaf,
+            // Without a word there was no answer either.
+            deaf: match self.is_unheard {
+                true => (now + DEAF, 2 * DEAF),
+                false => self.deaf,
+            },
+            ..Self::new(self.role, now)
+        };
         is_told
+    }
+
+    /// The other side has answered a check.
+    pub(super) fn handle_answered(&mut self, now: Instant) {
+        self.is_deaf = false;
+        self.deaf = (now + DEAF, 2 * DEAF);
     }
 
     /// The own way is of no use. True if that is news.
@@ -93,19 +156,41 @@ impl WaySearch {
 
     /// There is a new way: it is asked about only if the silence goes on.
     pub(super) fn handle_adopted(&mut self, now: Instant) {
-        self.is_lost = false;
+        (self.is_lost, self.is_told) = (false, true);
+        self.put_off_doubt(now);
         self.ask_at = now + SILENCE;
         self.check_anew_at = now + CHECK_ANEW;
     }
 
     /// There is reason to ask the own server now, heard or not.
-    pub(super) fn handle_doubt(&mut self, now: Instant) {
+    pub(super) fn ask_now(&mut self, now: Instant) {
         self.ask_at = now;
     }
 
+    /// The way is as good as another one for now.
+    pub(super) fn put_off_doubt(&mut self, now: Instant) {
+        (self.is_doubted, self.is_deaf) = (false, false);
+        for (at, pause) in self.doubt.iter_mut().chain([&mut self.deaf]) {
+            (*at, *pause) = (now + *pause, 2 * *pause);
+        }
+    }
+
     /// Whether a new way is wanted.
-    pub(super) fn is_lost(&self) -> bool {
-        self.is_lost
+    pub(super) fn wants_way(&self) -> bool {
+        self.is_lost || self.is_doubted || self.is_deaf
+    }
+
+    /// Whether the own way stands as far as its server knows: a new one is of use at another server only.
+    pub(super) fn wants_elsewhere(&self) -> bool {
+        self.wants_way() && !self.is_lost
+    }
+
+    /// How long the own server may take to answer.
+    pub(super) fn answer_limit(&self) -> Duration {
+        match self.is_met {
+            true => ANSWER_LIMIT,
+            false => FIRST_ANSWER_LIMIT,
+        }
     }
 
     /// Whether sound may be sent.
@@ -115,12 +200,21 @@ impl WaySearch {
 
     /// The next step that is due, until `None`.
     pub(super) fn step(&mut self, now: Instant) -> Option<SearchStep> {
-        if self.heard + LIMIT <= now {
+        if !self.is_over && self.heard + LIMIT <= now {
+            self.is_over = true;
             return Some(SearchStep::Over);
         }
         if !self.is_lost && self.ask_at <= now {
             self.ask_at = now + ASK_AGAIN;
             return Some(SearchStep::Ask);
+        }
+        if self.is_met && !self.wants_way() {
+            self.is_doubted = self.doubt.is_some_and(|(at, _)| at <= now);
+            // A side that hears nothing gets no answers either.
+            self.is_deaf = self.deaf.0 <= now && !self.is_unheard;
+            if self.wants_way() {
+                return Some(SearchStep::Doubt);
+            }
         }
         if !self.is_unheard && self.heard + UNHEARD <= now {
             (self.is_unheard, self.is_told) = (true, true);
@@ -137,14 +231,19 @@ impl WaySearch {
     pub(super) fn next_timeout(&self) -> Instant {
         let ask = (!self.is_lost).then_some(self.ask_at);
         let unheard = (!self.is_unheard).then_some(self.heard + UNHEARD);
-        let others = (self.heard + LIMIT).min(self.check_anew_at);
-        ask.into_iter().chain(unheard).fold(others, Instant::min)
+        let deaf = (!self.is_unheard).then_some(self.deaf);
+        let doubts = self.doubt.into_iter().chain(deaf);
+        let doubts = doubts.map(|(at, _)| at);
+        let doubts = doubts.filter(|_| self.is_met && !self.wants_way());
+        let limit = (!self.is_over).then_some(self.heard + LIMIT);
+        let steps = ask.into_iter().chain(unheard).chain(doubts).chain(limit);
+        steps.fold(self.check_anew_at, Instant::min)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::SearchStep::{Ask, CheckAnew, Over, Unheard};
+    use super::SearchStep::{Ask, CheckAnew, Doubt, Over, Unheard};
     use super::*;
 
     /// The steps that are due from `start + from` to `start + to`, as an owner meets them.
@@ -167,7 +266,7 @@ mod tests {
     #[test]
     fn silence_is_asked_about_told_and_ends_the_call_after_a_minute() {
         let start = crate::some_time();
-        let mut search = WaySearch::new(start);
+        let mut search = WaySearch::new(Role::Callee, start);
         let seen = steps(&mut search, start, 120_000);
         let of = |wanted| {
             let times = seen.iter().filter(move |(_, step)| *step == wanted);
@@ -184,35 +283,35 @@ mod tests {
     #[test]
     fn before_contact_the_server_is_asked_at_once_and_silence_is_no_news() {
         let start = crate::some_time();
-        let mut search = WaySearch::before_contact(false, start);
+        let mut search = WaySearch::before_contact((false, false), Role::Caller, start);
         let seen = steps(&mut search, start, 3_000);
         assert_eq!(seen, [(0, Ask), (2_000, Ask)]);
         assert!(!search.handle_heard(start));
     }
 
     #[test]
-    fn in_doubt_the_server_is_asked_at_once_and_a_lost_way_is_not_asked_about() {
+    fn the_server_can_be_asked_at_once_and_a_lost_way_is_not_asked_about() {
         let start = crate::some_time();
-        let mut search = WaySearch::new(start);
-        search.handle_doubt(start);
+        let mut search = WaySearch::new(Role::Callee, start);
+        search.ask_now(start);
         assert_eq!(steps(&mut search, start, 900), [(0, Ask)]);
-        assert!(!search.is_lost());
+        assert!(!search.wants_way());
         search.handle_lost();
-        search.handle_doubt(start);
+        search.ask_now(start);
         assert_eq!(steps(&mut search, start, 900), []);
     }
 
     #[test]
     fn a_lost_way_is_told_once_and_not_asked_about() {
         let start = crate::some_time();
-        let mut search = WaySearch::new(start);
+        let mut search = WaySearch::new(Role::Callee, start);
         assert!(!search.handle_heard(start), "it was never unheard");
         assert!(search.handle_lost() && !search.handle_lost());
-        assert!(search.is_lost());
+        assert!(search.wants_way() && !search.wants_elsewhere());
         assert_eq!(steps(&mut search, start, 1_500), [(1_000, Unheard)]);
         let later = start + Duration::from_millis(1_500);
         search.handle_adopted(later);
-        assert!(!search.is_lost());
+        assert!(!search.wants_way());
         assert_eq!(steps(&mut search, later, 600), [(500, Ask)]);
         assert!(search.handle_heard(later) && !search.handle_heard(later));
     }
@@ -220,10 +319,50 @@ mod tests {
     #[test]
     fn a_side_that_is_heard_again_is_no_longer_lost() {
         let start = crate::some_time();
-        let mut search = WaySearch::new(start);
+        let mut search = WaySearch::new(Role::Callee, start);
         search.handle_lost();
         assert!(search.handle_heard(start + SILENCE));
-        assert!(!search.is_lost());
+        assert!(!search.wants_way());
         assert!(search.handle_lost(), "and may be lost again");
+    }
+
+    #[test]
+    fn a_caller_that_hears_nothing_doubts_its_way_and_each_next_one_for_longer() {
+        let start = crate::some_time();
+        let mut search = WaySearch::new(Role::Caller, start);
+        let doubts = |search: &mut WaySearch, from: u64| {
+            let from = start + Duration::from_secs(from);
+            let seen = steps(search, from, 20_000);
+            let doubt = seen.iter().find(|(_, step)| *step == Doubt);
+            doubt.map(|(at, _)| *at)
+        };
+        assert_eq!(doubts(&mut search, 0), Some(2_000));
+        assert!(search.wants_elsewhere());
+        let at = start + Duration::from_secs(20);
+        search.handle_adopted(at);
+        assert!(!search.wants_way());
+        assert_eq!(doubts(&mut search, 20), Some(4_000));
+        assert!(search.handle_lost() && search.wants_way() && !search.wants_elsewhere());
+        search.handle_heard(at);
+        assert!(!search.wants_way());
+    }
+
+    #[test]
+    fn a_side_that_hears_and_gets_no_answers_doubts_its_way_until_one_comes() {
+        let start = crate::some_time();
+        for role in [Role::Caller, Role::Callee] {
+            let mut search = WaySearch::new(role, start);
+            for millis in 0..5_990 {
+                let now = start + Duration::from_millis(millis);
+                search.handle_heard(now);
+                assert_eq!(search.step(now), None);
+            }
+            let now = start + DEAF;
+            assert_eq!(search.step(now), Some(Doubt));
+            search.handle_heard(now);
+            assert!(search.wants_elsewhere(), "hearing is no answer");
+            search.handle_answered(now);
+            assert!(!search.wants_way());
+        }
     }
 }

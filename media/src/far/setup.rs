@@ -59,6 +59,8 @@ pub(super) struct PeerSetup<'a> {
     /// Used if the remote description has video.
     pub(super) video_ssrc: u32,
     pub(super) relayed_address: SocketAddr,
+    /// Which of this side's addresses in the call that is, counted from 0.
+    pub(super) nth: usize,
     pub(super) remote: &'a Description,
     pub(super) remote_addresses: &'a [SocketAddr],
 }
@@ -69,10 +71,10 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     // The time comes first: DTLS and SCTP start their clocks below.
     rtc.handle_input(Input::Timeout(now))
         .map_err(|cause| error(&cause))?;
-    rtc.add_local_candidate(candidate(setup.relayed_address, priority(0)));
-    let caller = setup.role == Role::Caller;
+    rtc.add_local_candidate(candidate(setup.relayed_address, priority(setup.nth)));
+    let leads = setup.role.leads();
     let mut api = rtc.direct_api();
-    api.set_ice_controlling(caller);
+    api.set_ice_controlling(leads);
     api.set_remote_ice_credentials(IceCreds {
         ufrag: setup.remote.ufrag.clone(),
         pass: setup.remote.pwd.clone(),
@@ -86,7 +88,7 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     if let Some(video) = &remote.video {
         declare(&mut api, MediaKind::Video, setup.video_ssrc, video.ssrc);
     }
-    if !caller {
+    if !leads {
         api.start_dtls(false).map_err(|cause| error(&cause))?;
         api.start_sctp(false);
     }

@@ -30,6 +30,9 @@ const ALLOCATION_LIMIT: Duration = Duration::from_secs(4);
 /// How long the deletion of the allocation may take before the way is given up without it.
 const DELETION_LIMIT: Duration = Duration::from_secs(2);
 
+/// A server that granted a request so lately knows its allocations.
+const LATELY: Duration = Duration::from_millis(300);
+
 /// Frames that may wait for [`TurnWay::poll`]. One input makes a handful; further ones are dropped and counted.
 const MAX_OUTPUTS: usize = 1024;
 
@@ -84,6 +87,8 @@ pub struct TurnWay {
     /// Whether the pauses of the TURN client are kept: a call runs, so that they cost nothing.
     is_calm: bool,
     phase: WayPhase,
+    /// When the server last granted a request.
+    answered: Option<Instant>,
     outputs: VecDeque<WayOutput>,
     frames: usize,
     stray: u64,
@@ -93,16 +98,7 @@ pub struct TurnWay {
 impl TurnWay {
     /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
     pub fn new(config: FarConfig, now: Instant) -> Self {
-        Self::with(Allocation::new(&config, now), config, now)
-    }
-
-    /// The same for a call that has lost its way: requests are repeated each half second, so that a server that comes back is met soon
-    /// after.
-    pub fn new_for_recovery(config: FarConfig, now: Instant) -> Self {
-        Self::with(Allocation::new_for_recovery(&config, now), config, now)
-    }
-
-    fn with(allocation: Allocation, config: FarConfig, now: Instant) -> Self {
+        let allocation = Allocation::new(&config, now);
         let mut way = Self {
             allow_private_addresses: config.allow_private_addresses,
             own_ip: config.local.ip(),
@@ -115,6 +111,7 @@ impl TurnWay {
             phase: WayPhase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
+            answered: None,
             outputs: VecDeque::new(),
             frames: 0,
             stray: 0,
@@ -174,12 +171,12 @@ impl TurnWay {
 
     /// Asks the server whether the allocation still stands: the server may have restarted, or a NAT may have dropped its
     /// mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Lost` follows unless the
-    /// server confirms within `limit`. Without an allocation, or while such a question is open, this does nothing.
+    /// server confirms within `limit` and two round trips. Without an allocation, or while such a question is open, this does nothing.
     pub fn check(&mut self, limit: Duration, now: Instant) {
         if let WayPhase::Standing { check_until } = &mut self.phase
             && check_until.is_none()
         {
-            *check_until = Some(now + limit);
+            *check_until = Some(now + limit + 2 * self.allocation.round_trip());
             self.allocation.refresh_early(now);
             self.drive(now);
         }
@@ -232,6 +229,11 @@ impl TurnWay {
     /// The relayed address, once the allocation stands.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Whether the server has granted something a moment ago.
+    pub(super) fn has_answered_lately(&self, now: Instant) -> bool {
+        self.answered.is_some_and(|at| now < at + LATELY)
     }
 
     /// Whether the allocation stands and is not being released.

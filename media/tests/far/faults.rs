@@ -216,9 +216,9 @@ fn a_side_that_vanishes_is_given_up_after_a_minute() {
     world.run_for(Duration::from_secs(5));
     let last = world.now - world.start;
     world.cut = true;
-    world.run_until(Duration::from_secs(65), |world| failed(world, 0).is_some());
-    let noticed = world.when(0, |event| matches!(event, FarEvent::Failed(_)));
-    assert_eq!(failed(&world, 0), Some(FarLegError::Ice));
+    let given_up = |event: &FarEvent| *event == FarEvent::GivenUp;
+    world.run_until(Duration::from_secs(65), |world| world.has(0, given_up));
+    let noticed = world.when(0, given_up);
     let took = noticed - last;
     assert!((MS(59_500)..=MS(60_000)).contains(&took), "{took:?}");
 }

@@ -226,7 +226,7 @@ fn a_side_that_is_unheard_for_a_minute_is_given_up() {
     let last = world.now;
     world.stop(B);
     world.run_until(Duration::from_secs(70), |world| {
-        world.has(0, |event| matches!(event, FarEvent::Failed(_)))
+        world.has(0, |event| *event == FarEvent::GivenUp)
     });
     let took = world.now - last;
     assert!((MS(59_000)..MS(61_000)).contains(&took), "{took:?}");

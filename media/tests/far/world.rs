@@ -510,7 +510,7 @@ impl World {
             permitted: self.setup.permitted.clone(),
             relays_ipv6: false,
         };
-        let way = TurnWay::new_for_recovery(config, self.now);
+        let way = TurnWay::new(config, self.now);
         let socket = Socket { leg, server };
         self.sockets.insert(local, socket);
         self.others.push(OtherWay { socket, local, way });
@@ -566,6 +566,10 @@ impl World {
                             for server in self.asks[leg].clone() {
                                 self.ask(leg, server);
                             }
+                        }
+                        // As its owner does.
+                        if event == FarEvent::GivenUp {
+                            self.legs[leg].close(self.now);
                         }
                         self.said[leg].push((self.now, event));
                     }

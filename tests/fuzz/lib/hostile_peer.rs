@@ -44,7 +44,7 @@ impl HostilePeer {
     pub fn new(leg: &LocalEndpoint, role: Role, now: Instant) -> Option<Self> {
         static CERTIFICATE: OnceLock<Option<DtlsCert>> = OnceLock::new();
         let certificate = CERTIFICATE.get_or_init(|| HOSTILE.generate_certificate()).clone()?;
-        let is_client = role == Role::Callee;
+        let is_client = role == Role::Caller;
         let provider = CryptoProvider {
             dtls_provider: &HOSTILE,
             ..str0m::crypto::from_feature_flags()

@@ -63,6 +63,11 @@ impl World {
         }
     }
 
+    /// Nothing passes any more from one end to the other; the opposite direction is as before.
+    pub fn cut_one_way(&mut self, from: Endpoint, to: Endpoint) {
+        self.cuts.insert((from, to));
+    }
+
     /// Pulls an engine's plug: nothing passes between it and the internet.
     pub fn unplug(&mut self, engine: usize) {
         for end in self.outside() {

@@ -15,6 +15,7 @@ mod scene;
 mod soak;
 mod table;
 mod ways;
+mod wires;
 
 use std::{
     collections::VecDeque,

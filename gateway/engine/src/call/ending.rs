@@ -1,7 +1,8 @@
 //! After the person here hung up: the audio path stays for a moment, so that the hang-up
 //! reaches the other side even if packets are lost. It is said over the data channel; where that is not open, or the other side does not
 //! say at once that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
-//! ways, until there is another or ten seconds have passed.
+//! ways, until there is another or ten seconds have passed; and so it is where no answer comes in two seconds, since the path may have died
+//! as the person hung up. Then the caller posts it too.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,20 +27,40 @@ pub(crate) struct Ending {
     again: Option<Datagram>,
     /// While the path is lost: the caller may still say where it has gone.
     session: Option<Box<CallSession>>,
+    /// What the caller posts in this bucket, if nothing else is heard.
+    over_relay: Option<(Box<CallSession>, u16)>,
     until: Instant,
+}
+
+/// How the other side is told.
+#[derive(Debug)]
+pub(super) struct Notice {
+    pub(super) datagram: Option<Datagram>,
+    /// The caller's, with the callee's bucket.
+    pub(super) over_relay: Option<(CallSession, u16)>,
+}
+
+impl Notice {
+    /// In datagrams alone.
+    pub(super) const fn in_datagrams(datagram: Option<Datagram>) -> Self {
+        Self {
+            datagram,
+            over_relay: None,
+        }
+    }
 }
 
 impl Ending {
     /// Tells the other side over the data channel, from relayed address to relayed address too if that is not heard soon, and lingers.
     pub(super) fn start(
         end: EndReason,
-        hang_up: Option<Datagram>,
+        notice: Notice,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
-        Self::linger((hang_up, None), LINGER, call, cx)
+        Self::linger(notice, None, LINGER, call, cx)
     }
 
     /// Tells the other side of a call whose path is lost.
@@ -51,46 +72,52 @@ impl Ending {
     ) -> CallState {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
-        let session = Some(Box::new(session));
-        Self::linger((hang_up, session), LINGER_IN_OUTAGE, call, cx)
+        let notice = Notice::in_datagrams(hang_up);
+        Self::linger(notice, Some(session), LINGER_IN_OUTAGE, call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
     pub(super) fn start_with(
         end: EndReason,
-        hang_up: Option<Datagram>,
+        notice: Notice,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.report_end(call, end);
-        Self::repeat(hang_up, call, cx)
+        Self::repeat(notice, call, cx)
     }
 
     /// Tells the other side of a call whose end was reported.
     pub(super) fn repeat(
-        hang_up: Option<Datagram>,
+        notice: Notice,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        if let Some(hang_up) = &hang_up {
+        if let Some(hang_up) = &notice.datagram {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger((hang_up, None), LINGER, call, cx)
+        Self::linger(notice, None, LINGER, call, cx)
     }
 
     fn linger(
-        (again, session): (Option<Datagram>, Option<Box<CallSession>>),
+        notice: Notice,
+        session: Option<CallSession>,
         time: Duration,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.media(call, MediaOrder::Detach);
+        let Notice {
+            datagram: again,
+            over_relay,
+        } = notice;
         let until = cx.now + time;
         let pause = again.as_ref().map_or(time, |_| ANSWER_AGAIN);
         cx.set_deadline(call, pause, Timer::HangUp);
         CallState::Ending(Self {
             again,
-            session,
+            session: session.map(Box::new),
+            over_relay: over_relay.map(|(session, bucket)| (Box::new(session), bucket)),
             until,
         })
     }
@@ -102,7 +129,7 @@ impl Ending {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let heard = match input {
-            CallInput::Timeout if cx.now < self.until => {
+            CallInput::Timeout if cx.now < self.until || self.post(call, cx) => {
                 if let Some(hang_up) = &self.again {
                     cx.send_datagram(call, hang_up);
                 }
@@ -132,6 +159,19 @@ impl Ending {
         }
         cx.media(call, MediaOrder::Close);
         CallState::Over
+    }
+
+    /// Nothing was heard: posts the hang-up, and goes on as in an outage. False if there is nothing to post.
+    fn post(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) -> bool {
+        let Some((mut session, bucket)) = self.over_relay.take() else {
+            return false;
+        };
+        cx.refill(call);
+        cx.post(call, bucket, |_, event, rng| {
+            Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
+        });
+        self.until = cx.now + LINGER_IN_OUTAGE - LINGER;
+        true
     }
 
     /// The caller says where it is now: it is told there.

@@ -62,10 +62,12 @@ impl Outage {
                 self.is_on = true;
                 cx.step(call, CallStep::Reconnecting);
             }
-            BridgeEvent::Heard if self.is_on => {
+            // A side that moved because it was not heard had always heard the other.
+            BridgeEvent::Heard => {
                 was_told = self.moved.as_ref().is_some_and(|moved| moved.said > 0);
-                *self = Self::default();
-                cx.step(call, CallStep::Reconnected);
+                if std::mem::take(self).is_on {
+                    cx.step(call, CallStep::Reconnected);
+                }
             }
             _ => {}
         }
@@ -75,6 +77,11 @@ impl Outage {
     /// The two engines have found each other.
     pub(super) fn handle_connected(&mut self) {
         self.moved = None;
+    }
+
+    /// The media are gone, and nothing passes through them any more.
+    pub(super) const fn handle_failed(&mut self) {
+        self.is_on = true;
     }
 
     /// The caller's engine has another relayed address.

@@ -9,7 +9,7 @@ use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Datagram};
-use super::ending::Ending;
+use super::ending::{Ending, Notice};
 use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::phone_watch::PhoneVerdict;
@@ -240,7 +240,11 @@ impl Talking {
                 self.set_alarm(call);
             }
             BridgeEvent::Closed => return super::hang_up(EndReason::HungUpThere, call, cx),
-            BridgeEvent::Failed(_) => return self.leave(EndReason::NoMedia, call, cx),
+            BridgeEvent::GivenUp => return self.leave(EndReason::NoMedia, call, cx),
+            BridgeEvent::Failed(_) => {
+                self.outage.handle_failed();
+                return self.leave(EndReason::NoMedia, call, cx);
+            }
             _ => {}
         }
         CallState::Talking(self)
@@ -319,11 +323,22 @@ impl Talking {
         };
         cx.hang_up_phone_with(reason, call);
         let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
-        if self.can_tell() {
-            return Ending::start(end, hang_up, call, cx);
-        }
         if !self.outage.is_on() {
-            return Ending::start_with(end, hang_up, call, cx);
+            let Self {
+                session,
+                peer,
+                called,
+                control,
+                ..
+            } = *self;
+            let notice = Notice {
+                datagram: hang_up,
+                over_relay: called.map(|_| (session, peer.bucket)),
+            };
+            return match control {
+                true => Ending::start(end, notice, call, cx),
+                false => Ending::start_with(end, notice, call, cx),
+            };
         }
         if self.called.is_some() {
             let session = &mut self.session;

@@ -89,6 +89,7 @@ impl TurnWay {
                 self.finish();
             }
             (AllocationEvent::Confirmed, WayPhase::Standing { .. }) => {
+                self.answered = Some(now);
                 self.phase = WayPhase::Standing { check_until: None };
             }
             (
@@ -113,6 +114,7 @@ impl TurnWay {
             return;
         }
         self.address = Some(address);
+        self.answered = Some(now);
         self.phase = WayPhase::Standing { check_until: None };
         self.outputs.push_back(WayOutput::Standing(address));
         // The other side often uses the same server, and a permission is per address: have it before it is needed.

@@ -41,6 +41,8 @@ pub(super) struct CallRace {
     race: WayRace<()>,
     /// Of a running call that has lost its way out: when the servers are asked again, once the race is over without a winner.
     recovery: Option<Option<Instant>>,
+    /// Whether the own server is not asked.
+    is_elsewhere: bool,
     legs: Vec<RaceLeg>,
     held: Vec<MediaOrder>,
 }
@@ -78,6 +80,7 @@ impl EngineHost {
         let racing = CallRace {
             race,
             recovery: None,
+            is_elsewhere: false,
             legs: Vec::new(),
             held: Vec::new(),
         };
@@ -92,12 +95,16 @@ impl EngineHost {
         for call in calls {
             let far = self.media.get(&call).and_then(|media| media.far.as_ref());
             let wants = far.filter(|far| far.talk.wants_way());
-            let own = wants.map(|far| far.server.ip());
+            let own = wants.map(|far| (far.server.ip(), far.talk.wants_elsewhere()));
             let racing = self.racing.get(&call);
+            let is_other = |racing: &CallRace| own.is_some_and(|own| own.1 != racing.is_elsewhere);
+            let changes = racing.is_some_and(is_other);
             match (own, racing.map(|racing| racing.recovery)) {
                 (None, Some(Some(_))) => self.end_race(call, now),
                 (Some(own), None) => self.start_recovery(call, own, now),
-                (Some(own), Some(Some(Some(again)))) if again <= now => {
+                (Some(own), Some(Some(again)))
+                    if changes || again.is_some_and(|again| again <= now) =>
+                {
                     self.end_race(call, now);
                     self.start_recovery(call, own, now);
                 }
@@ -108,12 +115,20 @@ impl EngineHost {
         did
     }
 
-    fn start_recovery(&mut self, call: CallLabel, first: IpAddr, now: Instant) {
+    fn start_recovery(
+        &mut self,
+        call: CallLabel,
+        (own, is_elsewhere): (IpAddr, bool),
+        now: Instant,
+    ) {
+        let is_own = |entry: &usize| self.turn_servers[*entry].ip() == own;
         let mut order: Vec<usize> = (0..self.turn_servers.len()).collect();
-        order.sort_by_key(|entry| self.turn_servers[*entry].ip() != first);
+        order.retain(|entry| !(is_elsewhere && is_own(entry)));
+        order.sort_by_key(|entry| !is_own(entry));
         let racing = CallRace {
             race: WayRace::new(&order, RECOVERY_STAGGER, LIMIT, now),
             recovery: Some(None),
+            is_elsewhere,
             legs: Vec::new(),
             held: Vec::new(),
         };
@@ -242,15 +257,11 @@ impl EngineHost {
             permitted: self.turn_servers.iter().map(SocketAddr::ip).collect(),
             relays_ipv6: false,
         };
-        let way = match recovers {
-            true => TurnWay::new_for_recovery(config, now),
-            false => TurnWay::new(config, now),
-        };
         Some(RaceLeg {
             entry,
             local,
             server,
-            way,
+            way: TurnWay::new(config, now),
         })
     }
 
