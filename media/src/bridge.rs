@@ -361,7 +361,6 @@ impl Bridge {
             FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
             FarEvent::WayLost => BridgeEvent::WayLost,
             FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
-            FarEvent::Met(address) => BridgeEvent::Met(address),
             FarEvent::Unheard => BridgeEvent::Unheard,
             FarEvent::GivenUp => BridgeEvent::GivenUp,
             FarEvent::Heard => BridgeEvent::Heard,

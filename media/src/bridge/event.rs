@@ -65,8 +65,6 @@ pub enum BridgeEvent {
     WayLost,
     /// A new way out was adopted; our relayed address from now on.
     WayFound(SocketAddr),
-    /// The other side has gone to this relayed address.
-    Met(SocketAddr),
     /// Nothing has been heard of the other side for a second.
     Unheard,
     /// The other side was not heard for so long that the call is over. What still passes to it passes until the bridge is closed.

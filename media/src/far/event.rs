@@ -38,8 +38,6 @@ pub enum FarEvent {
     WayLost,
     /// A new way out was adopted; our relayed address from now on.
     WayFound(SocketAddr),
-    /// The other side has gone to this relayed address, from which a connectivity check has come that only it can have made.
-    Met(SocketAddr),
     /// Nothing has been heard of the other side for a second.
     Unheard,
     /// The other side was not heard for so long that the call is over. What still passes to it passes until the leg is closed.

@@ -112,7 +112,6 @@ impl FarLeg {
             return false;
         }
         self.join(from, priority, now);
-        self.emit(FarEvent::Met(from));
         true
     }
 

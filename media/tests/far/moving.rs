@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringfence_media::far::FarEvent;
+use ringfence_media::far::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN, FarEvent};
 
 use crate::world::{Setup, World};
 
@@ -147,6 +147,40 @@ fn a_change_of_network_takes_no_way_from_a_call_whose_server_answers() {
     }
     assert_eq!((lost(&world, 0), lost(&world, 1)), (0, 0));
     all_is_well(&mut world, 300);
+}
+
+#[test]
+fn a_server_that_is_slow_is_not_taken_for_a_dead_one() {
+    for leg in [0, 1] {
+        let setup = Setup {
+            delay: MS(300),
+            ..two_servers()
+        };
+        let mut world = World::connected(setup.clone());
+        talk(&mut world, 0, 50);
+        world.stop(setup.servers[1 - leg]);
+        world.run_for(MS(5_000));
+        assert_eq!((lost(&world, leg), lost(&world, 1 - leg)), (0, 1));
+    }
+}
+
+#[test]
+fn a_datagram_for_the_address_of_before_reaches_a_side_that_has_moved() {
+    for leg in [0, 1] {
+        let setup = two_servers();
+        let mut world = World::connected(setup.clone());
+        world.asks[leg] = vec![setup.servers[leg]];
+        let before = world.relayed(leg);
+        talk(&mut world, 0, 50);
+        world.restart(setup.servers[leg]);
+        talk(&mut world, 50, 150);
+        assert_ne!(world.relayed(leg), before);
+        let mut datagram = vec![0; DATAGRAM_LEN];
+        datagram[0] = DATAGRAM_FIRST_BYTE;
+        world.legs[1 - leg].send_datagram(before, &datagram, world.now);
+        world.run_for(MS(200));
+        assert!(world.has(leg, |event| *event == FarEvent::Datagram(datagram.clone())));
+    }
 }
 
 #[test]

@@ -186,7 +186,6 @@ impl Answering {
                     confirming.handle_way_found(cx.now);
                 }
             }
-            BridgeEvent::Met(at) => self.peer.relayed = Some(at),
             BridgeEvent::PhoneSilent => self.phone.watch.handle_silent(cx.now),
             BridgeEvent::PhoneHeard => self.phone.watch.handle_heard(),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),

@@ -4,7 +4,6 @@
 //! ways, until there is another or ten seconds have passed; and so it is where no answer comes in two seconds, since the path may have died
 //! as the person hung up. Then the caller posts it too.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ringfence_media::BridgeEvent;
@@ -145,10 +144,6 @@ impl Ending {
                 self.handle_envelope(envelope, event, call, cx);
                 false
             }
-            CallInput::Media(MediaEvent::Bridge(BridgeEvent::Met(at))) => {
-                self.tell_at(*at, call, cx);
-                false
-            }
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
                 ControlFrame::decode(frame) == Ok(ControlFrame::HangUp)
             }
@@ -186,16 +181,9 @@ impl Ending {
             .session
             .as_mut()
             .map(|session| session.open(envelope, event));
-        if let Some(Ok(SessionMessage::Moved(to))) = opened {
+        if let (Some(Ok(SessionMessage::Moved(to))), Some(hang_up)) = (opened, &mut self.again) {
+            hang_up.to = to;
             cx.media(call, MediaOrder::Meet(to));
-            self.tell_at(to, call, cx);
-        }
-    }
-
-    /// The other side is at another relayed address now.
-    fn tell_at(&mut self, at: SocketAddr, call: &CallCommon, cx: &mut CallContext<'_>) {
-        if let Some(hang_up) = &mut self.again {
-            hang_up.to = at;
             cx.send_datagram(call, hang_up);
         }
     }

@@ -221,7 +221,6 @@ impl Talking {
                 }
                 self.set_alarm(call);
             }
-            BridgeEvent::Met(at) => self.peer.relayed = Some(*at),
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::FormatNotCarried => self.phone.offer_agreed(call, cx),
             BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {
