@@ -113,6 +113,7 @@ impl Networks {
                     no_detection(uplink)
                 ),
                 format!("-n {world} link set u{uplink} up"),
+                format!("-n {home} link set u{uplink} up"),
             ]);
         }
         let laid = steps
@@ -141,10 +142,10 @@ impl Networks {
         self.change(&Self::disconnecting(uplink));
     }
 
-    /// The house leaves the uplink in use for another one at the same moment.
+    /// The house leaves the uplink in use for another one at the same moment. Links stay up: one that comes up carries nothing for a second.
     pub fn move_to(&self, uplink: usize) {
         let old = self.in_use.swap(uplink, Ordering::Relaxed);
-        self.change(&(Self::connecting(uplink) + &Self::disconnecting(old)));
+        self.change(&(Self::connecting(uplink) + &format!("addr flush dev u{old}\n")));
     }
 
     /// The cable of an uplink is pulled or plugged, which no program in the house is told.
