@@ -313,7 +313,9 @@ impl Talking {
         if !self.outage.is_on() {
             let notice = Notice {
                 datagram: hang_up,
-                over_relay: self.is_caller.then_some((self.session, self.peer.bucket)),
+                // Before the data channel is open the other side has no way to say that it has heard.
+                over_relay: (self.is_caller && self.control)
+                    .then_some((self.session, self.peer.bucket)),
             };
             return match self.control {
                 true => Ending::start(end, notice, call, cx),
