@@ -116,3 +116,25 @@ fn without_another_server_both_sides_end_together_and_with_a_reason() {
         assert!(posts(&world) - before <= 3, "{name}");
     }
 }
+
+#[test]
+fn both_sides_lose_their_allocations_in_the_same_moment() {
+    for seed in 0..3 {
+        for answers_strangers in [true, false] {
+            let (mut world, pair) = World::of_two(seed);
+            world.call(pair);
+            world.run_for(Duration::from_secs(45));
+            world.turn.server_mut(0).answers_strangers = answers_strangers;
+            world.kill_turn(0);
+            world.restart_turn(0);
+            world.run_for(Duration::from_secs(4));
+            let then = heard(&world, pair);
+            world.run_for(Duration::from_secs(10));
+            let now = heard(&world, pair);
+            assert!(
+                now[0] - then[0] >= 495 && now[1] - then[1] >= 495,
+                "{seed} {answers_strangers}: {then:?} {now:?}\n{world:?}"
+            );
+        }
+    }
+}

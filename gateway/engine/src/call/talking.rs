@@ -332,7 +332,8 @@ impl Talking {
             } = *self;
             let notice = Notice {
                 datagram: hang_up,
-                over_relay: called.map(|_| (session, peer.bucket)),
+                // Before the data channel is open the other side has no way to say that it has heard.
+                over_relay: called.filter(|_| control).map(|_| (session, peer.bucket)),
             };
             return match control {
                 true => Ending::start(end, notice, call, cx),
