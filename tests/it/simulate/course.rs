@@ -78,6 +78,7 @@ pub(super) struct Course {
     pub(super) clock_errors: BTreeMap<usize, ClockError>,
     pub(super) links: Links,
     pub(super) servers: usize,
+    engines: usize,
     pub(super) report: Report,
     armed: Vec<usize>,
     /// Nobody does anything any more but hang up.
@@ -142,6 +143,7 @@ impl Course {
             clock_errors: BTreeMap::new(),
             links,
             servers,
+            engines,
             report: Report::default(),
             armed: Vec::new(),
             is_closing: false,
@@ -200,6 +202,10 @@ impl Course {
                     }
                 }
             }
+        }
+        // A connection to the relay that broke is a fault until there is another.
+        if (0..self.engines).any(|engine| !self.world.is_connected(engine)) {
+            self.changed = Some(self.world.clock());
         }
         let quiet = self.quiet();
         let told = self.promises.check(&self.world, &self.view, &quiet);

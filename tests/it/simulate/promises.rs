@@ -37,9 +37,9 @@ const EXPLAINS: Duration = Duration::from_secs(75);
 /// How long a call waits for a path, at least: a minute, less what it takes to notice and to announce that it is lost.
 const WAITED: Duration = Duration::from_secs(58);
 
-/// Until sound is there again once nothing is broken any more: connectivity checks begin anew each 5 s, the search for a TURN server takes
-/// 4 s at most, lost packets of the handshake the rest.
-const HEARD: Duration = Duration::from_secs(4);
+/// Until sound is there again once nothing is broken any more. Where both sides lost their ways, the caller says its new address over relays at
+/// pauses that double, 32 s at most; a relay that is back meanwhile is not used before.
+const HEARD: Duration = Duration::from_secs(36);
 
 /// How long two who talk may hear nothing where nothing is broken: a handshake on links that lose packets.
 const SILENT: Duration = Duration::from_secs(4);
@@ -151,7 +151,12 @@ impl Promises {
         for (phone, seen) in view.phones.iter().enumerate() {
             let packets = world.handset(phone).received_audio().packets();
             let partner = view.partner(phone, world);
-            let is_heard = world.handset(phone).is_talking()
+            // Of two phones of a line that talk with one number, none can be told from the other.
+            let is_only = view.phones.iter().enumerate().all(|(other, there)| {
+                other == phone || there.engine != seen.engine || there.peer != seen.peer
+            });
+            let is_heard = is_only
+                && world.handset(phone).is_talking()
                 && partner.is_some_and(|there| {
                     world.handset(there).is_talking()
                         && !seen.is_held
@@ -275,12 +280,14 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
     Ok(())
 }
 
-/// A call that was heard waits for a path as long as it was lost for less than a minute.
+/// A call that was heard waits for a path as long as it was lost for less than a minute. Not promised before the data channel is open: a
+/// hang-up is then said in datagrams alone, which go to the other side's first relayed address, and are lost where that has moved.
 fn no_early_end(view: &View, now: Duration) -> Result<(), String> {
     for ((engine, _), call) in &view.calls {
         if let Some((at, Some(EndReason::NoMedia))) = call.ended
             && call.is_talking()
             && at + Duration::from_secs(2) > now
+            && call.has_control
             && call.lost.is_none_or(|lost| lost + WAITED > at)
         {
             return Err(format!(

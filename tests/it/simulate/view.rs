@@ -40,6 +40,8 @@ pub(super) struct CallView {
     /// Since when it has no path.
     pub(super) lost: Option<Duration>,
     pub(super) has_sounded: bool,
+    /// Its data channel was open.
+    pub(super) has_control: bool,
     /// None as the reason: its engine was killed.
     pub(super) ended: Option<(Duration, Option<EndReason>)>,
 }
@@ -272,6 +274,7 @@ impl CallView {
             CallStep::AnswerSent => self.answer_sent = Some(at),
             CallStep::AnswerOpened | CallStep::Confirmed => self.proved = Some(at),
             CallStep::FirstAudio => self.has_sounded = true,
+            CallStep::ControlOpen => self.has_control = true,
             CallStep::Reconnecting => self.lost = Some(at),
             CallStep::Reconnected => self.lost = None,
             CallStep::Ended(reason) => self.ended = Some((at, Some(reason))),

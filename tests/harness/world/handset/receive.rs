@@ -190,6 +190,10 @@ impl Handset {
     fn handle_outcome(&mut self, response: &Response, now: Instant) {
         let is_later = self.is_talking();
         let Some(call) = &mut self.call else { return };
+        // The user has hung up meanwhile.
+        if call.has_talked && !is_later {
+            return;
+        }
         let is_ok = response.status < 300;
         if is_ok {
             call.them = response
