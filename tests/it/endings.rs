@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringfence_tests::world::{
     CallPair, World,
-    links::{Endpoint, PacketKind},
+    links::{Endpoint, PacketKind, TracedPacket},
 };
 
 /// What ends the call on one side.
@@ -71,6 +71,33 @@ fn end(world: &mut World, (phone, engine): (usize, usize), end: End) -> Duration
         }
     }
     Duration::ZERO
+}
+
+/// Otherwise a relay would see of calls over bad wires that they were answered, and when they ended.
+#[test]
+fn a_hang_up_whose_answer_is_lost_is_told_to_no_relay() {
+    for lost in [PacketKind::Dtls, PacketKind::Datagram] {
+        let (mut world, pair) = talking(2);
+        let posts = |world: &World| {
+            let envelopes = world.trace().iter();
+            let posted = |packet: &&TracedPacket| {
+                packet.to == Endpoint::Relay && packet.kind == PacketKind::Envelope
+            };
+            envelopes.filter(posted).count()
+        };
+        let before = posts(&world);
+        world.filter_packets(move |packet| {
+            let is_to_caller = packet.to == Endpoint::Engine(pair.caller);
+            !(is_to_caller && [lost, PacketKind::Dtls].contains(&packet.kind))
+        });
+        world.hang_up(pair.alice);
+        world.run_until("the other is told", SOON, |world| {
+            !world.handset(pair.bob).is_talking()
+        });
+        world.run_for(Duration::from_secs(15));
+        assert_eq!(posts(&world), before);
+        assert_eq!(world.turn.relays(), 0);
+    }
 }
 
 #[test]

@@ -115,8 +115,11 @@ pub(crate) const MOVED_AFTER: Duration = Duration::from_millis(500);
 /// again yet.
 pub(crate) const MOVED_AGAIN: Duration = Duration::from_millis(500);
 
+/// The longest of these pauses: the callee's engine may find the relay later than the caller's.
+pub(crate) const MOVED_PAUSE: Duration = Duration::from_secs(8);
+
 /// How often one new address is said: within a minute, which is as long as a call waits.
-pub(crate) const MOVED_POSTS: u32 = 8;
+pub(crate) const MOVED_POSTS: u32 = 10;
 
 /// How long a finished call keeps its media path, so that the other side's engine hears the
 /// hang-up even if a packet is lost.

@@ -38,8 +38,8 @@ const EXPLAINS: Duration = Duration::from_secs(75);
 const WAITED: Duration = Duration::from_secs(58);
 
 /// Until sound is there again once nothing is broken any more. Where both sides lost their ways, the caller says its new address over relays at
-/// pauses that double, 32 s at most; a relay that is back meanwhile is not used before.
-const HEARD: Duration = Duration::from_secs(36);
+/// pauses of 8 s at most; a relay that is back meanwhile is not used before.
+const HEARD: Duration = Duration::from_secs(12);
 
 /// How long two who talk may hear nothing where nothing is broken: a handshake on links that lose packets.
 const SILENT: Duration = Duration::from_secs(4);
@@ -280,14 +280,12 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
     Ok(())
 }
 
-/// A call that was heard waits for a path as long as it was lost for less than a minute. Not promised before the data channel is open: a
-/// hang-up is then said in datagrams alone, which go to the other side's first relayed address, and are lost where that has moved.
+/// A call that was heard waits for a path as long as it was lost for less than a minute.
 fn no_early_end(view: &View, now: Duration) -> Result<(), String> {
     for ((engine, _), call) in &view.calls {
         if let Some((at, Some(EndReason::NoMedia))) = call.ended
             && call.is_talking()
             && at + Duration::from_secs(2) > now
-            && call.has_control
             && call.lost.is_none_or(|lost| lost + WAITED > at)
         {
             return Err(format!(

@@ -40,8 +40,6 @@ pub(super) struct CallView {
     /// Since when it has no path.
     pub(super) lost: Option<Duration>,
     pub(super) has_sounded: bool,
-    /// Its data channel was open.
-    pub(super) has_control: bool,
     /// None as the reason: its engine was killed.
     pub(super) ended: Option<(Duration, Option<EndReason>)>,
 }
@@ -76,21 +74,19 @@ pub(super) struct Border {
     pub(super) sound_to: BTreeSet<usize>,
     /// The hint of every envelope, which names the key and the counter.
     sealed: BTreeMap<[u8; 16], Sealed>,
-    /// A hint that two envelopes have that are not the same.
+    /// A hint under which more was sealed than is allowed.
     pub(super) sealed_twice: Option<[u8; 16]>,
     /// How often each engine was killed.
-    killed: BTreeMap<usize, u32>,
+    killed: BTreeMap<usize, usize>,
     digest: DefaultHasher,
 }
 
-/// An envelope that an engine sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an engine sent under one hint.
+#[derive(Debug)]
 struct Sealed {
-    /// Of all that follows the hint.
-    hash: u64,
     engine: usize,
-    /// By which of its processes it was sealed.
-    process: u32,
+    /// Of all that follows the hint, of each that was different.
+    hashes: BTreeSet<u64>,
 }
 
 impl Border {
@@ -99,7 +95,7 @@ impl Border {
         match (packet.from, packet.to, packet.kind) {
             (Endpoint::Engine(engine), Endpoint::Relay, PacketKind::Envelope) => {
                 self.posted.insert(engine);
-                self.note_sealed(engine, &packet.bytes, false);
+                self.note_sealed(engine, &packet.bytes);
             }
             (Endpoint::Engine(engine), Endpoint::Turn(_), kind) => {
                 self.to_turn.insert(engine);
@@ -109,7 +105,7 @@ impl Border {
                     }
                     PacketKind::Datagram => {
                         let inner = carried(&packet.bytes).unwrap_or_default();
-                        self.note_sealed(engine, inner, true);
+                        self.note_sealed(engine, inner);
                     }
                     _ => {}
                 }
@@ -121,27 +117,22 @@ impl Border {
         }
     }
 
-    fn note_sealed(&mut self, engine: usize, envelope: &[u8], is_datagram: bool) {
+    fn note_sealed(&mut self, engine: usize, envelope: &[u8]) {
         let Some((head, rest)) = envelope.split_at_checked(17) else {
             return;
         };
         let (mut hint, mut hasher) = ([0; 16], DefaultHasher::new());
         hint.copy_from_slice(&head[1..]);
         rest.hash(&mut hasher);
-        let sealed = Sealed {
-            hash: hasher.finish(),
+        let sealed = self.sealed.entry(hint).or_insert_with(|| Sealed {
             engine,
-            process: self.killed.get(&engine).copied().unwrap_or_default(),
-        };
-        let known = self.sealed.entry(hint).or_insert(sealed);
-        if known.hash == sealed.hash {
-            return;
-        }
-        // A ring is answered once more after its callee's engine was killed: an answer is no message under the keys of a session, but the second
-        // one of a handshake, whose key is drawn anew. No process knows the session keys of the one before.
-        if is_datagram && known.engine == engine && known.process < sealed.process {
-            *known = sealed;
-        } else {
+            hashes: BTreeSet::new(),
+        });
+        sealed.hashes.insert(hasher.finish());
+        // A ring that was answered by an engine that was killed then is answered once more by the next process. Hints are of the ring, the keys
+        // of the answer: each process has a session of its own, and posts what the one before has left for its end.
+        let killed = self.killed.get(&engine).copied().unwrap_or_default();
+        if sealed.engine != engine || sealed.hashes.len() > 1 + killed {
             self.sealed_twice = Some(hint);
         }
     }
@@ -274,7 +265,6 @@ impl CallView {
             CallStep::AnswerSent => self.answer_sent = Some(at),
             CallStep::AnswerOpened | CallStep::Confirmed => self.proved = Some(at),
             CallStep::FirstAudio => self.has_sounded = true,
-            CallStep::ControlOpen => self.has_control = true,
             CallStep::Reconnecting => self.lost = Some(at),
             CallStep::Reconnected => self.lost = None,
             CallStep::Ended(reason) => self.ended = Some((at, Some(reason))),

@@ -2,7 +2,8 @@
 //! reaches the other side even if packets are lost. It is said over the data channel; where that is not open, or the other side does not
 //! say at once that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
 //! ways, until there is another or ten seconds have passed; and so it is where no answer comes in two seconds, since the path may have died
-//! as the person hung up. Then the caller posts it too.
+//! as the person hung up. The caller posts it too where its own way out is lost meanwhile, and not because an answer was lost: a relay would see
+//! of calls over bad wires that they were answered.
 
 use std::time::{Duration, Instant};
 
@@ -26,9 +27,11 @@ pub(crate) struct Ending {
     again: Option<Datagram>,
     /// While the path is lost: the caller may still say where it has gone.
     session: Option<Box<CallSession>>,
-    /// What the caller posts in this bucket, if nothing else is heard.
+    /// What the caller posts in this bucket, if its way out is lost.
     over_relay: Option<(Box<CallSession>, u16)>,
     until: Instant,
+    /// Whether an answer is waited for longer, if none has come until then.
+    goes_on: bool,
 }
 
 /// How the other side is told.
@@ -59,7 +62,7 @@ impl Ending {
     ) -> CallState {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
-        Self::linger(notice, None, LINGER, call, cx)
+        Self::linger(notice, None, (LINGER, true), call, cx)
     }
 
     /// Tells the other side of a call whose path is lost.
@@ -72,7 +75,7 @@ impl Ending {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
         let notice = Notice::in_datagrams(hang_up);
-        Self::linger(notice, Some(session), LINGER_IN_OUTAGE, call, cx)
+        Self::linger(notice, Some(session), (LINGER_IN_OUTAGE, false), call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
@@ -95,13 +98,13 @@ impl Ending {
         if let Some(hang_up) = &notice.datagram {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger(notice, None, LINGER, call, cx)
+        Self::linger(notice, None, (LINGER, false), call, cx)
     }
 
     fn linger(
         notice: Notice,
         session: Option<CallSession>,
-        time: Duration,
+        (time, goes_on): (Duration, bool),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
@@ -118,6 +121,7 @@ impl Ending {
             session: session.map(Box::new),
             over_relay: over_relay.map(|(session, bucket)| (Box::new(session), bucket)),
             until,
+            goes_on,
         })
     }
 
@@ -128,7 +132,7 @@ impl Ending {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let heard = match input {
-            CallInput::Timeout if cx.now < self.until || self.post(call, cx) => {
+            CallInput::Timeout if cx.now < self.until || self.go_on(cx.now) => {
                 if let Some(hang_up) = &self.again {
                     cx.send_datagram(call, hang_up);
                 }
@@ -140,6 +144,10 @@ impl Ending {
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => true,
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::WayLost)) => {
+                self.post(call, cx);
+                false
+            }
             CallInput::Envelope(envelope, event) => {
                 self.handle_envelope(envelope, event, call, cx);
                 false
@@ -156,17 +164,20 @@ impl Ending {
         CallState::Over
     }
 
-    /// Nothing was heard: posts the hang-up, and goes on as in an outage. False if there is nothing to post.
-    fn post(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) -> bool {
-        let Some((mut session, bucket)) = self.over_relay.take() else {
-            return false;
-        };
-        cx.refill(call);
-        cx.post(call, bucket, |_, event, rng| {
-            Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
-        });
-        self.until = cx.now + LINGER_IN_OUTAGE - LINGER;
-        true
+    /// No answer has come: whether it is waited for longer, as in an outage.
+    fn go_on(&mut self, now: Instant) -> bool {
+        self.until = now + LINGER_IN_OUTAGE - LINGER;
+        std::mem::take(&mut self.goes_on)
+    }
+
+    /// The way out is lost: says it over the relay.
+    fn post(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
+        if let Some((mut session, bucket)) = self.over_relay.take() {
+            cx.refill(call);
+            cx.post(call, bucket, |_, event, rng| {
+                Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
+            });
+        }
     }
 
     /// The caller says where it is now: it is told there.

@@ -14,7 +14,7 @@ use ringfence_media::BridgeEvent;
 use super::CallCommon;
 use super::context::CallContext;
 use crate::call::step::CallStep;
-use crate::config::{MOVED_AFTER, MOVED_AGAIN, MOVED_POSTS};
+use crate::config::{MOVED_AFTER, MOVED_AGAIN, MOVED_PAUSE, MOVED_POSTS};
 use crate::output::PostId;
 use crate::sealed::session::{CallSession, SessionMessage};
 
@@ -126,7 +126,8 @@ impl Outage {
         {
             moved.next = match moved.said {
                 said if said < MOVED_POSTS => {
-                    Next::Due(now + MOVED_AGAIN * 2_u32.pow(said.saturating_sub(1)))
+                    let pause = MOVED_AGAIN * 2_u32.pow(said.saturating_sub(1));
+                    Next::Due(now + pause.min(MOVED_PAUSE))
                 }
                 _ => Next::Enough,
             };

@@ -133,6 +133,10 @@ impl Handset {
         let name = branch(&response.headers);
         if method == Method::Cancel {
             self.retransmissions.stop(&format!("{name} CANCEL"));
+            if response.status == 481 && self.stage() == Some(Stage::Dialling) {
+                // Its engine has started again and knows of no INVITE. A real phone waits for half a minute first (RFC 3261 section 9.1).
+                self.end_call();
+            }
             return;
         }
         if response.status >= 200 || method == Method::Invite {
