@@ -15,6 +15,7 @@ pub mod far_end;
 pub mod fault_lab;
 pub mod faulty_wire;
 pub mod lab_phone;
+pub mod lab_plan;
 pub mod networks;
 pub mod nostr_relay;
 pub mod page_checks;

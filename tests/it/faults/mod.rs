@@ -25,7 +25,8 @@ use std::{
 };
 
 use ringfence_tests::{
-    fault_lab::{FaultLab, LabPlan},
+    fault_lab::FaultLab,
+    lab_plan::LabPlan,
     networks::Networks,
     program::{installed, real_time},
 };

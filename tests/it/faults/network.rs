@@ -8,7 +8,8 @@ use std::{
 
 use ringfence_sip::Transport;
 use ringfence_tests::{
-    fault_lab::{FaultLab, LabPlan},
+    fault_lab::FaultLab,
+    lab_plan::LabPlan,
     networks::{IPV6_UPLINK, Networks, SERVERS, SERVERS_IPV6},
     program::{real_time, skipped},
 };
@@ -187,45 +188,45 @@ fn lane(lab: &FaultLab, number: usize) -> Lane<'_> {
 }
 
 fn talking(lab: &mut FaultLab, networks: &Networks, number: usize, change: Change) -> Seen {
-    let mut seen = Seen::default();
-    let lane = lane(lab, number);
-    let phones = lane.phones(Transport::Udp);
-    let calls = phones.talk(&lane.callee.number);
-    sleep(Duration::from_millis(1_500 + 137 * number as u64));
-    let fault = Instant::now();
-    let there = change.befall(networks, number);
-    hear(&phones, &calls, there, &mut seen);
-    finish(&phones, &calls, fault, &mut seen);
-    seen
+    in_a_call(lab, number, |phones, calls, seen| {
+        let there = change.befall(networks, number);
+        hear(phones, calls, there, seen);
+    })
 }
 
 /// Only the TURN server has an address of IPv6 here, so that no ring comes while the house has no IPv4.
 fn to_ipv6_and_back(lab: &mut FaultLab, networks: &Networks, number: usize) -> Seen {
-    let mut seen = Seen::default();
-    let lane = lane(lab, number);
-    let phones = lane.phones(Transport::Udp);
-    let calls = phones.talk(&lane.callee.number);
-    sleep(Duration::from_millis(1_500 + 137 * number as u64));
-    let fault = Instant::now();
-    let uplink = networks.uplink();
-    for next in [IPV6_UPLINK, uplink] {
-        networks.move_to(next);
-        hear(&phones, &calls, Instant::now() + LEFT_OVER, &mut seen);
-        sleep(Duration::from_secs(2));
-    }
-    finish(&phones, &calls, fault, &mut seen);
-    seen
+    in_a_call(lab, number, |phones, calls, seen| {
+        let uplink = networks.uplink();
+        for next in [IPV6_UPLINK, uplink] {
+            networks.move_to(next);
+            hear(phones, calls, Instant::now() + LEFT_OVER, seen);
+            sleep(Duration::from_secs(2));
+        }
+    })
 }
 
 fn is_forgotten(lab: &mut FaultLab, _: &Networks, number: usize) -> Seen {
+    in_a_call(lab, number, |phones, calls, seen| {
+        let fault = Instant::now();
+        lab.turn_wires[0][0].forget_mappings();
+        hear(phones, calls, fault + LEFT_OVER, seen);
+    })
+}
+
+/// Something befalls a call that runs, at another moment of the looks at the network each time.
+fn in_a_call(
+    lab: &FaultLab,
+    number: usize,
+    befall: impl FnOnce(&Phones, &[String; 2], &mut Seen),
+) -> Seen {
     let mut seen = Seen::default();
     let lane = lane(lab, number);
     let phones = lane.phones(Transport::Udp);
     let calls = phones.talk(&lane.callee.number);
     sleep(Duration::from_millis(1_500 + 137 * number as u64));
     let fault = Instant::now();
-    lab.turn_wires[0][0].forget_mappings();
-    hear(&phones, &calls, fault + LEFT_OVER, &mut seen);
+    befall(&phones, &calls, &mut seen);
     finish(&phones, &calls, fault, &mut seen);
     seen
 }

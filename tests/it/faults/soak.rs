@@ -12,8 +12,9 @@ use std::{
 use ringfence_sip::Transport;
 use ringfence_tests::{
     deployment::InstalledLine,
-    fault_lab::{FaultLab, LabPlan},
+    fault_lab::FaultLab,
     lab_phone::LabPhone,
+    lab_plan::LabPlan,
     program::{installed, real_time},
 };
 

@@ -10,8 +10,9 @@ use std::{
 
 use ringfence_sip::Transport;
 use ringfence_tests::{
-    fault_lab::{FaultLab, LabPlan},
+    fault_lab::FaultLab,
     faulty_wire::WireFaults,
+    lab_plan::LabPlan,
     program::{installed, real_time},
 };
 

@@ -16,7 +16,7 @@ use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
 use super::client_packet::ProvedUser;
 use super::quota::ByteBucket;
-use super::requests::Repetition;
+use super::repetition::{Asked, Repetition};
 use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};
 
 /// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
@@ -59,14 +59,6 @@ pub(super) enum Work {
     },
 }
 
-/// The last Allocate request: repeated when its answer was lost (RFC 8656 section 7.2: it must get the same answer).
-#[derive(Debug)]
-enum Asked {
-    Nothing,
-    Pending(u128),
-    Answered(u128, Vec<u8>),
-}
-
 pub(super) struct TurnClient {
     flow: ClientFlow,
     listen: SocketAddr,
@@ -95,7 +87,7 @@ impl TurnClient {
             users: BTreeSet::new(),
             peers: BTreeSet::new(),
             allocations: BTreeMap::new(),
-            asked: Asked::Nothing,
+            asked: Asked::default(),
             to_peers: ByteBucket::new(rate, now),
             from_peers: ByteBucket::new(rate, now),
             seen: now,
@@ -145,14 +137,7 @@ impl TurnClient {
 
     /// Looks whether an Allocate request is a repetition, and remembers it if not.
     pub(super) fn asks(&mut self, id: u128) -> Repetition {
-        match &self.asked {
-            Asked::Pending(asked) if *asked == id => Repetition::Pending,
-            Asked::Answered(asked, reply) if *asked == id => Repetition::Answered(reply.clone()),
-            _ => {
-                self.asked = Asked::Pending(id);
-                Repetition::New
-            }
-        }
+        self.asked.handle(id)
     }
 
     /// The Allocate request was refused: its repetition is asked anew.
@@ -361,7 +346,7 @@ impl TurnClient {
         work: &mut Vec<Work>,
     ) {
         if from == self.listen && to == self.flow.addr {
-            self.remember(&bytes);
+            self.asked.remember(&bytes);
             if self.flow.transport == ClientTransport::Stream {
                 pad(&mut bytes);
             }
@@ -374,21 +359,6 @@ impl TurnClient {
                 peer: to,
                 bytes,
             });
-        }
-    }
-
-    /// Keeps the answer to the pending Allocate request: success to repeat it, an error to let the client try again.
-    fn remember(&mut self, bytes: &[u8]) {
-        let Asked::Pending(id) = self.asked else {
-            return;
-        };
-        let answered = bytes
-            .get(8..20)
-            .is_some_and(|own| own == &id.to_be_bytes()[4..]);
-        match bytes.first_chunk::<2>() {
-            Some([0x01, 0x03]) if answered => self.asked = Asked::Answered(id, bytes.to_vec()),
-            Some([0x01, 0x13]) if answered => self.asked = Asked::Nothing,
-            _ => {}
         }
     }
 

@@ -17,6 +17,7 @@ mod plan;
 #[cfg(feature = "server")]
 pub mod probe;
 mod quota;
+mod repetition;
 mod requests;
 #[cfg(feature = "server")]
 pub mod service;

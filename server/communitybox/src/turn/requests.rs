@@ -4,17 +4,8 @@ use std::time::Instant;
 
 use super::client::Work;
 use super::client_packet::{CredentialState, ProvedUser, TurnMethod, TurnRequest};
+use super::repetition::Repetition;
 use super::{ClientFlow, TurnMachine, addresses};
-
-/// What to do with an Allocate request.
-pub(super) enum Repetition {
-    /// A new one.
-    New,
-    /// Being worked on.
-    Pending,
-    /// Answered already, with these bytes.
-    Answered(Vec<u8>),
-}
 
 /// What to do with a request of a proven user.
 enum Judgement {
