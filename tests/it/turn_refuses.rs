@@ -115,7 +115,8 @@ fn a_callee_who_gets_no_relayed_address_is_hung_up_and_the_caller_waits_in_vain(
     world.take_credentials(pair.callee);
     world.ring(pair);
     world.answer(pair.bob);
-    world.run_until("hung up", Duration::from_secs(2), |world| {
+    // The servers are asked again and again meanwhile.
+    world.run_until("hung up", Duration::from_secs(13), |world| {
         world
             .handset(pair.bob)
             .events()
