@@ -299,6 +299,7 @@ impl EngineHost {
                 continue;
             }
             let Some(output) = self.engine.poll() else {
+                order_requests(&mut out);
                 return out;
             };
             match output {
@@ -353,4 +354,28 @@ pub(crate) fn prove_work(event_key: EventKey, wall: UnixTime) -> ProofOfWork {
     ProofSearch::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
         .search(u32::MAX)
         .expect("four bits of work are soon found")
+}
+
+/// Requests to TURN servers that leave at one moment, in an order that is the same in each course of one seed: the TURN client sends them
+/// again in the order of their transaction ids, which are random.
+fn order_requests(out: &mut [HostOutput]) {
+    let is_request = |output: &HostOutput| matches!(output, HostOutput::ToTurn { bytes, .. } if bytes.len() >= 20 && bytes[0] == 0);
+    let places: Vec<usize> = (0..out.len()).filter(|at| is_request(&out[*at])).collect();
+    // Insertion keeps the others where they are.
+    for (nth, _) in places.iter().enumerate() {
+        for one in (1..=nth).rev() {
+            let (here, before) = (places[one], places[one - 1]);
+            if request_key(&out[here]) < request_key(&out[before]) {
+                out.swap(here, before);
+            }
+        }
+    }
+}
+
+/// What a request says, without its transaction id (RFC 8489 section 5).
+fn request_key(output: &HostOutput) -> Option<(SocketAddr, SocketAddr, &[u8], &[u8])> {
+    match output {
+        HostOutput::ToTurn { from, to, bytes } => Some((*from, *to, &bytes[..4], &bytes[20..])),
+        _ => None,
+    }
 }
