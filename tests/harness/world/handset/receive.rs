@@ -188,6 +188,11 @@ impl Handset {
             self.end_call();
             self.record(HandsetEvent::Refused(408), now);
         }
+        // A 200 that no ACK came for (RFC 3261 section 13.3.1.4).
+        let is_answer = |call: &Call| format!("final {}", call.id) == name;
+        if self.is_talking() && self.call.as_ref().is_some_and(is_answer) {
+            self.hang_up(now);
+        }
     }
 
     /// The final response to the first or a later INVITE, or to an UPDATE.
