@@ -154,6 +154,10 @@ impl Handset {
         }
         let Some(asked) = asked else { return };
         if response.status == 401 && !asked.is_authenticated {
+            // Its person has hung up meanwhile, and the CANCEL was not answered.
+            if self.retransmissions.stop(&format!("{name} CANCEL")) {
+                return self.end_call();
+            }
             return self.authenticate(asked.request, response, now);
         }
         match method {
