@@ -135,6 +135,8 @@ impl Handset {
             self.retransmissions.stop(&format!("{name} CANCEL"));
             if response.status == 481 && self.stage() == Some(Stage::Dialling) {
                 // Its engine has started again and knows of no INVITE. A real phone waits for half a minute first (RFC 3261 section 9.1).
+                self.retransmissions.stop(&name);
+                self.pending.remove(&name);
                 self.end_call();
             }
             return;
