@@ -38,8 +38,8 @@ const EXPLAINS: Duration = Duration::from_secs(75);
 const WAITED: Duration = Duration::from_secs(58);
 
 /// Until sound is there again once nothing is broken any more. Where both sides lost their ways, the caller says its new address over relays at
-/// pauses of 8 s at most; a relay that is back meanwhile is not used before.
-const HEARD: Duration = Duration::from_secs(12);
+/// pauses of 8 s at most, and 10 s later where it does not learn whether they took it; a relay that is back meanwhile is not used before.
+const HEARD: Duration = Duration::from_secs(20);
 
 /// How long two who talk may hear nothing where nothing is broken: a handshake on links that lose packets.
 const SILENT: Duration = Duration::from_secs(4);

@@ -13,6 +13,9 @@ use super::{
     send::{branch, contact, copy, cseq, remote},
 };
 
+/// From a registration that nobody answered to the next.
+const REGISTER_AGAIN: Duration = Duration::from_secs(30);
+
 impl Handset {
     pub(crate) fn handle_sip(&mut self, bytes: &[u8], now: Instant) {
         match parse(bytes) {
@@ -190,9 +193,14 @@ impl Handset {
     pub(super) fn give_up(&mut self, name: &str, now: Instant) {
         let asked = self.pending.remove(name);
         let is_first = self.stage() == Some(Stage::Dialling);
-        if is_first && asked.is_some_and(|asked| asked.request.method == Method::Invite) {
-            self.end_call();
-            self.record(HandsetEvent::Refused(408), now);
+        match asked.map(|asked| asked.request.method) {
+            Some(Method::Invite) if is_first => {
+                self.end_call();
+                self.record(HandsetEvent::Refused(408), now);
+            }
+            // RFC 5626 section 4.5: it is tried again.
+            Some(Method::Register) => self.registration.refresh = Some(now + REGISTER_AGAIN),
+            _ => {}
         }
         // A 200 that no ACK came for (RFC 3261 section 13.3.1.4).
         let is_answer = |call: &Call| format!("final {}", call.id) == name;
