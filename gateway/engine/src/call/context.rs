@@ -304,6 +304,21 @@ impl CallContext<'_> {
         peer.relayed.map(|to| Datagram { to, envelope })
     }
 
+    /// Seals a message of an answered call with a proof of work of its own, and posts it. `None` if the stock of proofs is empty.
+    pub(super) fn post_message(
+        &mut self,
+        call: &mut CallCommon,
+        bucket: u16,
+        session: &mut CallSession,
+        what: SessionMessage,
+    ) -> Option<PostId> {
+        self.refill(call);
+        let posted = self.post(call, bucket, |_, event, rng| {
+            Ok::<_, ()>(((), session.seal(what, event, rng)))
+        });
+        posted.map(|((), post)| post)
+    }
+
     /// Sends an envelope from our relayed address to the other side's.
     pub(crate) fn send_datagram(&mut self, call: &CallCommon, datagram: &Datagram) {
         let Datagram { to, envelope } = datagram;

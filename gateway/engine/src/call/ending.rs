@@ -173,10 +173,7 @@ impl Ending {
     /// The way out is lost: says it over the relay.
     fn post(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         if let Some((mut session, bucket)) = self.over_relay.take() {
-            cx.refill(call);
-            cx.post(call, bucket, |_, event, rng| {
-                Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
-            });
+            cx.post_message(call, bucket, &mut session, SessionMessage::HangUp);
         }
     }
 

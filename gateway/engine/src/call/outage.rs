@@ -104,13 +104,9 @@ impl Outage {
         let Some(moved) = self.moved.as_mut().filter(|moved| moved.is_due(cx.now)) else {
             return;
         };
-        cx.refill(call);
         let message = SessionMessage::Moved(moved.to);
-        let posted = cx.post(call, bucket, |_, event, rng| {
-            Ok::<_, ()>(((), session.seal(message, event, rng)))
-        });
-        moved.next = match posted {
-            Some(((), post)) => {
+        moved.next = match cx.post_message(call, bucket, session, message) {
+            Some(post) => {
                 moved.said += 1;
                 Next::Posted(post)
             }

@@ -341,11 +341,8 @@ impl Talking {
             };
         }
         if self.called.is_some() {
-            let session = &mut self.session;
-            cx.refill(call);
-            cx.post(call, self.peer.bucket, |_, event, rng| {
-                Ok::<_, ()>(((), session.seal(SessionMessage::HangUp, event, rng)))
-            });
+            let (session, bucket) = (&mut self.session, self.peer.bucket);
+            cx.post_message(call, bucket, session, SessionMessage::HangUp);
         }
         Ending::start_in_outage(end, (hang_up, self.session), call, cx)
     }
