@@ -203,13 +203,14 @@ fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
 fn silent_phones(world: &World, view: &View) -> Result<(), String> {
     for phone in &view.border.borrow().sound_to {
         let talked = view.phones[*phone].talked;
-        // The phone is told of the end of its call a moment later than its sound ends, or earlier.
+        // The phone is told of the end of its call a moment later than its sound ends, or earlier; what left before the end is still on its way.
         let is_late = |at| world.clock() > at + Duration::from_secs(1);
         // Its 200 is on the way to it, or, where it dialled its caller back, waits for that one's confirmation; or it has lost its power, which
         // its engine has not noticed yet.
         let engine = view.phones[*phone].engine;
         let is_answered = view.calls_of(engine).any(|call| {
-            call.ended.is_none() && (call.proved.is_some() || call.answer_sent.is_some())
+            let lives = call.ended.is_none_or(|(at, _)| !is_late(at));
+            lives && (call.proved.is_some() || call.answer_sent.is_some())
         });
         if talked.is_none_or(is_late) && !is_answered {
             return Err(format!("phone {phone} gets sound, and is in no call"));
