@@ -10,7 +10,7 @@ use super::allocating::Allocating;
 use super::calling::offered;
 use super::confirming::Confirming;
 use super::context::{CallContext, Datagram};
-use super::ending::{Ending, Notice};
+use super::ending::Ending;
 use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
@@ -389,6 +389,6 @@ impl Answering {
         };
         cx.hang_up_phone(call);
         let hang_up = cx.seal_datagram(session, SessionMessage::HangUp, &self.peer);
-        Ending::start_with(end, Notice::in_datagrams(hang_up), call, cx)
+        Ending::start_with(end, hang_up, call, cx)
     }
 }

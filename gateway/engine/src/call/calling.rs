@@ -10,7 +10,7 @@ use ringfence_sip as sip;
 use super::agreed::AgreedMedia;
 use super::answering::Answering;
 use super::context::CallContext;
-use super::ending::{Ending, Notice};
+use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::withdrawn::Withdrawn;
@@ -203,7 +203,7 @@ impl Calling {
         let Some(agreed) = agreed else {
             cx.refuse_phone(call, 488);
             let hang_up = cx.seal_datagram(&mut session, SessionMessage::HangUp, &peer);
-            return Ending::start_with(EndReason::NoCodec, Notice::in_datagrams(hang_up), call, cx);
+            return Ending::start_with(EndReason::NoCodec, hang_up, call, cx);
         };
         cx.share_secret(call, &peer, &session);
         let confirm = cx.seal_datagram(&mut session, SessionMessage::Confirm, &peer);

@@ -25,102 +25,82 @@ use crate::time::Timer;
 pub(crate) struct Ending {
     /// What is sent again and again.
     again: Option<Datagram>,
-    /// While the path is lost: the caller may still say where it has gone.
-    session: Option<Box<CallSession>>,
-    /// What the caller posts in this bucket, if its way out is lost.
-    over_relay: Option<(Box<CallSession>, u16)>,
+    session: Option<EndedSession>,
     until: Instant,
     /// Whether an answer is waited for longer, if none has come until then.
     goes_on: bool,
 }
 
-/// How the other side is told.
+/// The session of a call that is over: its path may be lost as the hang-up is on its way.
 #[derive(Debug)]
-pub(super) struct Notice {
-    pub(super) datagram: Option<Datagram>,
-    /// The caller's, with the callee's bucket.
-    pub(super) over_relay: Option<(CallSession, u16)>,
-}
-
-impl Notice {
-    /// In datagrams alone.
-    pub(super) const fn in_datagrams(datagram: Option<Datagram>) -> Self {
-        Self {
-            datagram,
-            over_relay: None,
-        }
-    }
+pub(super) struct EndedSession {
+    pub(super) session: Box<CallSession>,
+    /// The callee's bucket, in which the caller posts the hang-up once if its way out is lost.
+    pub(super) bucket: Option<u16>,
 }
 
 impl Ending {
     /// Tells the other side over the data channel, from relayed address to relayed address too if that is not heard soon, and lingers.
     pub(super) fn start(
         end: EndReason,
-        notice: Notice,
+        (hang_up, session): (Option<Datagram>, EndedSession),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
-        Self::linger(notice, None, (LINGER, true), call, cx)
+        Self::linger(hang_up, Some(session), (LINGER, true), call, cx)
     }
 
-    /// Tells the other side of a call whose path is lost.
+    /// Tells the other side of a call whose path is lost, and which may still say where it has gone.
     pub(super) fn start_in_outage(
         end: EndReason,
-        (hang_up, session): (Option<Datagram>, CallSession),
+        (hang_up, session): (Option<Datagram>, EndedSession),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.control(call, ControlFrame::HangUp);
         cx.report_end(call, end);
-        let notice = Notice::in_datagrams(hang_up);
-        Self::linger(notice, Some(session), (LINGER_IN_OUTAGE, false), call, cx)
+        Self::linger(hang_up, Some(session), (LINGER_IN_OUTAGE, false), call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
     pub(super) fn start_with(
         end: EndReason,
-        notice: Notice,
+        hang_up: Option<Datagram>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.report_end(call, end);
-        Self::repeat(notice, call, cx)
+        Self::repeat(hang_up, call, cx)
     }
 
     /// Tells the other side of a call whose end was reported.
     pub(super) fn repeat(
-        notice: Notice,
+        hang_up: Option<Datagram>,
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        if let Some(hang_up) = &notice.datagram {
+        if let Some(hang_up) = &hang_up {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger(notice, None, (LINGER, false), call, cx)
+        Self::linger(hang_up, None, (LINGER, false), call, cx)
     }
 
     fn linger(
-        notice: Notice,
-        session: Option<CallSession>,
+        again: Option<Datagram>,
+        session: Option<EndedSession>,
         (time, goes_on): (Duration, bool),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
         cx.media(call, MediaOrder::Detach);
-        let Notice {
-            datagram: again,
-            over_relay,
-        } = notice;
-        let until = cx.now + time;
         let pause = again.as_ref().map_or(time, |_| ANSWER_AGAIN);
         cx.set_deadline(call, pause, Timer::HangUp);
         CallState::Ending(Self {
             again,
-            session: session.map(Box::new),
-            over_relay: over_relay.map(|(session, bucket)| (Box::new(session), bucket)),
-            until,
+            session,
+            until: cx.now + time,
             goes_on,
         })
     }
@@ -170,10 +150,12 @@ impl Ending {
         std::mem::take(&mut self.goes_on)
     }
 
-    /// The way out is lost: says it over the relay.
+    /// The way out is lost: the caller says it over the relay, once.
     fn post(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
-        if let Some((mut session, bucket)) = self.over_relay.take() {
-            cx.post_message(call, bucket, &mut session, SessionMessage::HangUp);
+        if let Some(EndedSession { session, bucket }) = &mut self.session
+            && let Some(bucket) = bucket.take()
+        {
+            cx.post_message(call, bucket, session, SessionMessage::HangUp);
         }
     }
 
@@ -188,7 +170,7 @@ impl Ending {
         let opened = self
             .session
             .as_mut()
-            .map(|session| session.open(envelope, event));
+            .map(|ended| ended.session.open(envelope, event));
         if let (Some(Ok(SessionMessage::Moved(to))), Some(hang_up)) = (opened, &mut self.again) {
             hang_up.to = to;
             cx.media(call, MediaOrder::Meet(to));

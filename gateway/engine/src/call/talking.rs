@@ -9,7 +9,7 @@ use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Datagram};
-use super::ending::{Ending, Notice};
+use super::ending::{EndedSession, Ending};
 use super::outage::Outage;
 use super::phone_side::PhoneSide;
 use super::phone_watch::PhoneVerdict;
@@ -322,28 +322,26 @@ impl Talking {
         };
         cx.hang_up_phone_with(reason, call);
         let hang_up = cx.seal_datagram(&mut self.session, SessionMessage::HangUp, &self.peer);
-        if !self.outage.is_on() {
-            let Self {
-                session,
-                peer,
-                called,
-                control,
-                ..
-            } = *self;
-            let notice = Notice {
-                datagram: hang_up,
-                // Before the data channel is open the other side has no way to say that it has heard.
-                over_relay: called.filter(|_| control).map(|_| (session, peer.bucket)),
-            };
-            return match control {
-                true => Ending::start(end, notice, call, cx),
-                false => Ending::start_with(end, notice, call, cx),
-            };
+        let (is_lost, control) = (self.outage.is_on(), self.control);
+        let Self {
+            mut session,
+            peer,
+            called,
+            ..
+        } = *self;
+        let bucket = called.map(|_| peer.bucket);
+        if let Some(bucket) = bucket.filter(|_| is_lost) {
+            cx.post_message(call, bucket, &mut session, SessionMessage::HangUp);
         }
-        if self.called.is_some() {
-            let (session, bucket) = (&mut self.session, self.peer.bucket);
-            cx.post_message(call, bucket, session, SessionMessage::HangUp);
+        let ended = EndedSession {
+            session: Box::new(session),
+            bucket: bucket.filter(|_| !is_lost),
+        };
+        match (is_lost, control) {
+            (true, _) => Ending::start_in_outage(end, (hang_up, ended), call, cx),
+            (false, true) => Ending::start(end, (hang_up, ended), call, cx),
+            // The other side has no way to say that it has heard.
+            (false, false) => Ending::start_with(end, hang_up, call, cx),
         }
-        Ending::start_in_outage(end, (hang_up, self.session), call, cx)
     }
 }

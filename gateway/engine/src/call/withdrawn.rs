@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringfence_media::Description;
 
 use super::context::CallContext;
-use super::ending::{Ending, Notice};
+use super::ending::Ending;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::config::WITHDRAWN;
 use crate::output::MediaOrder;
@@ -87,6 +87,6 @@ impl Withdrawn {
         };
         let peer = self.peer.at(&remote);
         let hang_up = cx.seal_datagram(&mut session, SessionMessage::HangUp, &peer);
-        Ending::repeat(Notice::in_datagrams(hang_up), call, cx)
+        Ending::repeat(hang_up, call, cx)
     }
 }
