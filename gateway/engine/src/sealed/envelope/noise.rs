@@ -8,7 +8,7 @@
 
 use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
-use x25519_dalek::{PublicKey, StaticSecret};
+use x25519_dalek::StaticSecret;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::SEALED_LEN;
@@ -142,7 +142,7 @@ pub(crate) fn read_session(
 
 /// The public half of an X25519 secret.
 pub(crate) fn public_of(secret: &[u8; 32]) -> [u8; 32] {
-    PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
+    primitives::public_of(secret)
 }
 
 fn respond(
