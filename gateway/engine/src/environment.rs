@@ -121,11 +121,13 @@ impl Environment {
         secret: ContactSecret,
         now: Instant,
     ) {
-        self.tags.learn((line, peer.number), &secret);
         let is_stranger = |pair: &SharedSecrets| !self.is_contact(pair.line, pair.number, now);
         let gone = self.saved.state().secrets.iter().position(is_stranger);
         let gone = gone.unwrap_or_default();
         self.saved.share(line, peer, secret, gone);
+        if let Some(pair) = self.saved.state().secrets.of(line, peer.number) {
+            self.tags.learn(pair);
+        }
     }
 
     /// Whether a line rings for contacts only, and this number is none.

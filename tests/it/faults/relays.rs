@@ -143,10 +143,14 @@ fn cancelled(lab: &mut FaultLab, _number: usize) -> Seen {
     seen
 }
 
-fn dialled(lab: &mut FaultLab, _number: usize) -> Seen {
+fn dialled(lab: &mut FaultLab, number: usize) -> Seen {
     let mut seen = Seen::default();
     let phones = Lane::of(lab, 0).phones(Transport::Udp);
     let wire = &lab.relay_wires[0];
+    if number == 0 {
+        // A relay whose first connection breaks at once is not hurried.
+        sleep(Duration::from_secs(3));
+    }
     wire.set(CUT);
     sleep(Duration::from_millis(100));
     let out = phones.0[0].dial(&lab.engines[1].lines[0].number);

@@ -3,12 +3,12 @@
 //! Only the look-up is here. That an envelope is a contact's is proved when it opens, as for every other; a tag only decides that it is
 //! opened at once ([`crate::engine`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_book::Number;
 
 use super::contacts::PeerIdentity;
-use super::secrets::PairSecrets;
+use super::secrets::{PairSecrets, SharedSecrets};
 use crate::sealed::contact_secret::{ContactSecret, TagWindow};
 use crate::sealed::routing_tag::RoutingTag;
 use crate::time::UnixTime;
@@ -76,12 +76,23 @@ impl Tags {
         Some(tag)
     }
 
-    /// Tags of a secret that was drawn just now may arrive. The newest is the one whose tags are given: from its first on, and in the
-    /// window in which this process started too, since no other has given any.
-    pub(crate) fn learn(&mut self, (line, sender): (Number, Number), secret: &ContactSecret) {
-        self.given.insert((line, sender), 0);
+    /// The newest secret of a pair was drawn just now, and its tags may arrive. It is the one whose tags are given: from its first on, and in
+    /// the window in which this process started too, since no other has given any. Tags of secrets that the pair keeps no longer are not
+    /// looked for: calls that follow each other must not fill the memory.
+    pub(crate) fn learn(&mut self, pair: &SharedSecrets) {
+        let ends = (pair.line, pair.number);
+        self.given.insert(ends, 0);
         for (window, tags) in &mut self.expected {
-            expect(tags, (line, sender), secret, *window);
+            let kept = pair.secrets.iter();
+            let kept: BTreeSet<_> = kept
+                .flat_map(|secret| secret.tags(pair.number, *window))
+                .collect();
+            tags.retain(|tag, expected| {
+                (expected.line, expected.sender) != ends || kept.contains(tag)
+            });
+            if let Some(newest) = pair.secrets.first() {
+                expect(tags, ends, newest, *window);
+            }
         }
     }
 
@@ -149,7 +160,6 @@ fn expect(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use ed25519_dalek::SigningKey;
@@ -157,6 +167,7 @@ mod tests {
 
     use super::*;
     use crate::sealed::contact_secret::TAGS;
+    use crate::trust::secrets::SECRETS;
 
     const ALICE: Number = Number::new(1);
     const BOB: Number = Number::new(2);
@@ -194,8 +205,9 @@ mod tests {
         fn share(&mut self, key: u8) {
             let day = MIDNIGHT.before(Duration::from_secs(1)).day();
             let secret = ContactSecret::new(day, [key; 32]);
-            self.tags.learn((self.line, self.other.number), &secret);
             self.secrets.add(self.line, self.other, secret, 0);
+            let pair = self.secrets.of(self.line, self.other.number);
+            self.tags.learn(pair.unwrap());
         }
 
         fn give(&mut self, wall: UnixTime) -> Option<RoutingTag> {
@@ -303,6 +315,15 @@ mod tests {
         carol.share(2);
         carol.share(3);
         assert!(!carol.knows(dave.give(MIDNIGHT).unwrap(), MIDNIGHT));
+        // Nor in the windows that are looked at, however many calls there are.
+        let looked_for = |side: &Side| side.tags.expected.values().map(BTreeMap::len).sum();
+        let most: usize = looked_for(&carol);
+        for key in 4..9 {
+            carol.share(key);
+            let now: usize = looked_for(&carol);
+            assert_eq!(now, most);
+        }
+        assert_eq!(most, 3 * SECRETS * TAGS);
     }
 
     #[test]

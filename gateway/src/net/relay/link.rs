@@ -24,7 +24,11 @@ const LAST_RETRY: Duration = Duration::from_secs(8);
 const HURRY: Duration = Duration::from_secs(10);
 const HURRIED_RETRY: Duration = Duration::from_millis(500);
 
-/// The same for a relay that flooded.
+/// For so long after a good connection a short one that breaks is of a network that comes and goes, and no sign of a relay that turns this
+/// engine away.
+const COMES_AND_GOES: Duration = Duration::from_secs(30);
+
+/// Waits after a relay flooded.
 const FIRST_PENANCE: Duration = Duration::from_secs(10);
 const LAST_PENANCE: Duration = Duration::from_secs(600);
 
@@ -87,6 +91,8 @@ pub(super) struct Waits {
     lost: Backoff,
     flooded: Backoff,
     hurry_until: Option<Instant>,
+    /// When a good connection ended last.
+    good: Option<Instant>,
 }
 
 /// Why a task stopped to use a connection.
@@ -109,16 +115,20 @@ impl Waits {
             lost: Backoff::new(FIRST_RETRY, LAST_RETRY, 2),
             flooded: Backoff::new(FIRST_PENANCE, LAST_PENANCE, 4),
             hurry_until: None,
+            good: None,
         }
     }
 
     /// A connection ended that lasted so long, or was never made: the state of its link from now on. Whatever may have a connection soon
     /// is opening.
     fn note_end(&mut self, end: &LinkEnd, lasted: Option<Duration>, now: Instant) -> LinkState {
-        let was_good = lasted.is_some_and(|lasted| lasted >= GOOD);
+        if lasted.is_some_and(|lasted| lasted >= GOOD) {
+            self.good = Some(now);
+        }
+        let was_good = self.good.is_some_and(|at| now < at + COMES_AND_GOES);
         match end {
             LinkEnd::Connection(ConnectionEnd::Flooded) => return LinkState::LeftAlone,
-            LinkEnd::Connection(_) if !was_good => {}
+            LinkEnd::Connection(_) if !(was_good && lasted.is_some()) => {}
             _ => self.hurry_until = Some(now + HURRY),
         }
         if lasted.is_none() && !self.hurries(now) {
@@ -279,6 +289,24 @@ mod tests {
             assert_eq!(waits.note_end(&CLOSED, None, later), LinkState::Away);
             let wait = waits.after(ConnectionEnd::Closed, Duration::ZERO, later);
             assert!(wait > HURRIED_RETRY, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_network_that_comes_and_goes_is_no_reason_to_leave_a_relay_alone_for_half_a_minute() {
+        let (mut waits, broke) = (Waits::new(), now());
+        waits.note_end(&CLOSED, Some(GOOD), broke);
+        for (after, state) in [
+            (9, LinkState::Opening),
+            (18, LinkState::Opening),
+            (27, LinkState::Opening),
+            (38, LinkState::Away),
+            (47, LinkState::Away),
+        ] {
+            let at = broke + Duration::from_secs(after);
+            // A connection of a second, and an attempt that fails.
+            waits.note_end(&CLOSED, Some(GOOD / 3), at);
+            assert_eq!(waits.note_end(&CLOSED, None, at), state, "{after} s");
         }
     }
 
