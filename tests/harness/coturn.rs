@@ -6,6 +6,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,8 +23,10 @@ pub struct CoturnServer {
     address: SocketAddr,
     secret: String,
     program: Program,
-    _folder: TempDir,
+    folder: TempDir,
 }
+
+const CERTIFICATE: &str = "certificate.pem";
 
 /// How many seconds the credentials of these tests are valid.
 const CREDENTIAL_LIFE: u64 = 3600;
@@ -37,6 +40,24 @@ impl CoturnServer {
     /// The same at another address, with further settings.
     pub fn start_at(ip: Ipv4Addr, further: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::start_in(folder, ip, further)
+    }
+
+    /// With TLS too, at the same port as TCP; its certificate is at [`Self::certificate`].
+    pub fn start_with_tls(ip: Ipv4Addr) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let made = rcgen::generate_simple_self_signed([ip.to_string()]).expect("a certificate");
+        let [certificate, key] = [CERTIFICATE, "key.pem"].map(|name| folder.path().join(name));
+        fs::write(&certificate, made.cert.pem()).expect("the folder is ours");
+        fs::write(&key, made.signing_key.serialize_pem()).expect("the folder is ours");
+        let settings = [
+            format!("cert={}", certificate.display()),
+            format!("pkey={}", key.display()),
+        ];
+        Self::start_in(folder, ip, &settings)
+    }
+
+    fn start_in(folder: TempDir, ip: Ipv4Addr, further: &[String]) -> Self {
         let address = ports::free_pair_at(ip);
         let secret = format!("secret of port {}", address.port()).replace(' ', "-");
         let inside = |name: &str| folder.path().join(name).display().to_string();
@@ -52,7 +73,6 @@ impl CoturnServer {
             // Nonces that a call outlives; the default is ten minutes.
             "stale-nonce=60".into(),
             "no-cli".into(),
-            "no-tls".into(),
             "no-dtls".into(),
             "no-rfc5780".into(),
             "no-multicast-peers".into(),
@@ -61,6 +81,9 @@ impl CoturnServer {
             "log-file=stdout".into(),
             "simple-log".into(),
         ];
+        if !further.iter().any(|line| line.starts_with("cert=")) {
+            settings.push("no-tls".into());
+        }
         settings.extend_from_slice(further);
         fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
         let program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
@@ -68,7 +91,7 @@ impl CoturnServer {
             address,
             secret,
             program,
-            _folder: folder,
+            folder,
         };
         coturn.wait_until_ready();
         coturn
@@ -114,6 +137,11 @@ impl CoturnServer {
             SocketAddr::V4(address) => *address.ip(),
             SocketAddr::V6(_) => panic!("it was started at an IPv4 address"),
         }
+    }
+
+    /// The file with its certificate, which signs itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join(CERTIFICATE)
     }
 
     /// The secret from which credentials are computed.

@@ -14,6 +14,8 @@ pub struct LabPlan<'a> {
     /// Whether an engine's settings name the other engine's TURN server too, and both over TCP as well; on loopback only. Each engine
     /// uses one of the two by lot. Otherwise they name its own over UDP.
     pub names_both: bool,
+    /// Whether engines reach their TURN servers over TLS alone.
+    pub is_tls: bool,
     /// Further settings of the TURN servers.
     pub turn_settings: &'a [&'a str],
     /// Where the first engine and its phones are, if not in the place of all others.
@@ -26,6 +28,7 @@ impl Default for LabPlan<'_> {
             servers: Ipv4Addr::LOCALHOST,
             turn_ipv6: None,
             names_both: false,
+            is_tls: false,
             turn_settings: &[],
             first: None,
         }
@@ -35,6 +38,9 @@ impl Default for LabPlan<'_> {
 impl LabPlan<'_> {
     /// Starts the engines' TURN servers.
     pub(crate) fn start_turn(&self) -> [CoturnServer; 2] {
+        if self.is_tls {
+            return [(); 2].map(|()| CoturnServer::start_with_tls(self.servers));
+        }
         let further = self.turn_settings.iter().map(|line| (*line).to_owned());
         let ipv6 = self.turn_ipv6.map(|ip| format!("listening-ip={ip}"));
         let settings: Vec<_> = further.chain(ipv6).collect();
@@ -70,7 +76,10 @@ impl LabPlan<'_> {
             .map(|ip| (ip, coturns[own].address().port()).into());
         let ends = wires.iter().map(FaultyWire::address).zip([own, 1 - own]);
         for (end, server) in ends.chain(ipv6.map(|end| (end, own))) {
-            urls.push(format!("\"turn:{end}?transport=udp\""));
+            urls.push(match self.is_tls {
+                true => format!("\"turns:{end}?transport=tcp\""),
+                false => format!("\"turn:{end}?transport=udp\""),
+            });
             if self.names_both {
                 urls.push(format!("\"turn:{end}?transport=tcp\""));
             }
@@ -81,6 +90,11 @@ impl LabPlan<'_> {
             ));
         }
         let (urls, secrets) = (urls.join(", "), secrets.join(", "));
-        format!("urls = [{urls}]\nsecrets = {{ {secrets} }}")
+        let trusted = coturns[own].certificate();
+        let ca_file = match self.is_tls {
+            true => format!("\nca_file = \"{}\"", trusted.display()),
+            false => String::new(),
+        };
+        format!("urls = [{urls}]\nsecrets = {{ {secrets} }}{ca_file}")
     }
 }

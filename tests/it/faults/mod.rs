@@ -64,6 +64,8 @@ enum LabKind {
     OneServer,
     /// Each engine's settings name two.
     TwoServers,
+    /// Each engine's settings name one TURN server, over TLS.
+    Tls,
     /// The first engine has several networks.
     Networks,
 }
@@ -80,6 +82,7 @@ fn faults_of(kind: LabKind) -> Vec<Fault> {
             &files::FAULTS,
         ],
         LabKind::TwoServers => vec![ways::FAULTS.as_slice()],
+        LabKind::Tls => vec![ways::TLS_FAULTS.as_slice()],
         LabKind::Networks => vec![network::FAULTS.as_slice()],
     };
     let word = std::env::var("RINGFENCE_FAULT").unwrap_or_default();
@@ -103,17 +106,23 @@ fn try_all(tries: fn(&Fault) -> usize) {
         return;
     }
     let mut rows = Vec::new();
-    for kind in [LabKind::OneServer, LabKind::TwoServers, LabKind::Networks] {
+    for kind in [
+        LabKind::OneServer,
+        LabKind::TwoServers,
+        LabKind::Tls,
+        LabKind::Networks,
+    ] {
         let faults = faults_of(kind);
         if faults.iter().all(|fault| tries(fault) == 0) {
             continue;
         }
         let plan = LabPlan {
             names_both: matches!(kind, LabKind::TwoServers),
+            is_tls: matches!(kind, LabKind::Tls),
             ..LabPlan::default()
         };
         rows.extend(match kind {
-            LabKind::OneServer | LabKind::TwoServers => try_in(
+            LabKind::OneServer | LabKind::TwoServers | LabKind::Tls => try_in(
                 &mut FaultLab::start(real_time(), LANES, &plan),
                 faults,
                 tries,

@@ -1,5 +1,5 @@
-//! The path of a call is lost while there are others: each engine's settings name two TURN servers over UDP and TCP. What both phones hear of
-//! it, in seconds.
+//! The path of a call is lost while there are others: each engine's settings name two TURN servers over UDP and TCP, or one over TLS that takes
+//! another connection. What both phones hear of it, in seconds.
 
 use std::{
     thread::sleep,
@@ -64,6 +64,26 @@ pub(super) const FAULTS: [Fault; 6] = [
         play: Play::Alone(tcp_is_cut),
     },
 ];
+
+/// Of engines that reach their server over TLS alone.
+pub(super) const TLS_FAULTS: [Fault; 1] = [Fault {
+    name: "TURN over TLS is cut for one side in a call",
+    expected: HEARD,
+    briefly: 1,
+    play: Play::Alone(|lab, number| {
+        breaks(lab, &[number % 2], |lab, wires| {
+            for [engine, wire] in wires {
+                let wire = &lab.turn_wires[*engine][*wire];
+                wire.set(WireFaults {
+                    is_cut: true,
+                    ..WireFaults::default()
+                });
+                sleep(Duration::from_millis(20));
+                wire.set(WireFaults::default());
+            }
+        })
+    }),
+}];
 
 /// What befalls the wires `[engine, wire]` that carry the call.
 type Break = fn(&FaultLab, &[[usize; 2]]);
