@@ -69,6 +69,7 @@ pub mod g711;
 pub mod mos;
 pub mod near;
 pub mod negotiate;
+mod rtcp;
 pub mod rtp;
 pub mod sdp;
 mod sequence;

@@ -1,6 +1,6 @@
 //! What crosses between a phone and the far leg, and what does not.
 
-use super::rtcp::{self, KeyframeRequest};
+use crate::rtcp::{self, KeyframeRequest};
 use super::*;
 use crate::negotiate::{NegotiatedVideo, RtcpDestination};
 use crate::rtp::{RtpDatagram, RtpPacket};

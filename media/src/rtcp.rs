@@ -1,51 +1,51 @@
-//! The RTCP that is read from a phone and written to it: keyframe requests (PLI, RFC 4585 section 6.3.1; FIR, RFC 5104
-//! section 4.3.1) and sender and receiver reports (RFC 3550 section 6.4).
+//! The RTCP that is read from a phone or the other engine and written to them: keyframe requests (PLI, RFC 4585 section
+//! 6.3.1; FIR, RFC 5104 section 4.3.1) and sender and receiver reports (RFC 3550 section 6.4).
 //!
-//! Only the fact of a keyframe request crosses to the other engine. A phone's own statistics, names and other feedback
+//! Only the fact of a keyframe request crosses from one side of a call to the other. Statistics, names and other feedback
 //! are skipped.
 
 use std::time::Duration;
 
-/// What this engine reads from a phone's RTCP.
+/// What is read from RTCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PhoneRtcp {
-    /// The phone cannot decode the video and requests a keyframe.
-    pub(super) requests_keyframe: bool,
+pub(crate) struct ReceivedRtcp {
+    /// The sender cannot decode the video and requests a keyframe.
+    pub(crate) requests_keyframe: bool,
     /// The middle 32 bits of the NTP time in its sender report.
-    pub(super) report_time: Option<u32>,
+    pub(crate) report_time: Option<u32>,
 }
 
-/// The sender information of a report: the packets sent to the phone (RFC 3550 section 6.4.1).
+/// The sender information of a report: the packets sent (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SenderInfo {
+pub(crate) struct SenderInfo {
     /// Time since the first packet: the NTP time of RTCP may begin anywhere.
-    pub(super) since: Duration,
+    pub(crate) since: Duration,
     /// The RTP timestamp that a packet of this moment would carry.
-    pub(super) timestamp: u32,
-    pub(super) packets: u32,
-    pub(super) bytes: u32,
+    pub(crate) timestamp: u32,
+    pub(crate) packets: u32,
+    pub(crate) bytes: u32,
 }
 
-/// A report block: the packets received from the phone (RFC 3550 section 6.4.1).
+/// A report block: the packets received (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ReportBlock {
+pub(crate) struct ReportBlock {
     /// The SSRC that the block is about.
-    pub(super) source: u32,
+    pub(crate) source: u32,
     /// The share lost since the last report, in 256ths.
-    pub(super) fraction_lost: u8,
+    pub(crate) fraction_lost: u8,
     /// Lost since the beginning.
-    pub(super) lost: u32,
+    pub(crate) lost: u32,
     /// The extended highest sequence number.
-    pub(super) highest: u32,
+    pub(crate) highest: u32,
     /// In ticks of the timestamps.
-    pub(super) jitter: u32,
+    pub(crate) jitter: u32,
     /// The middle 32 bits of the NTP time in the last sender report, and how long ago that came.
-    pub(super) last: Option<(u32, Duration)>,
+    pub(crate) last: Option<(u32, Duration)>,
 }
 
 /// A request for a keyframe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyframeRequest {
+pub(crate) enum KeyframeRequest {
     /// Picture loss indication.
     PictureLoss,
     /// Full intra request, with the number that tells a new one from a repetition.
@@ -53,8 +53,8 @@ pub(super) enum KeyframeRequest {
 }
 
 /// Reads a compound packet, which need not begin with a report (RFC 5506). `None` if it is not RTCP.
-pub(super) fn read(bytes: &[u8]) -> Option<PhoneRtcp> {
-    let mut found = PhoneRtcp::default();
+pub(crate) fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
+    let mut found = ReceivedRtcp::default();
     let mut rest = bytes;
     while !rest.is_empty() {
         let ([flags, kind, high, low], _) = rest.split_first_chunk()?;
@@ -80,7 +80,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<PhoneRtcp> {
 }
 
 /// Writes a report, followed by a random CNAME (RFC 3550 section 6.1).
-pub(super) fn write_report(
+pub(crate) fn write_report(
     ours: u32,
     sender: Option<SenderInfo>,
     block: Option<ReportBlock>,
@@ -120,7 +120,7 @@ fn fixed(time: Duration, places: u32) -> u64 {
 }
 
 /// Writes a keyframe request to `source`, after an empty report and a CNAME, as RFC 4585 section 3.1 requires.
-pub(super) fn write_keyframe_request(ours: u32, source: u32, request: KeyframeRequest) -> Vec<u8> {
+pub(crate) fn write_keyframe_request(ours: u32, source: u32, request: KeyframeRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(52);
     put(&mut out, 0, RECEIVER_REPORT, &[ours]);
     put_name(&mut out, ours);
@@ -208,7 +208,7 @@ mod tests {
         for (format, kind) in [(1, 205), (15, 206), (2, 206), (4, 206)] {
             packet[28] = 0x80 | format;
             packet[29] = kind;
-            assert_eq!(read(&packet), Some(PhoneRtcp::default()), "{format} {kind}");
+            assert_eq!(read(&packet), Some(ReceivedRtcp::default()), "{format} {kind}");
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(read(&packet).unwrap().report_time, Some(0x0005_4000));
         let packet = write_report(OURS, None, None);
         assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
-        assert_eq!(read(&packet), Some(PhoneRtcp::default()));
+        assert_eq!(read(&packet), Some(ReceivedRtcp::default()));
     }
 
     #[test]
