@@ -52,6 +52,18 @@ pub(crate) enum KeyframeRequest {
     FullIntra(u8),
 }
 
+/// What follows a report between engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddedRtcp {
+    /// A keyframe of `source` is needed (PLI).
+    PictureLoss {
+        /// The SSRC of the video.
+        source: u32,
+    },
+    /// The sender leaves (RFC 3550 section 6.6).
+    Bye,
+}
+
 /// Reads a compound packet, which need not begin with a report (RFC 5506). `None` if it is not RTCP.
 pub(crate) fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
     let mut found = ReceivedRtcp::default();
@@ -114,6 +126,26 @@ pub(crate) fn write_report(
     out
 }
 
+/// Between engines: a report as a sender and a receiver, a CNAME and what is added, padded (RFC 3550 section 6.4.1) to the same length
+/// whatever it says. Type and length of the first report are all that SRTCP leaves readable of its content.
+pub(crate) fn write_alike(
+    ours: u32,
+    sender: SenderInfo,
+    block: ReportBlock,
+    added: Option<AddedRtcp>,
+) -> Vec<u8> {
+    let mut out = write_report(ours, Some(sender), Some(block));
+    // What is not as long as a PLI has four bytes of padding, the last of which counts them.
+    let (format, kind, words) = match added {
+        Some(AddedRtcp::PictureLoss { source }) => (LOSS, PAYLOAD_FEEDBACK, [ours, source]),
+        Some(AddedRtcp::Bye) => (PADDING | 1, BYE, [ours, 4]),
+        // A receiver report without blocks.
+        None => (PADDING, RECEIVER_REPORT, [ours, 4]),
+    };
+    put(&mut out, format, kind, &words);
+    out
+}
+
 /// A time in seconds as a fixed-point number with so many binary places; higher bits than 64 are cut off.
 fn fixed(time: Duration, places: u32) -> u64 {
     ((time.as_nanos() << places) / 1_000_000_000) as u64
@@ -161,9 +193,12 @@ const VERSION: u8 = 2;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
+const BYE: u8 = 203;
 const PAYLOAD_FEEDBACK: u8 = 206;
 const LOSS: u8 = 1;
 const INTRA: u8 = 4;
+/// The padding bit of a header.
+const PADDING: u8 = 0x20;
 /// CNAME.
 const NAME: u8 = 1;
 
@@ -237,6 +272,35 @@ mod tests {
         let packet = write_report(OURS, None, None);
         assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
         assert_eq!(read(&packet), Some(ReceivedRtcp::default()));
+    }
+
+    #[test]
+    fn between_engines_every_packet_has_one_length_and_one_beginning() {
+        let sender = SenderInfo {
+            since: Duration::from_secs(9),
+            timestamp: 1,
+            packets: 2,
+            bytes: 3,
+        };
+        let block = ReportBlock {
+            source: THEIRS,
+            ..ReportBlock::default()
+        };
+        let loss = AddedRtcp::PictureLoss { source: THEIRS };
+        for added in [None, Some(loss), Some(AddedRtcp::Bye)] {
+            let packet = write_alike(OURS, sender, block, added);
+            assert_eq!(packet.len(), 84, "{added:?}");
+            assert_eq!(packet[..8], *b"\x81\xc8\0\x0c\x0a\x0b\x0c\x0d");
+            let read = read(&packet).unwrap();
+            assert_eq!(read.requests_keyframe, added == Some(loss));
+            assert_eq!(read.report_time, Some(9 << 16));
+        }
+        let last = |added| write_alike(OURS, sender, block, added).split_off(72);
+        assert_eq!(last(None), b"\xa0\xc9\0\x02\x0a\x0b\x0c\x0d\0\0\0\x04");
+        assert_eq!(
+            last(Some(AddedRtcp::Bye)),
+            b"\xa1\xcb\0\x02\x0a\x0b\x0c\x0d\0\0\0\x04"
+        );
     }
 
     #[test]
