@@ -243,7 +243,11 @@ mod tests {
         for (format, kind) in [(1, 205), (15, 206), (2, 206), (4, 206)] {
             packet[28] = 0x80 | format;
             packet[29] = kind;
-            assert_eq!(read(&packet), Some(ReceivedRtcp::default()), "{format} {kind}");
+            assert_eq!(
+                read(&packet),
+                Some(ReceivedRtcp::default()),
+                "{format} {kind}"
+            );
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Between two checks while all is well. RFC 7675 section 5.1 has 4 to 6 s; the answers are also how a path that is dead in one direction is
 /// noticed, which may not take that long.
-const CALM: [u64; 2] = [2_000, 3_000];
+const SHORTEST_CALM: Duration = Duration::from_secs(2);
+const LONGEST_CALM: Duration = Duration::from_secs(3);
 
 /// How long str0m has its own pace after a change: a new path is checked, and nominated.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -64,7 +65,8 @@ impl CheckPace {
         if !self.is_calm || now < self.settled_at {
             return true;
         }
-        let wait = Duration::from_millis(fastrand::u64(CALM[0]..=CALM[1]));
+        let range = (LONGEST_CALM - SHORTEST_CALM).as_millis() as u64;
+        let wait = SHORTEST_CALM + Duration::from_millis(fastrand::u64(0..=range));
         match self.next.iter_mut().find(|(address, _)| *address == to) {
             Some((_, at)) if now < *at => return false,
             Some((_, at)) => *at = now + wait,
@@ -154,7 +156,7 @@ mod tests {
         pace.set_calm(true);
         assert_eq!(pace.put_off(soon, now), soon, "no check has left yet");
         pace.admits(to(1), now);
-        assert!(pace.put_off(soon, now) >= now + MS(CALM[0]));
+        assert!(pace.put_off(soon, now) >= now + SHORTEST_CALM);
         pace.note_dtls(now);
         assert_eq!(pace.put_off(soon, now), soon);
         assert!(pace.put_off(soon + BUSY, now + BUSY) >= soon + BUSY);

@@ -14,10 +14,10 @@ use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, LegPhase};
 use super::peer::{PeerOutput, WebRtcPeer};
-use super::way::is_media;
 use super::replies;
 use super::search::WaySearch;
 use super::way::WayOutput;
+use super::way::is_media;
 use crate::description::LocalEndpoint;
 
 /// Rounds between the way out and WebRTC after one input; two are normal.

@@ -25,10 +25,7 @@ impl FarLeg {
 
     /// Sends the reports that are due.
     pub(super) fn poll_reports(&mut self, now: Instant) {
-        while let Some(report) = self
-            .session()
-            .and_then(|session| session.poll_report(now))
-        {
+        while let Some(report) = self.session().and_then(|session| session.poll_report(now)) {
             self.send_sealed(now, |_| Some(report));
         }
     }
@@ -75,11 +72,7 @@ impl FarLeg {
     }
 
     /// Sends what `seal` makes to where ICE has found the other side, while that is heard.
-    fn send_sealed(
-        &mut self,
-        now: Instant,
-        seal: impl FnOnce(&mut RtpSession) -> Option<Vec<u8>>,
-    ) {
+    fn send_sealed(&mut self, now: Instant, seal: impl FnOnce(&mut RtpSession) -> Option<Vec<u8>>) {
         let LegPhase::Talking { peer, search } = &mut self.phase else {
             self.counters.unsent += 1;
             return;

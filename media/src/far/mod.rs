@@ -15,6 +15,7 @@
 mod allocation;
 mod channels;
 mod check_pace;
+mod check_size;
 mod config;
 mod credentials;
 mod datagrams;

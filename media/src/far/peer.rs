@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Reason, Rtc};
+use zeroize::Zeroizing;
 
 use super::MAX_CONTROL;
 use super::check_pace::CheckPace;
+use super::check_size;
 use super::error::FarLegError;
 use super::event::FarEvent;
 use super::rtp_session::{RtpSession, StreamSsrcs};
@@ -62,6 +64,8 @@ pub(super) struct WebRtcPeer {
     relayed_address: SocketAddr,
     streams: (StreamSsrcs, Option<StreamSsrcs>),
     keys: KeySlot,
+    /// The other side's, for checks.
+    password: Zeroizing<String>,
     seed: u64,
     /// Once connected.
     session: Option<RtpSession>,
@@ -89,6 +93,7 @@ impl WebRtcPeer {
                 video.map(|video| ssrcs(setup.video_ssrc, video.ssrc)),
             ),
             keys,
+            password: Zeroizing::new(setup.remote.pwd.clone()),
             seed: setup.seed,
             session: None,
             destination: None,
@@ -278,13 +283,17 @@ impl WebRtcPeer {
                 }
                 Output::Transmit(transmit) => {
                     let (from, to) = (transmit.source, transmit.destination);
-                    let bytes: Vec<u8> = transmit.contents.into();
+                    let mut bytes: Vec<u8> = transmit.contents.into();
                     if is_dtls(&bytes) {
                         self.pace.note_dtls(now);
                     }
-                    if !is_check(&bytes) || self.pace.admits(to, now) {
-                        handle(PeerOutput::Send { from, to, bytes });
+                    if is_check(&bytes) {
+                        if !self.pace.admits(to, now) {
+                            continue;
+                        }
+                        bytes = check_size::lengthen(&bytes, &self.password).unwrap_or(bytes);
                     }
+                    handle(PeerOutput::Send { from, to, bytes });
                 }
                 Output::Event(event) => {
                     if let Some(event) = self.translate(event, now)? {

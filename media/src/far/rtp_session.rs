@@ -21,7 +21,8 @@ const ROOM: usize = 32;
 
 /// Between two reports about a stream: 5 s on average (RFC 3550 section 6.2), half as much more or less (section 6.3.1). The first comes
 /// sooner.
-const INTERVAL: [Duration; 2] = [Duration::from_millis(2_500), Duration::from_millis(7_500)];
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(2_500);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(7_500);
 
 /// The SSRCs of one stream, ours and theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +207,10 @@ fn stream_of<'a>(
 }
 
 fn draw(rng: &mut fastrand::Rng) -> Duration {
-    let [shortest, longest] = INTERVAL.map(|time| time.as_millis() as u64);
-    Duration::from_millis(rng.u64(shortest..=longest))
+    let range = (LONGEST_INTERVAL - SHORTEST_INTERVAL).as_millis() as u64;
+    SHORTEST_INTERVAL + Duration::from_millis(rng.u64(0..=range))
 }
+
+#[cfg(test)]
+#[path = "rtp_session/tests.rs"]
+mod tests;

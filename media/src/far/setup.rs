@@ -138,3 +138,69 @@ fn config(setup: &PeerSetup<'_>) -> RtcConfig {
     config.set_max_stun_retransmits(CHECKS);
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VideoDescription;
+    use crate::video::VideoFormat;
+    use str0m::media::{MediaKind, Mid, Pt};
+    use str0m::rtp::RtpWrite;
+
+    #[test]
+    fn str0m_has_no_media_and_no_keys_and_cannot_write_rtp() {
+        let now = crate::some_time();
+        let certificate = CallCertificate::generate().unwrap();
+        let address: SocketAddr = ([203, 0, 113, 7], 50_000).into();
+        let remote = Description {
+            ufrag: "ufrag".to_owned(),
+            pwd: "password of 22 letters".to_owned(),
+            fingerprint: [1; 32],
+            ssrc: 7,
+            relayed_addresses: vec![address],
+            codecs: vec![crate::Codec::Pcmu],
+            video: Some(VideoDescription {
+                ssrc: 8,
+                formats: vec![VideoFormat::Vp8],
+            }),
+        };
+        let setup = PeerSetup {
+            role: Role::Caller,
+            ufrag: "ufrag",
+            pwd: "password of 22 letters",
+            certificate: &certificate,
+            ssrc: 1,
+            video_ssrc: 2,
+            relayed_address: ([203, 0, 113, 8], 50_000).into(),
+            nth: 0,
+            seed: 0,
+            remote: &remote,
+            remote_addresses: &[address],
+        };
+        let (mut rtc, _, keys) = build(&setup, now).unwrap();
+        assert!(keys.take().is_none(), "before DTLS");
+        assert_eq!(rtc.codec_config().params().len(), 0);
+        for mid in ["0", "1"] {
+            assert!(rtc.media(Mid::from(mid)).is_none());
+        }
+        let mut api = rtc.direct_api();
+        for ssrc in [1, 2, 7, 8] {
+            assert!(api.stream_tx(&ssrc.into()).is_none());
+            assert!(api.stream_rx(&ssrc.into()).is_none());
+        }
+        // Even with a stream it has no format to send in, and nothing to seal it with.
+        let mid = Mid::from("0");
+        api.declare_media(mid, MediaKind::Audio);
+        let stream = api.declare_stream_tx(1.into(), None, mid, None);
+        stream.write_rtp(RtpWrite::new(Pt::from(0), 1.into(), 0, now, vec![1]));
+        rtc.handle_input(Input::Timeout(now)).ok();
+        let mut left = Vec::new();
+        while let Ok(str0m::Output::Transmit(packet)) = rtc.poll_output() {
+            left.push(packet.contents[0]);
+        }
+        assert!(
+            left.iter().all(|first| *first < 4),
+            "checks alone: {left:?}"
+        );
+    }
+}

@@ -349,7 +349,10 @@ mod tests {
         assert!(sealer.protect(&mut bytes));
         opener.unprotect(&mut bytes).unwrap();
         for _ in 0..3 {
-            assert!(!sealer.protect(&mut report(7)), "2^31 packets (section 3.4)");
+            assert!(
+                !sealer.protect(&mut report(7)),
+                "2^31 packets (section 3.4)"
+            );
         }
     }
 
