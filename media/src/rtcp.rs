@@ -8,11 +8,11 @@ use std::time::Duration;
 
 /// What is read from RTCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ReceivedRtcp {
+pub struct ReceivedRtcp {
     /// The sender cannot decode the video and requests a keyframe.
-    pub(crate) requests_keyframe: bool,
+    pub requests_keyframe: bool,
     /// The middle 32 bits of the NTP time in its sender report.
-    pub(crate) report_time: Option<u32>,
+    pub report_time: Option<u32>,
 }
 
 /// The sender information of a report: the packets sent (RFC 3550 section 6.4.1).
@@ -65,7 +65,8 @@ pub(crate) enum AddedRtcp {
 }
 
 /// Reads a compound packet, which need not begin with a report (RFC 5506). `None` if it is not RTCP.
-pub(crate) fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
+#[must_use]
+pub fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
     let mut found = ReceivedRtcp::default();
     let mut rest = bytes;
     while !rest.is_empty() {

@@ -47,7 +47,7 @@ impl FarLeg {
         self.way.is_polled()
     }
 
-    /// A packet of media from the other side, or from somebody else.
+    /// A packet of media, from the other side or not.
     pub(super) fn receive_media(&mut self, from: SocketAddr, bytes: Vec<u8>, now: Instant) {
         if !self.remotes.admit(from) {
             self.counters.unpermitted += 1;

@@ -55,7 +55,7 @@ enum PeerStage {
     Connected,
 }
 
-/// A message of STUN that nobody sends or answers: a binding indication (RFC 8489 section 5).
+/// A message of STUN that asks for no answer: a binding indication (RFC 8489 section 5).
 const INDICATION: [u8; 20] = *b"\0\x11\0\0\x21\x12\xa4\x42............";
 
 /// One WebRTC connection.

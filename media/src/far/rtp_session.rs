@@ -143,7 +143,7 @@ impl RtpSession {
         self.inbound.1.unprotect(&mut bytes).ok()?;
         let read = rtcp::read(&bytes).unwrap_or_default();
         stream.note_report(read.report_time, now);
-        match read.requests_keyframe {
+        match read.requests_keyframe && self.video.is_some() {
             true => Some(OpenedPacket::KeyframeRequest),
             false => Some(OpenedPacket::Other),
         }
@@ -212,5 +212,4 @@ fn draw(rng: &mut fastrand::Rng) -> Duration {
 }
 
 #[cfg(test)]
-#[path = "rtp_session/tests.rs"]
 mod tests;
