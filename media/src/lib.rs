@@ -16,7 +16,7 @@
 //!   end of the call as bytes for the other engine.
 //! - [`codec`] and [`video`]: the formats that a call may carry. [`g711`]: the one codec that is also implemented, for
 //!   the built-in phone, and its conversion from one law to the other.
-//! - [`rtp`]: RTP packets as bytes. [`srtp`]: SRTP and SRTCP between phone and engine.
+//! - [`rtp`] and [`rtcp`]: packets as bytes. [`srtp`]: SRTP and SRTCP on both legs.
 //!
 //! # The run loop
 //!
@@ -69,6 +69,7 @@ pub mod g711;
 pub mod mos;
 pub mod near;
 pub mod negotiate;
+pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 mod sequence;

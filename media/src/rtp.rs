@@ -100,7 +100,12 @@ impl RtpPacket<'_> {
     /// The packet as bytes: the twelve bytes of a bare header, then the payload.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES + self.payload.len());
+        self.to_bytes_with_room(0)
+    }
+
+    /// The same in memory that has so many bytes of room behind the packet.
+    pub(crate) fn to_bytes_with_room(self, room: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + self.payload.len() + room);
         out.push(VERSION << 6);
         out.push((u8::from(self.marker) << 7) | (self.payload_type & 0x7f));
         out.extend_from_slice(&self.sequence.to_be_bytes());

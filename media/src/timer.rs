@@ -16,9 +16,9 @@ pub enum MediaTimer {
     DeletionLimit,
     /// The TURN client: a retransmission or a refresh.
     TurnClient,
-    /// The WebRTC connection: a timer of ICE, DTLS, SCTP or RTCP.
+    /// The WebRTC connection: a timer of ICE, DTLS or SCTP.
     WebRtc,
-    /// An RTCP report to the phone.
+    /// An RTCP report to the phone or to the other side.
     RtcpReport,
     /// The phone will be silent ([`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent)).
     PhoneSilence,

@@ -27,7 +27,7 @@ const ROOMS: [&str; 9] = [
 ];
 
 /// Files with some constants of the protocol among others.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 19] = [
     "gateway/engine/src/engine/missed_notes.rs",
     "gateway/engine/src/line/identity/mod.rs",
     "gateway/engine/src/line/saved_state.rs",
@@ -38,10 +38,12 @@ const OTHERS: [&str; 17] = [
     "gateway/src/net/relay/note_pages.rs",
     "gateway/src/net/relay/subscription.rs",
     "gateway/src/turn/servers.rs",
+    "media/src/far/check_pace.rs",
     "media/src/far/early_packets.rs",
     "media/src/far/flight.rs",
     "media/src/far/mod.rs",
     "media/src/far/remotes.rs",
+    "media/src/far/rtp_session.rs",
     "media/src/far/search.rs",
     "media/src/rtp.rs",
     "media/src/video/mod.rs",

@@ -129,8 +129,7 @@ impl Call {
             (*event == FarEvent::Control(b"from the browser".to_vec())).then_some(())
         });
 
-        self.browser.send("figures", json!({}));
-        let figures = self.browser.wait("figures", SOON);
+        let figures = self.figures_with_reports();
         assert_eq!(
             (&figures["local"], &figures["remote"]),
             (&json!("relay"), &json!("relay")),
@@ -139,12 +138,34 @@ impl Call {
         assert_eq!(figures["remote_address"], self.relay.to_string());
         assert_eq!(figures["codec"], "audio/PCMU");
         assert_eq!(figures["dtls"], DTLS_1_3);
+        assert_eq!(
+            (&figures["lost"], &figures["lost_by_us"]),
+            (&json!(0), &json!(0))
+        );
 
         self.far.close();
         self.far.wait("end", SOON, |event| {
             (*event == FarEvent::Closed).then_some(())
         });
         self.our_address_is_nowhere();
+    }
+
+    /// The browser's figures once it has believed our reports: it reckons a round trip from ours about its audio, and knows from ours about
+    /// our own how much it ought to have received.
+    fn figures_with_reports(&mut self) -> Value {
+        for _ in 0..25 {
+            self.browser.send("figures", json!({}));
+            let figures = self.browser.wait("figures", SOON);
+            let number = |name: &str| figures[name].as_f64().unwrap_or_default();
+            if number("round_trips") >= 1.0 && number("reports") >= 2.0 {
+                assert!(number("round_trip") < 0.5, "{figures}");
+                let (sent, received) = (number("sent_by_us"), number("received"));
+                assert!(sent > 50.0 && sent <= received + 1.0, "{figures}");
+                return figures;
+            }
+            thread::sleep(Duration::from_secs(1));
+        }
+        panic!("the browser has no use for our reports");
     }
 
     /// Neither in clear nor in STUN's XOR-MAPPED-ADDRESS (RFC 8489 section 14.2).

@@ -17,6 +17,7 @@ use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
+use super::channels::MediaChannels;
 use super::config::{FarConfig, TurnTransport};
 use super::replies::{self, TurnRefusal, TurnReplies};
 
@@ -77,6 +78,7 @@ pub(super) struct Allocation {
     skips: u32,
     last_request: Option<TurnInstant>,
     replies: TurnReplies,
+    channels: MediaChannels,
     refused: Option<u16>,
     confirmed: bool,
     unknown: bool,
@@ -122,6 +124,7 @@ impl Allocation {
             skips: 0,
             last_request: None,
             replies: TurnReplies::default(),
+            channels: MediaChannels::new(transport == TransportType::Tcp),
             refused: None,
             confirmed: false,
             unknown: false,
@@ -185,6 +188,9 @@ impl Allocation {
                 send(transmit.data.to_vec());
             }
             while let Some(event) = self.client.poll_event() {
+                if let TurnEvent::ChannelCreateFailed(_, peer) = &event {
+                    self.channels.forget(*peer);
+                }
                 if let Some(event) = translate(&event) {
                     notify(event);
                 }
@@ -244,10 +250,16 @@ impl Allocation {
             .send_to(TransportType::Udp, peer, data, at)
             .ok()??;
         let mut frame = transmit.build().data;
+        self.channels.note(peer, &frame);
         if self.transport == TransportType::Tcp {
             ringfence_turn_framing::pad(&mut frame);
         }
         Some(frame)
+    }
+
+    /// The channels by which media passes without the client.
+    pub(super) fn channels(&self) -> &MediaChannels {
+        &self.channels
     }
 
     /// Puts the client's clock forward to its next refresh of the allocation or of a permission; the request comes from

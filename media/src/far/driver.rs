@@ -17,6 +17,7 @@ use super::peer::{PeerOutput, WebRtcPeer};
 use super::replies;
 use super::search::WaySearch;
 use super::way::WayOutput;
+use super::way::is_media;
 use crate::description::LocalEndpoint;
 
 /// Rounds between the way out and WebRTC after one input; two are normal.
@@ -24,10 +25,15 @@ const MAX_ROUNDS: usize = 16;
 
 impl FarLeg {
     /// Data that came over the allocation.
-    fn receive(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+    fn receive(&mut self, from: SocketAddr, bytes: Vec<u8>, now: Instant) {
         if matches!(self.phase, LegPhase::Ending | LegPhase::Closed) {
             return;
         }
+        if is_media(&bytes) {
+            self.receive_media(from, bytes, now);
+            return;
+        }
+        let bytes = &bytes[..];
         if datagrams::is_datagram(bytes) {
             if self.datagrams.admit(now) {
                 self.emit(FarEvent::Datagram(bytes.to_vec()));
@@ -97,7 +103,7 @@ impl FarLeg {
                     continue;
                 }
                 WayOutput::Standing(address) => self.allocated(address, now),
-                WayOutput::From { peer, bytes } => self.receive(peer, &bytes, now),
+                WayOutput::From { peer, bytes } => self.receive(peer, bytes, now),
                 WayOutput::Lost(error) => self.lost(error, now),
                 WayOutput::Gone if matches!(self.phase, LegPhase::Ending) => self.finish(),
                 WayOutput::Gone => {}
@@ -128,13 +134,16 @@ impl FarLeg {
     }
 
     pub(super) fn poll_peer(&mut self, now: Instant) -> bool {
-        let (LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. }) = &mut self.phase
+        let (LegPhase::Connecting { peer, search, .. } | LegPhase::Talking { peer, search }) =
+            &mut self.phase
         else {
             return false;
         };
         fastrand::seed(self.rng.next_u64());
         let mut outputs = Vec::new();
+        peer.set_calm(search.is_calm(now));
         peer.poll(now, |output| outputs.push(output));
+        peer.note_destination(&self.remotes.all(), now);
         let more = !outputs.is_empty();
         // The leg ends after all packets: the reply to the other side's close_notify comes behind the event, and must
         // still leave.
@@ -170,10 +179,9 @@ impl FarLeg {
             PeerOutput::Send { from, to, bytes } => {
                 if !self.own.contains(&from) || !self.remotes.admit(to) {
                     self.counters.misdirected += 1;
-                } else if self.may_leave(&bytes, now) {
-                    self.way.send_to(to, bytes, now);
                 } else {
-                    self.counters.unsent += 1;
+                    self.checked(to, &bytes, now);
+                    self.way.send_to(to, bytes, now);
                 }
             }
             PeerOutput::Event(FarEvent::Connected) => self.connected(now),
@@ -184,7 +192,7 @@ impl FarLeg {
                 self.counters.overlong += 1;
             }
             PeerOutput::Event(event) => {
-                if matches!(event, FarEvent::Rtp(_) | FarEvent::Control(_)) {
+                if matches!(event, FarEvent::Control(_)) {
                     self.heard(now);
                 }
                 self.emit(event);

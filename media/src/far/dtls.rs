@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+use str0m::crypto::dtls::{
+    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion, SrtpProfile,
+};
 use zeroize::Zeroize;
 
 use super::flight::Flight;
+use super::srtp_keys::KeySlot;
+use crate::srtp::{SrtpKeyPair, SrtpSuite};
 
 /// DTLS 1.3 alone: both ends are engines, it saves half a round trip, and it encrypts the certificates.
 pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
@@ -56,6 +60,11 @@ impl CallCertificate {
     /// A copy for str0m.
     pub(super) fn to_str0m(&self) -> DtlsCert {
         self.0.clone()
+    }
+
+    /// The certificate in DER.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.0.certificate
     }
 }
 
@@ -107,6 +116,7 @@ impl DtlsProvider for CallDtls {
         };
         Ok(Box::new(DtlsSession {
             dtls,
+            keys: KeySlot::waiting(&cert.certificate),
             flight: Flight::default(),
             now,
             served: None,
@@ -116,6 +126,8 @@ impl DtlsProvider for CallDtls {
 
 struct DtlsSession {
     dtls: dimpl::Dtls,
+    /// Where the keys for SRTP go.
+    keys: Option<KeySlot>,
     flight: Flight,
     /// The newest time that it was told.
     now: Instant,
@@ -126,6 +138,26 @@ struct DtlsSession {
 impl std::fmt::Debug for DtlsSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DtlsSession(..)")
+    }
+}
+
+impl DtlsSession {
+    /// Hands the keys on to the RTP session. A connection that agreed on no suite that is known has none, and ends.
+    fn export(&self, material: &[u8], profile: SrtpProfile) {
+        let keys = suite(profile)
+            .and_then(|suite| SrtpKeyPair::from_dtls(suite, material, self.dtls.is_active()));
+        if let (Some(slot), Some(keys)) = (&self.keys, keys) {
+            slot.put(keys);
+        }
+    }
+}
+
+const fn suite(profile: SrtpProfile) -> Option<SrtpSuite> {
+    match profile {
+        SrtpProfile::AEAD_AES_256_GCM => Some(SrtpSuite::AesGcm256),
+        SrtpProfile::AEAD_AES_128_GCM => Some(SrtpSuite::AesGcm128),
+        SrtpProfile::AES128_CM_SHA1_80 => Some(SrtpSuite::AesCm128Sha1Tag80),
+        _ => None,
     }
 }
 
@@ -158,6 +190,11 @@ impl DtlsInstance for DtlsSession {
             DtlsOutput::Packet(packet) => {
                 self.flight.sent(packet);
                 DtlsOutput::Packet(packet)
+            }
+            DtlsOutput::KeyingMaterial(material, profile) => {
+                self.export(&material, profile);
+                // str0m polls again at once for a time that has come.
+                DtlsOutput::Timeout(self.now)
             }
             output => output,
         }

@@ -73,9 +73,11 @@ pub struct FarCounters {
     pub stray: u64,
     /// Peer data from an address that was not accepted as the other side's relayed address, or not yet.
     pub unpermitted: u64,
+    /// Media of the other side that did not open: forged, opened before, too old, before the keys, or of no stream of the call.
+    pub unopened: u64,
     /// Packets of our own that would have gone elsewhere than to the other side's relayed address; not sent.
     pub misdirected: u64,
-    /// Packets not sent because a queue was full or the allocation not ready.
+    /// Packets not sent because a queue was full, the allocation not ready, the other side unheard, or a sequence number used before.
     pub unsent: u64,
     /// Datagrams beyond what is handed on in a second.
     pub datagrams: u64,

@@ -1,6 +1,6 @@
 //! One far leg as its owner sees it: its inputs, its outputs, its timeouts and its phase.
 //!
-//! What an input leads to is in `driver`.
+//! What an input leads to is in `driver`, and for packets of media in `media_path`.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::datagrams::{self, DatagramBudget};
 use super::dtls::CallCertificate;
 use super::early_packets::EarlyPackets;
 use super::error::{FarConnectError, FarLegError};
-use super::event::{FarCounters, FarOutput, FarPacket};
+use super::event::{FarCounters, FarOutput};
 use super::peer::WebRtcPeer;
 use super::presumed::PresumedPath;
 use super::relayed_addresses;
@@ -119,7 +119,9 @@ impl FarLeg {
     /// something else than TURN ends the leg.
     pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
         self.way.handle_turn(bytes, now);
-        self.drive(now);
+        if !self.take_media(now) {
+            self.drive(now);
+        }
     }
 
     /// The connection to the TURN server ended: nothing can be sent any more. A running call waits for another way.
@@ -142,7 +144,11 @@ impl FarLeg {
         }
         self.way.handle_timeout(now);
         self.search(now);
-        self.with_peer(now, |peer, now| peer.handle_timeout(now));
+        self.poll_reports(now);
+        self.with_peer(now, |peer, now| match peer.next_timeout() {
+            Some(at) if at <= now => peer.handle_timeout(now),
+            _ => Ok(()),
+        });
         self.drive(now);
     }
 
@@ -217,6 +223,7 @@ impl FarLeg {
                 video_ssrc: self.video_ssrc,
                 relayed_address,
                 nth: self.own.len() - 1,
+                seed: self.rng.next_u64(),
                 remote,
                 remote_addresses: &remote_addresses,
             },
@@ -243,23 +250,6 @@ impl FarLeg {
             Err(error) => self.fail(error, now),
         }
         Ok(())
-    }
-
-    /// Sends one packet of audio or video; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped
-    /// and counted, since late media is of no use.
-    pub fn write_rtp(&mut self, packet: FarPacket, now: Instant) {
-        if self.with_peer(now, |peer, now| peer.write_rtp(packet, now)) == Some(true) {
-            self.drive(now);
-        } else {
-            self.counters.unsent += 1;
-        }
-    }
-
-    /// Requests a keyframe of the other side. In a call without video this does nothing.
-    pub fn request_keyframe(&mut self, now: Instant) {
-        if self.with_peer(now, |peer, now| peer.request_keyframe(now)) == Some(true) {
-            self.drive(now);
-        }
     }
 
     /// Sends a message of at most [`MAX_CONTROL`](super::MAX_CONTROL) bytes on the data channel; false if that is not open.
@@ -292,6 +282,7 @@ impl FarLeg {
         if matches!(self.phase, LegPhase::Ending | LegPhase::Closed) {
             return;
         }
+        self.leave_session(now);
         self.with_peer(now, |peer, now| {
             peer.close(now);
             Ok(())
@@ -326,9 +317,11 @@ impl FarLeg {
             ),
             LegPhase::Closed => return None,
         };
+        let report = peer.and_then(|peer| peer.report_at());
+        let report = report.map(|at| (at, MediaTimer::RtcpReport));
         let peer = peer.and_then(|peer| peer.next_timeout());
         let peer = peer.map(|at| (at, MediaTimer::WebRtc));
-        let times = [self.way.next_timeout(), own, peer];
+        let times = [self.way.next_timeout(), own, report, peer];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 

@@ -13,6 +13,9 @@
 //! The allocation is a [`TurnWay`], which may be made minutes before its call; a [`FarLeg`] takes it when the call needs it.
 
 mod allocation;
+mod channels;
+mod check_pace;
+mod check_size;
 mod config;
 mod credentials;
 mod datagrams;
@@ -23,6 +26,7 @@ mod error;
 mod event;
 mod flight;
 mod leg;
+mod media_path;
 mod moving;
 mod peer;
 mod permissions;
@@ -31,8 +35,11 @@ mod race;
 mod relayed_addresses;
 mod remotes;
 mod replies;
+mod rtp_session;
+mod rtp_stream;
 mod search;
 mod setup;
+mod srtp_keys;
 mod way;
 
 pub use self::config::{FarConfig, Role, TurnAccess, TurnPassword, TurnTransport};

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::error::FarLegError;
 use super::event::FarEvent;
 use super::leg::{CONNECTION_LIMIT, FarLeg, LegPhase};
+use super::peer;
 use super::relayed_addresses;
 use super::remotes;
 use super::search::{SearchStep, WaySearch};
@@ -117,7 +118,18 @@ impl FarLeg {
 
     /// The other side was heard.
     pub(super) fn heard(&mut self, now: Instant) {
-        let Some(is_news) = self.search_mut().map(|search| search.handle_heard(now)) else {
+        let is_news = self.search_mut().map(|search| search.handle_heard(now));
+        self.note_heard(is_news);
+    }
+
+    /// Sound of the other side was heard.
+    pub(super) fn heard_sound(&mut self, now: Instant) {
+        let is_news = self.search_mut().map(|search| search.handle_sound(now));
+        self.note_heard(is_news);
+    }
+
+    fn note_heard(&mut self, is_news: Option<bool>) {
+        let Some(is_news) = is_news else {
             return;
         };
         self.way.note_alive();
@@ -126,6 +138,16 @@ impl FarLeg {
         }
         if matches!(self.phase, LegPhase::Talking { .. }) {
             self.way.be_calm();
+        }
+    }
+
+    /// A packet leaves that may be a check of the path in use.
+    pub(super) fn checked(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
+        if let LegPhase::Talking { peer, search } = &mut self.phase
+            && peer::is_check(bytes)
+            && peer.destination() == Some(to)
+        {
+            search.handle_checked(now);
         }
     }
 
@@ -169,22 +191,15 @@ impl FarLeg {
             let answer_limit = search.answer_limit();
             match step {
                 SearchStep::Ask => self.way.check(answer_limit, now),
+                SearchStep::Hurry => {
+                    self.with_peer(now, |peer, now| peer.handle_timeout(now));
+                }
                 SearchStep::CheckAnew => self.check_anew(now),
                 SearchStep::Unheard => self.emit(FarEvent::Unheard),
                 SearchStep::Doubt if may_move => {}
                 SearchStep::Doubt => search.put_off_doubt(now),
                 SearchStep::Over => self.emit(FarEvent::GivenUp),
             }
-        }
-    }
-
-    /// Whether a packet of ours may leave: media only while the other side is heard.
-    pub(super) fn may_leave(&self, bytes: &[u8], now: Instant) -> bool {
-        // RTP and RTCP by their first byte (RFC 7983).
-        let is_media = matches!(bytes.first(), Some(128..=191));
-        match &self.phase {
-            LegPhase::Talking { search, .. } => !is_media || search.may_speak(now),
-            _ => true,
         }
     }
 
@@ -196,6 +211,10 @@ impl FarLeg {
     fn join(&mut self, remote: SocketAddr, priority: u32, now: Instant) {
         self.remotes.join(remote, priority, now);
         self.way.open(remote, now);
+        self.with_peer(now, |peer, now| {
+            peer.note_change(now);
+            Ok(())
+        });
     }
 
     fn may_meet(&self, remote: SocketAddr, now: Instant) -> bool {

@@ -1,5 +1,5 @@
-//! The WebRTC connection to the other engine, which str0m keeps: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and one data
-//! channel (RFC 8831).
+//! The WebRTC connection to the other engine: ICE (RFC 8445), DTLS (RFC 9147) and one data channel (RFC 8831), which str0m keeps, and the RTP
+//! session under the keys of that DTLS (RFC 5764), which it knows nothing of.
 //!
 //! After every change str0m gets the time and is polled until it has no output left, so that nothing waits for a timer.
 //! str0m draws its lesser random values (transaction ids, tie-breaker, CNAME) from a generator that is not cryptographic
@@ -9,16 +9,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
-use str0m::media::{KeyframeRequestKind, Pt};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
-use str0m::{Event, Input, Output, Rtc};
+use str0m::{Event, Input, Output, Reason, Rtc};
+use zeroize::Zeroizing;
 
 use super::MAX_CONTROL;
+use super::check_pace::CheckPace;
+use super::check_size;
 use super::error::FarLegError;
-use super::event::{FarEvent, FarPacket};
+use super::event::FarEvent;
+use super::rtp_session::{RtpSession, StreamSsrcs};
 use super::setup::{self, PeerSetup, candidate, priority};
-use crate::video;
+use super::srtp_keys::KeySlot;
 
 /// Times so far ahead mean "never" to str0m.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
@@ -53,12 +55,23 @@ enum PeerStage {
     Connected,
 }
 
+/// A message of STUN that asks for no answer: a binding indication (RFC 8489 section 5).
+const INDICATION: [u8; 20] = *b"\0\x11\0\0\x21\x12\xa4\x42............";
+
 /// One WebRTC connection.
 pub(super) struct WebRtcPeer {
     rtc: Rtc,
     relayed_address: SocketAddr,
-    audio: FarStream,
-    video: Option<FarStream>,
+    streams: (StreamSsrcs, Option<StreamSsrcs>),
+    keys: KeySlot,
+    /// The other side's, for checks.
+    password: Zeroizing<String>,
+    seed: u64,
+    /// Once connected.
+    session: Option<RtpSession>,
+    /// Where the other side is, as ICE has found out.
+    destination: Option<SocketAddr>,
+    pace: CheckPace,
     leads: bool,
     stage: PeerStage,
     channel: ChannelId,
@@ -66,35 +79,25 @@ pub(super) struct WebRtcPeer {
     timeout: Option<Instant>,
 }
 
-/// One stream in each direction.
-#[derive(Clone, Copy, Debug)]
-struct FarStream {
-    ssrc: u32,
-    remote_ssrc: u32,
-    /// The index of the newest packet that was sent.
-    sequence: Option<u64>,
-}
-
-impl FarStream {
-    const fn new(ssrc: u32, remote_ssrc: u32) -> Self {
-        Self {
-            ssrc,
-            remote_ssrc,
-            sequence: None,
-        }
-    }
-}
-
 impl WebRtcPeer {
     /// Sets up the connection; the first ICE checks leave with the next [`poll`](Self::poll).
     pub(super) fn new(setup: &PeerSetup<'_>, now: Instant) -> Result<Self, FarLegError> {
-        let (rtc, channel) = setup::build(setup, now)?;
+        let (rtc, channel, keys) = setup::build(setup, now)?;
+        let ssrcs = |ours, theirs| StreamSsrcs { ours, theirs };
         let video = setup.remote.video.as_ref();
         let mut peer = Self {
             rtc,
             relayed_address: setup.relayed_address,
-            audio: FarStream::new(setup.ssrc, setup.remote.ssrc),
-            video: video.map(|video| FarStream::new(setup.video_ssrc, video.ssrc)),
+            streams: (
+                ssrcs(setup.ssrc, setup.remote.ssrc),
+                video.map(|video| ssrcs(setup.video_ssrc, video.ssrc)),
+            ),
+            keys,
+            password: Zeroizing::new(setup.remote.pwd.clone()),
+            seed: setup.seed,
+            session: None,
+            destination: None,
+            pace: CheckPace::new(now),
             leads: setup.role.leads(),
             stage: PeerStage::Checking,
             channel,
@@ -115,10 +118,49 @@ impl WebRtcPeer {
         let Ok(packet) = Receive::new(Protocol::Udp, from, self.relayed_address, bytes) else {
             return Ok(false);
         };
+        if is_dtls(bytes) {
+            self.pace.note_dtls(now);
+        }
         self.rtc
             .handle_input(Input::Receive(now, packet))
             .map_err(|error| setup::error(&error))?;
         Ok(true)
+    }
+
+    /// The RTP session, once the connection stands.
+    pub(super) fn session(&mut self) -> Option<&mut RtpSession> {
+        self.session.as_mut()
+    }
+
+    /// When the RTP session has a report to send.
+    pub(super) fn report_at(&self) -> Option<Instant> {
+        self.session.as_ref().map(RtpSession::next_timeout)
+    }
+
+    /// Where the other side is, as ICE has found out.
+    pub(super) fn destination(&self) -> Option<SocketAddr> {
+        self.destination
+    }
+
+    /// Notes where the other side is. str0m does not tell its nominated pair, but believes whatever comes from the address to which that
+    /// sends, and not an indication of STUN from any other.
+    pub(super) fn note_destination(&mut self, remotes: &[(SocketAddr, u32)], now: Instant) {
+        let sends_to = |to: SocketAddr| {
+            Receive::new(Protocol::Udp, to, self.relayed_address, &INDICATION)
+                .is_ok_and(|packet| self.rtc.accepts(&Input::Receive(now, packet)))
+        };
+        let mut addresses = remotes.iter().map(|(address, _)| *address);
+        self.destination = addresses.find(|address| sends_to(*address));
+    }
+
+    /// The owner says whether the path is known to live; checks are seldom then.
+    pub(super) fn set_calm(&mut self, is_calm: bool) {
+        self.pace.set_calm(is_calm);
+    }
+
+    /// Something has changed that is to be checked soon.
+    pub(super) fn note_change(&mut self, now: Instant) {
+        self.pace.note_change(now);
     }
 
     /// Whether a packet is a connectivity check, or an answer to one of ours, that only the other engine can have made.
@@ -148,6 +190,7 @@ impl WebRtcPeer {
             .add_local_candidate(candidate(address, priority(nth)));
         let mut api = self.rtc.direct_api();
         api.invalidate_candidate(&candidate(old, priority(0)));
+        self.pace.note_change(now);
         self.handle_timeout(now)
     }
 
@@ -161,6 +204,7 @@ impl WebRtcPeer {
             self.rtc
                 .add_remote_candidate(candidate(*address, *priority));
         }
+        self.pace.note_change(now);
         self.handle_timeout(now)
     }
 
@@ -169,55 +213,6 @@ impl WebRtcPeer {
         self.rtc
             .handle_input(Input::Timeout(now))
             .map_err(|error| setup::error(&error))
-    }
-
-    /// Sends a packet of audio or video; false before the connection stands, or if its payload type is not the far leg's.
-    pub(super) fn write_rtp(
-        &mut self,
-        packet: FarPacket,
-        now: Instant,
-    ) -> Result<bool, FarLegError> {
-        let stream = match packet.payload_type {
-            pt if setup::is_audio(pt) => Some(&mut self.audio),
-            pt if video::is_far_payload_type(pt) => self.video.as_mut(),
-            _ => None,
-        };
-        let Some(ours) = stream.filter(|_| self.stage == PeerStage::Connected) else {
-            return Ok(false);
-        };
-        let Some(sequence) = extend(ours.sequence, packet.sequence) else {
-            return Ok(false);
-        };
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx(&ours.ssrc.into()) else {
-            return Ok(false);
-        };
-        let write = RtpWrite::new(
-            Pt::from(packet.payload_type),
-            SeqNo::from(sequence),
-            packet.timestamp,
-            now,
-            packet.payload,
-        );
-        stream.write_rtp(write.marker(packet.marker));
-        ours.sequence = ours.sequence.max(Some(sequence));
-        // str0m only queues the packet here; it leaves when str0m gets the time.
-        self.handle_timeout(now)?;
-        Ok(true)
-    }
-
-    /// Requests a keyframe of the other engine (PLI, RFC 4585 section 6.3.1); false without video.
-    pub(super) fn request_keyframe(&mut self, now: Instant) -> Result<bool, FarLegError> {
-        let Some(video) = self.video.filter(|_| self.stage == PeerStage::Connected) else {
-            return Ok(false);
-        };
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_rx(&video.remote_ssrc.into()) else {
-            return Ok(false);
-        };
-        stream.request_keyframe(KeyframeRequestKind::Pli);
-        self.handle_timeout(now)?;
-        Ok(true)
     }
 
     /// Sends a control message; false if the channel is not open or full.
@@ -233,7 +228,7 @@ impl WebRtcPeer {
         Ok(sent)
     }
 
-    /// Starts to close: RTCP BYE, SCTP shutdown, DTLS close_notify.
+    /// Starts to close: SCTP shutdown, DTLS close_notify.
     pub(super) fn close(&mut self, now: Instant) {
         // A connection that cannot send these is over all the same.
         self.rtc.close().ok();
@@ -279,16 +274,29 @@ impl WebRtcPeer {
                 .map_err(|error| setup::error(&error))?
             {
                 Output::Timeout(at) => {
+                    let at = match self.rtc.last_timeout_reason() {
+                        Reason::Ice => self.pace.put_off(at, now),
+                        _ => at,
+                    };
                     self.timeout = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
                     return Ok(at);
                 }
-                Output::Transmit(transmit) => handle(PeerOutput::Send {
-                    from: transmit.source,
-                    to: transmit.destination,
-                    bytes: transmit.contents.into(),
-                }),
+                Output::Transmit(transmit) => {
+                    let (from, to) = (transmit.source, transmit.destination);
+                    let mut bytes: Vec<u8> = transmit.contents.into();
+                    if is_dtls(&bytes) {
+                        self.pace.note_dtls(now);
+                    }
+                    if is_check(&bytes) {
+                        if !self.pace.admits(to, now) {
+                            continue;
+                        }
+                        bytes = check_size::lengthen(&bytes, &self.password).unwrap_or(bytes);
+                    }
+                    handle(PeerOutput::Send { from, to, bytes });
+                }
                 Output::Event(event) => {
-                    if let Some(event) = self.translate(event)? {
+                    if let Some(event) = self.translate(event, now)? {
                         handle(PeerOutput::Event(event));
                     }
                 }
@@ -301,7 +309,7 @@ impl WebRtcPeer {
         self.timeout
     }
 
-    fn translate(&mut self, event: Event) -> Result<Option<FarEvent>, FarLegError> {
+    fn translate(&mut self, event: Event, now: Instant) -> Result<Option<FarEvent>, FarLegError> {
         let event = match event {
             Event::IceConnectionStateChange(state)
                 if state.is_connected() && self.stage == PeerStage::Checking =>
@@ -317,15 +325,15 @@ impl WebRtcPeer {
                 None
             }
             Event::Connected => {
+                let keys = self.keys.take().ok_or(FarLegError::Dtls)?;
+                let (audio, video) = self.streams;
+                self.session = Some(RtpSession::new(&keys, audio, video, self.seed, now));
                 self.stage = PeerStage::Connected;
                 if self.leads {
                     self.rtc.direct_api().start_sctp(true);
                 }
                 Some(FarEvent::Connected)
             }
-            Event::RtpPacket(packet) => self.read_rtp(&packet).map(FarEvent::Rtp),
-            // str0m raises this for its own outgoing streams alone.
-            Event::KeyframeRequest(_) => self.video.map(|_| FarEvent::KeyframeRequested),
             Event::ChannelOpen(id, _) if id == self.channel => {
                 self.control_open = true;
                 Some(FarEvent::ControlOpen)
@@ -347,24 +355,6 @@ impl WebRtcPeer {
         };
         Ok(event)
     }
-
-    fn read_rtp(&self, packet: &Str0mPacket) -> Option<FarPacket> {
-        let header = &packet.header;
-        let is_video = video::is_far_payload_type(*header.payload_type);
-        let stream = if is_video {
-            self.video.as_ref()
-        } else {
-            Some(&self.audio)
-        };
-        let is_theirs = stream.is_some_and(|stream| *header.ssrc == stream.remote_ssrc);
-        is_theirs.then(|| FarPacket {
-            payload_type: *header.payload_type,
-            marker: header.marker,
-            sequence: header.sequence_number,
-            timestamp: header.timestamp,
-            payload: packet.payload.to_vec(),
-        })
-    }
 }
 
 impl std::fmt::Debug for WebRtcPeer {
@@ -376,27 +366,12 @@ impl std::fmt::Debug for WebRtcPeer {
     }
 }
 
-/// The 64-bit index whose low half is `sequence`, nearest to the last one (RFC 3711 section 3.3.1). `None` if that lies
-/// before the first packet of the call.
-fn extend(last: Option<u64>, sequence: u16) -> Option<u64> {
-    let Some(last) = last else {
-        return Some(u64::from(sequence));
-    };
-    // The cast keeps the low 16 bits.
-    let step = sequence.wrapping_sub(last as u16).cast_signed();
-    last.checked_add_signed(i64::from(step))
+/// Whether a packet is a connectivity check: a binding request (RFC 8489 section 5).
+pub(super) fn is_check(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0, 1])
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sequence_numbers_roll_over_in_both_directions() {
-        assert_eq!(extend(None, 65_535), Some(65_535));
-        assert_eq!(extend(Some(65_535), 0), Some(65_536));
-        assert_eq!(extend(Some(65_536), 65_535), Some(65_535));
-        assert_eq!(extend(Some(65_540), 3), Some(65_539));
-        assert_eq!(extend(Some(0), 65_535), None);
-    }
+/// Whether a packet is DTLS (RFC 9443 section 3).
+fn is_dtls(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(20..=63))
 }

@@ -1,8 +1,9 @@
 //! Notices that a running call has lost its way out, or only the other side's, by what is heard of the other side: messages that only it
 //! can have made (a check with its password, a packet of its keys).
 //!
-//! Both sides check each other all the time (RFC 8445 section 11), each 300 ms at most, so that a path is never silent because phones are.
-//! After half a second of silence the own TURN server is asked whether the allocation stands. It does not answer: a new way is wanted.
+//! Sound tells it, and connectivity checks (RFC 8445 section 11), which are seldom while sound comes and checks are answered: all is **calm**.
+//! Where no sound has come for 300 ms, or a check has no answer, each side checks each 300 ms, so that a path is never silent because phones
+//! are. After half a second of silence the own TURN server is asked whether the allocation stands. It does not answer: a new way is wanted.
 //! It does: the fault is at the other side, which is waited for, or between the two servers. So after two seconds the caller **doubts** its
 //! way and wants another one at another server; not the callee, which cannot say where it has gone while nothing passes.
 //!
@@ -25,6 +26,15 @@ const FIRST_ANSWER_LIMIT: Duration = Duration::from_millis(1_200);
 
 /// From one question in a silence to the next.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Without sound for so long, checks have to tell that the path lives.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// How long the answer to a check may take beside two round trips, before others follow.
+const CHECK_LIMIT: Duration = Duration::from_millis(500);
+
+/// The longest round trip that is believed: the answer may be that to a later check.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// Silence that the engine learns of.
 const UNHEARD: Duration = Duration::from_secs(1);
@@ -52,6 +62,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) enum SearchStep {
     /// Ask the own server whether the allocation stands.
     Ask,
+    /// All is calm no more: check at once.
+    Hurry,
     /// Begin the connectivity checks anew.
     CheckAnew,
     /// Tell the owner that the other side is not heard.
@@ -66,6 +78,13 @@ pub(super) enum SearchStep {
 #[derive(Debug)]
 pub(super) struct WaySearch {
     heard: Instant,
+    /// When sound came last.
+    sound: Option<Instant>,
+    /// When the first check left that has no answer.
+    unanswered: Option<Instant>,
+    round_trip: Duration,
+    /// Whether the owner knows that all is calm no more.
+    is_hurried: bool,
     ask_at: Instant,
     check_anew_at: Instant,
     /// Whether it was ever heard.
@@ -90,6 +109,10 @@ impl WaySearch {
     pub(super) fn new(role: Role, now: Instant) -> Self {
         Self {
             heard: now,
+            sound: None,
+            unanswered: None,
+            round_trip: Duration::ZERO,
+            is_hurried: true,
             ask_at: now + SILENCE,
             check_anew_at: now + CHECK_ANEW,
             is_met: true,
@@ -137,15 +160,55 @@ impl WaySearch {
                 true => (now + DEAF, 2 * DEAF),
                 false => self.deaf,
             },
+            sound: self.sound,
+            unanswered: self.unanswered,
+            round_trip: self.round_trip,
+            is_hurried: self.is_hurried,
             ..Self::new(self.role, now)
         };
         is_told
     }
 
+    /// Sound of the other side is heard. True if that is news.
+    pub(super) fn handle_sound(&mut self, now: Instant) -> bool {
+        let is_news = self.handle_heard(now);
+        self.sound = Some(now);
+        self.is_hurried &= !self.is_calm(now);
+        is_news
+    }
+
+    /// A check to the other side left.
+    pub(super) fn handle_checked(&mut self, now: Instant) {
+        if self.unanswered.is_none() {
+            self.unanswered = Some(now);
+            // Before, there was nothing to be answered.
+            self.deaf.0 = self.deaf.0.max(now + DEAF);
+        }
+    }
+
     /// The other side has answered a check.
     pub(super) fn handle_answered(&mut self, now: Instant) {
+        if let Some(at) = self.unanswered.take() {
+            let took = now.saturating_duration_since(at);
+            self.round_trip = took.min(LONGEST_ROUND_TRIP);
+        }
         self.is_deaf = false;
         self.deaf = (now + DEAF, 2 * DEAF);
+        self.is_hurried &= !self.is_calm(now);
+    }
+
+    /// Whether sound tells that the path lives, and no check says otherwise.
+    pub(super) fn is_calm(&self, now: Instant) -> bool {
+        let doubt = self.calm_until();
+        self.is_met && !self.wants_way() && doubt.is_some_and(|doubt| now < doubt)
+    }
+
+    /// When all is calm no more, unless sound or an answer comes.
+    fn calm_until(&self) -> Option<Instant> {
+        let limit = CHECK_LIMIT + 2 * self.round_trip;
+        let quiet = self.sound.map(|sound| sound + QUIET)?;
+        let late = self.unanswered.map(|at| at + limit);
+        Some(late.map_or(quiet, |late| late.min(quiet)))
     }
 
     /// The own way is of no use. True if that is news.
@@ -204,6 +267,10 @@ impl WaySearch {
             self.is_over = true;
             return Some(SearchStep::Over);
         }
+        if !self.is_hurried && !self.is_calm(now) {
+            self.is_hurried = true;
+            return Some(SearchStep::Hurry);
+        }
         if !self.is_lost && self.ask_at <= now {
             self.ask_at = now + ASK_AGAIN;
             return Some(SearchStep::Ask);
@@ -229,6 +296,7 @@ impl WaySearch {
 
     /// When a step is due.
     pub(super) fn next_timeout(&self) -> Instant {
+        let hurry = self.calm_until().filter(|_| !self.is_hurried);
         let ask = (!self.is_lost).then_some(self.ask_at);
         let unheard = (!self.is_unheard).then_some(self.heard + UNHEARD);
         let deaf = (!self.is_unheard).then_some(self.deaf);
@@ -236,14 +304,15 @@ impl WaySearch {
         let doubts = doubts.map(|(at, _)| at);
         let doubts = doubts.filter(|_| self.is_met && !self.wants_way());
         let limit = (!self.is_over).then_some(self.heard + LIMIT);
-        let steps = ask.into_iter().chain(unheard).chain(doubts).chain(limit);
+        let steps = hurry.into_iter().chain(ask).chain(unheard);
+        let steps = steps.chain(doubts).chain(limit);
         steps.fold(self.check_anew_at, Instant::min)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::SearchStep::{Ask, CheckAnew, Doubt, Over, Unheard};
+    use super::SearchStep::{Ask, CheckAnew, Doubt, Hurry, Over, Unheard};
     use super::*;
 
     /// The steps that are due from `start + from` to `start + to`, as an owner meets them.
@@ -345,6 +414,54 @@ mod tests {
         assert!(search.handle_lost() && search.wants_way() && !search.wants_elsewhere());
         search.handle_heard(at);
         assert!(!search.wants_way());
+    }
+
+    #[test]
+    fn all_is_calm_while_sound_comes_and_checks_are_answered() {
+        let start = crate::some_time();
+        let mut search = WaySearch::new(Role::Callee, start);
+        assert!(!search.is_calm(start), "no sound yet");
+        search.handle_heard(start);
+        assert!(!search.is_calm(start), "a check is no sound");
+        search.handle_sound(start);
+        assert!(search.is_calm(start) && search.step(start).is_none());
+        assert_eq!(
+            steps(&mut search, start, 600),
+            [(300, Hurry), (500, Ask)],
+            "no sound"
+        );
+        let later = start + Duration::from_secs(1);
+        search.handle_sound(later);
+        search.handle_checked(later);
+        let mut now = later;
+        while search.step(now).is_none() {
+            now += Duration::from_millis(20);
+            search.handle_sound(now);
+        }
+        assert_eq!(now, later + CHECK_LIMIT, "no answer");
+        search.handle_sound(now);
+        assert!(!search.is_calm(now));
+        search.handle_answered(now);
+        assert!(search.is_calm(now));
+        // The answer took half a second: the next may take a second and a half.
+        search.handle_checked(now);
+        now += 3 * CHECK_LIMIT - Duration::from_millis(1);
+        search.handle_sound(now);
+        assert!(search.is_calm(now) && !search.is_calm(now + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn seldom_checks_are_no_missing_answers() {
+        let start = crate::some_time();
+        let mut search = WaySearch::new(Role::Callee, start);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        search.handle_sound(at(5));
+        search.handle_checked(at(5));
+        search.handle_sound(at(10));
+        assert_ne!(search.step(at(10)), Some(Doubt), "{search:?}");
+        search.handle_sound(at(11));
+        let mut steps = std::iter::from_fn(|| search.step(at(11)));
+        assert!(steps.any(|step| step == Doubt));
     }
 
     #[test]

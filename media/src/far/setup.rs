@@ -1,17 +1,14 @@
 //! Sets up a WebRTC connection: str0m's configuration, and the typed values that SDP would otherwise carry.
 //!
-//! There is one audio stream in each direction, one video stream if both sides have video, and one data channel with the
-//! number 0, which is negotiated beforehand (without the messages of RFC 8832 section 5.1). Our only candidate is the
-//! relayed one.
+//! str0m has one data channel with the number 0, which is negotiated beforehand (without the messages of RFC 8832 section 5.1), and no
+//! media: no codec, no stream and no keys for SRTP, so that it can neither seal nor open a packet (`rtp_session` does). Our only candidate
+//! is the relayed one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::change::DirectApi;
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::config::Fingerprint;
-use str0m::format::{Codec as Str0mCodec, FormatParams};
-use str0m::media::{Frequency, MediaKind, Mid, Pt};
 use str0m::net::Protocol;
 use str0m::{Candidate, CandidateKind, IceCreds, Input, Rtc, RtcConfig, RtcError};
 
@@ -19,8 +16,8 @@ use super::MAX_CONTROL;
 use super::config::Role;
 use super::dtls::{self, CallCertificate};
 use super::error::FarLegError;
+use super::srtp_keys::KeySlot;
 use crate::description::Description;
-use crate::video::{FIRST_PAYLOAD_TYPE, LAST_PAYLOAD_TYPE};
 
 /// First retransmission of an ICE check. str0m's 250 ms is for paths that may not exist; this one does.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
@@ -36,19 +33,6 @@ const CHECKS: usize = 50;
 /// SCTP data that may wait for the path. Control messages are few and small.
 const MAX_BUFFERED: usize = 64 * 1024;
 
-/// Outgoing packets that str0m keeps for retransmission. None is ever retransmitted, but str0m requires at least one.
-const KEPT_PACKETS: usize = 1;
-
-/// Audio payload types of the far leg: PCMU, PCMA, G722, Opus, and telephone events in both clocks. They never change.
-const AUDIO_PAYLOADS: [(u8, Str0mCodec, Frequency); 6] = [
-    (0, Str0mCodec::PCMU, Frequency::EIGHT_KHZ),
-    (8, Str0mCodec::PCMA, Frequency::EIGHT_KHZ),
-    (9, Str0mCodec::G722, Frequency::SIXTEEN_KHZ),
-    (101, Str0mCodec::Tele, Frequency::EIGHT_KHZ),
-    (110, Str0mCodec::Tele, Frequency::FORTY_EIGHT_KHZ),
-    (111, Str0mCodec::Opus, Frequency::FORTY_EIGHT_KHZ),
-];
-
 /// The parameters of a connection.
 pub(super) struct PeerSetup<'a> {
     pub(super) role: Role,
@@ -61,13 +45,19 @@ pub(super) struct PeerSetup<'a> {
     pub(super) relayed_address: SocketAddr,
     /// Which of this side's addresses in the call that is, counted from 0.
     pub(super) nth: usize,
+    /// For the times of RTCP reports.
+    pub(super) seed: u64,
     pub(super) remote: &'a Description,
     pub(super) remote_addresses: &'a [SocketAddr],
 }
 
-/// Makes the connection, ready for ICE checks.
-pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, ChannelId), FarLegError> {
-    let mut rtc = config(setup).build(now);
+/// Makes the connection, ready for ICE checks, and the slot in which DTLS will leave the keys for SRTP.
+pub(super) fn build(
+    setup: &PeerSetup<'_>,
+    now: Instant,
+) -> Result<(Rtc, ChannelId, KeySlot), FarLegError> {
+    let certificate = setup.certificate.der();
+    let (mut rtc, keys) = KeySlot::of(certificate, || config(setup).build(now));
     // The time comes first: DTLS and SCTP start their clocks below.
     rtc.handle_input(Input::Timeout(now))
         .map_err(|cause| error(&cause))?;
@@ -83,11 +73,6 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
         hash_func: "sha-256".to_owned(),
         bytes: setup.remote.fingerprint.to_vec(),
     });
-    let remote = setup.remote;
-    declare(&mut api, MediaKind::Audio, setup.ssrc, remote.ssrc);
-    if let Some(video) = &remote.video {
-        declare(&mut api, MediaKind::Video, setup.video_ssrc, video.ssrc);
-    }
     if !leads {
         api.start_dtls(false).map_err(|cause| error(&cause))?;
         api.start_sctp(false);
@@ -99,7 +84,7 @@ pub(super) fn build(setup: &PeerSetup<'_>, now: Instant) -> Result<(Rtc, Channel
     for address in setup.remote_addresses {
         rtc.add_remote_candidate(candidate(*address, priority(0)));
     }
-    Ok((rtc, channel))
+    Ok((rtc, channel, keys))
 }
 
 /// The ICE priority of a side's n-th relayed address in a call, counted from 0. RFC 8445 section 5.1.2.1 gives each further candidate a
@@ -127,21 +112,6 @@ pub(super) fn candidate(address: SocketAddr, priority: u32) -> Candidate {
     )
 }
 
-/// Declares one stream in each direction.
-fn declare(api: &mut DirectApi<'_>, kind: MediaKind, ours: u32, theirs: u32) {
-    let mid = Mid::from(if kind.is_audio() { "0" } else { "1" });
-    api.declare_media(mid, kind);
-    api.declare_stream_tx(ours.into(), None, mid, None);
-    // There are no retransmissions: a receiver that lost part of a video frame requests a keyframe.
-    api.expect_stream_rx(theirs.into(), None, mid, None)
-        .suppress_nack(true);
-}
-
-/// Whether a payload type of the far leg is audio.
-pub(super) fn is_audio(payload_type: u8) -> bool {
-    AUDIO_PAYLOADS.iter().any(|(pt, ..)| *pt == payload_type)
-}
-
 /// The error of the leg that an error of str0m means.
 pub(super) fn error(cause: &RtcError) -> FarLegError {
     match cause {
@@ -159,38 +129,78 @@ fn config(setup: &PeerSetup<'_>) -> RtcConfig {
             ufrag: setup.ufrag.to_owned(),
             pass: setup.pwd.to_owned(),
         })
-        // Header extensions travel in clear: the audio level would tell the TURN server who speaks.
         .clear_extension_map()
         .clear_codecs()
-        .set_rtp_mode(true)
-        .set_send_buffer_audio(KEPT_PACKETS)
-        .set_send_buffer_video(KEPT_PACKETS)
         .set_sctp_max_buffered_amount(MAX_BUFFERED)
         .set_sctp_max_message_size(MAX_CONTROL as u32);
     config.set_initial_stun_rto(CHECK_TIMEOUT);
     config.set_max_stun_rto(LONGEST_CHECK_TIMEOUT);
     config.set_max_stun_retransmits(CHECKS);
-    let video = setup.remote.video.iter().flat_map(|_| {
-        (FIRST_PAYLOAD_TYPE..=LAST_PAYLOAD_TYPE)
-            .map(|pt| (pt, video_codec(pt), Frequency::NINETY_KHZ))
-    });
-    for (pt, codec, clock) in AUDIO_PAYLOADS.into_iter().chain(video) {
-        config.codec_config().add_config(
-            Pt::from(pt),
-            None,
-            codec,
-            clock,
-            None,
-            FormatParams::default(),
-        );
-    }
     config
 }
 
-/// str0m does not parse the payloads; the codec only sets its RTCP report interval.
-fn video_codec(payload_type: u8) -> Str0mCodec {
-    match payload_type {
-        FIRST_PAYLOAD_TYPE => Str0mCodec::Vp8,
-        _ => Str0mCodec::H264,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VideoDescription;
+    use crate::video::VideoFormat;
+    use str0m::media::{MediaKind, Mid, Pt};
+    use str0m::rtp::RtpWrite;
+
+    #[test]
+    fn str0m_has_no_media_and_no_keys_and_cannot_write_rtp() {
+        let now = crate::some_time();
+        let certificate = CallCertificate::generate().unwrap();
+        let address: SocketAddr = ([203, 0, 113, 7], 50_000).into();
+        let remote = Description {
+            ufrag: "ufrag".to_owned(),
+            pwd: "password of 22 letters".to_owned(),
+            fingerprint: [1; 32],
+            ssrc: 7,
+            relayed_addresses: vec![address],
+            codecs: vec![crate::Codec::Pcmu],
+            video: Some(VideoDescription {
+                ssrc: 8,
+                formats: vec![VideoFormat::Vp8],
+            }),
+        };
+        let setup = PeerSetup {
+            role: Role::Caller,
+            ufrag: "ufrag",
+            pwd: "password of 22 letters",
+            certificate: &certificate,
+            ssrc: 1,
+            video_ssrc: 2,
+            relayed_address: ([203, 0, 113, 8], 50_000).into(),
+            nth: 0,
+            seed: 0,
+            remote: &remote,
+            remote_addresses: &[address],
+        };
+        let (mut rtc, _, keys) = build(&setup, now).unwrap();
+        assert!(keys.take().is_none(), "before DTLS");
+        assert_eq!(rtc.codec_config().params().len(), 0);
+        for mid in ["0", "1"] {
+            assert!(rtc.media(Mid::from(mid)).is_none());
+        }
+        let mut api = rtc.direct_api();
+        for ssrc in [1, 2, 7, 8] {
+            assert!(api.stream_tx(&ssrc.into()).is_none());
+            assert!(api.stream_rx(&ssrc.into()).is_none());
+        }
+        // Even with a stream it has no format to send in, and nothing to seal it with.
+        let mid = Mid::from("0");
+        api.declare_media(mid, MediaKind::Audio);
+        let stream = api.declare_stream_tx(1.into(), None, mid, None);
+        stream.write_rtp(RtpWrite::new(Pt::from(0), 1.into(), 0, now, vec![1]));
+        rtc.handle_input(Input::Timeout(now)).ok();
+        let mut left = Vec::new();
+        while let Ok(str0m::Output::Transmit(packet)) = rtc.poll_output() {
+            left.push(packet.contents[0]);
+        }
+        assert!(
+            left.iter().all(|first| *first < 4),
+            "checks alone: {left:?}"
+        );
     }
 }

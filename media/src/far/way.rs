@@ -211,6 +211,22 @@ impl TurnWay {
         output
     }
 
+    /// The next packet of media, if that is the next thing to do.
+    pub(super) fn poll_media(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+        let next = self.outputs.pop_front_if(
+            |output| matches!(output, WayOutput::From { bytes, .. } if is_media(bytes)),
+        );
+        match next? {
+            WayOutput::From { peer, bytes } => Some((peer, bytes)),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is to be done.
+    pub(super) fn is_polled(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let own = match self.phase {
@@ -302,6 +318,14 @@ impl TurnWay {
         true
     }
 
+    /// The frame that carries media to a peer; the packet itself where it has to be [sent](Self::send_to) another way.
+    pub(super) fn wrap_media(&self, to: SocketAddr, packet: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+        match self.is_standing() {
+            true => self.allocation.channels().wrap(to, packet),
+            false => Err(packet),
+        }
+    }
+
     /// The allocation that was to stand does not.
     fn fail(&mut self, error: FarLegError, now: Instant) {
         self.lose(error);
@@ -345,6 +369,11 @@ impl TurnWay {
             self.unsent += 1;
         }
     }
+}
+
+/// Whether data of a peer is RTP or RTCP, sealed or not, by its first byte (RFC 9443 section 3).
+pub(super) fn is_media(bytes: &[u8]) -> bool {
+    matches!(bytes.first(), Some(128..=191))
 }
 
 impl std::fmt::Debug for TurnWay {

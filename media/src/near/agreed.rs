@@ -9,11 +9,11 @@ use super::dtmf_sender::DtmfSender;
 use super::formats::{PayloadFormat, StreamFormats};
 use super::latch::Latch;
 use super::rewrite::RtpNumbers;
-use super::rtcp::{self, PhoneRtcp};
 use super::silence::PhoneSilence;
 use super::srtp_context::SrtpContext;
 use crate::far::FarPacket;
 use crate::negotiate::RtcpDestination;
+use crate::rtcp::{self, ReceivedRtcp};
 use crate::rtp::{MAX_PAYLOAD, MAX_VIDEO_PAYLOAD, RtpDatagram, RtpError, RtpPacket};
 use crate::srtp::SrtpKeyPair;
 use crate::stats::DropReason;
@@ -152,7 +152,7 @@ impl AgreedStream {
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
-    ) -> Result<PhoneRtcp, DropReason> {
+    ) -> Result<ReceivedRtcp, DropReason> {
         if !self.latch.is_near(from) {
             return Err(DropReason::Stranger);
         }

@@ -14,7 +14,6 @@ mod latch;
 mod meter;
 mod reports;
 mod rewrite;
-mod rtcp;
 mod silence;
 mod srtp_context;
 mod stream;

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::direction::RtpDirection;
-use super::rtcp::{ReportBlock, SenderInfo, write_report};
+use crate::rtcp::{ReportBlock, SenderInfo, write_report};
 
 /// From the first packet to the first report, and between two (RFC 3550 section 6.2).
 const FIRST: Duration = Duration::from_millis(2_500);

@@ -12,10 +12,10 @@ use super::agreed::{AgreedStream, StreamTerms};
 use super::direction::RtpDirection;
 use super::dtmf_sender::DtmfSender;
 use super::reports::RtcpReports;
-use super::rtcp::{self, KeyframeRequest};
 use super::silence::PhoneSilence;
 use crate::far::FarPacket;
 use crate::negotiate::KeyframeFeedback;
+use crate::rtcp::{self, KeyframeRequest};
 use crate::rtp;
 use crate::stats::{DropReason, StreamStats};
 

@@ -1,8 +1,8 @@
 //! What crosses between a phone and the far leg, and what does not.
 
-use super::rtcp::{self, KeyframeRequest};
 use super::*;
 use crate::negotiate::{NegotiatedVideo, RtcpDestination};
+use crate::rtcp::{self, KeyframeRequest};
 use crate::rtp::{RtpDatagram, RtpPacket};
 use crate::some_time;
 use crate::srtp::{
@@ -473,14 +473,9 @@ fn with_keys_only_what_verifies_moves_the_phone_or_breaks_its_silence() {
     let mut report = vec![0x80, 201, 0, 1, 0, 0, 0, 1];
     let mut forged = report.clone();
     assert!(OutboundSrtcp::new(&key(9)).protect(&mut forged));
+    let foreign = sealed(&mut stranger, 2);
     for from in [elsewhere, at(PHONE)] {
-        for bytes in [
-            &first,
-            &sealed(&mut stranger, 2),
-            &sound(96, 3),
-            &report,
-            &forged,
-        ] {
+        for bytes in [&first, &foreign, &sound(96, 3), &report, &forged] {
             let heard = leg.audio.read(from, bytes, Microphone::Open, silent);
             assert_eq!(heard, None);
         }

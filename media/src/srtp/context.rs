@@ -1,8 +1,8 @@
 //! The order of SRTP packets: indexes, roll-over counters and replay protection (RFC 3711 sections 3.2.1, 3.3.1 and
 //! 3.3.2).
 //!
-//! The outbound context has one source, ours. The inbound context keeps a roll-over counter for each source of the
-//! phone, and only an authenticated packet advances it.
+//! Both contexts keep a roll-over counter and a replay window for each source. Inbound, only an authenticated packet
+//! advances them; outbound, they see to it that no index of a source is used twice, whatever the caller numbers.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use super::key::SrtpKey;
 use crate::rtp;
 use crate::sequence::ahead;
 
-/// Encrypts RTP to the phone.
+/// Encrypts RTP.
 pub struct OutboundSrtp {
     cipher: Cipher,
-    /// The highest index so far.
-    newest: Option<u64>,
+    /// Our own, each with an SSRC of its own.
+    sources: Vec<SrtpSource>,
 }
 
-/// Decrypts RTP from the phone.
+/// Decrypts RTP.
 pub struct InboundSrtp {
     cipher: Cipher,
     sources: Vec<SrtpSource>,
 }
 
-/// One SSRC of the phone.
+/// One SSRC.
 pub(super) struct SrtpSource {
     pub(super) ssrc: u32,
     newest: u64,
@@ -39,29 +39,29 @@ impl OutboundSrtp {
     pub fn new(key: &SrtpKey) -> Self {
         Self {
             cipher: Cipher::new(key),
-            newest: None,
+            sources: Vec::new(),
         }
     }
 
-    /// Encrypts a packet in place. The caller gives no sequence number of one source twice, or two
-    /// packets would share a key stream (RFC 3711 section 9.1). False, with nothing to be sent, for
-    /// what is no RTP or belongs before the beginning.
+    /// Encrypts a packet in place. False, with nothing to be sent, for what is no RTP, for an index that was used or may have been, since
+    /// two packets would share a key stream (RFC 3711 section 9.1), and for what belongs before the beginning or beyond 2^48 indexes.
     pub fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some((header, ssrc, sequence)) = rtp::outline(packet) else {
             return false;
         };
-        let Some(index) = index_of(self.newest, sequence) else {
+        let Ok((index, source)) = place(&mut self.sources, ssrc, sequence) else {
             return false;
         };
-        self.newest = self.newest.max(Some(index));
-        self.cipher.protect(
-            packet,
-            SrtpPacketInfo {
-                header,
-                ssrc,
-                index,
-            },
-        );
+        let info = SrtpPacketInfo {
+            header,
+            ssrc,
+            index,
+        };
+        self.cipher.protect(packet, info);
+        match source {
+            Some(source) => source.note(index),
+            None => self.sources.push(SrtpSource::starting_with(ssrc, index)),
+        }
         true
     }
 }
@@ -82,16 +82,7 @@ impl InboundSrtp {
     /// [`SrtpOpenError`] for what is no packet under this key, or not a new one.
     pub fn unprotect(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpOpenError> {
         let (header, ssrc, sequence) = rtp::outline(packet).ok_or(SrtpOpenError::Malformed)?;
-        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
-        if known.is_none() && self.sources.len() >= MOST_SOURCES {
-            return Err(SrtpOpenError::Late);
-        }
-        let source = known.and_then(|at| self.sources.get_mut(at));
-        let newest = source.as_ref().map(|source| source.newest);
-        let index = index_of(newest, sequence).ok_or(SrtpOpenError::Late)?;
-        if let Some(source) = &source {
-            source.check(index)?;
-        }
+        let (index, source) = place(&mut self.sources, ssrc, sequence)?;
         let info = SrtpPacketInfo {
             header,
             ssrc,
@@ -147,6 +138,25 @@ impl SrtpSource {
             None => self.seen |= 1 << (self.newest - index),
         }
     }
+}
+
+/// The index of a packet that may be new, and its source if there was a packet of it before.
+fn place(
+    sources: &mut [SrtpSource],
+    ssrc: u32,
+    sequence: u16,
+) -> Result<(u64, Option<&mut SrtpSource>), SrtpOpenError> {
+    let known = sources.iter().position(|source| source.ssrc == ssrc);
+    if known.is_none() && sources.len() >= MOST_SOURCES {
+        return Err(SrtpOpenError::Late);
+    }
+    let source = known.and_then(|at| sources.get_mut(at));
+    let newest = source.as_ref().map(|source| source.newest);
+    let index = index_of(newest, sequence).ok_or(SrtpOpenError::Late)?;
+    if let Some(source) = &source {
+        source.check(index)?;
+    }
+    Ok((index, source))
 }
 
 /// Section 3.3.1: the index nearest to the newest one that ends in this number. The first packet
@@ -327,7 +337,56 @@ mod tests {
         assert_eq!(bytes, plain);
     }
 
+    #[test]
+    fn an_index_is_sealed_once_and_each_source_has_its_own() {
+        let (mut sealer, _) = ends(SrtpSuite::AesGcm256);
+        for ssrc in [7, 8] {
+            for sequence in [1_000, 1_002, 1_001] {
+                assert!(sealer.protect(&mut packet(ssrc, sequence)));
+            }
+        }
+        // Used; and too far behind to know whether it was.
+        for sequence in [1_000, 1_001, 1_002, 1_002 - 128] {
+            let mut bytes = packet(7, sequence);
+            assert!(!sealer.protect(&mut bytes), "{sequence}");
+            assert_eq!(bytes, packet(7, sequence), "it is not sealed");
+        }
+        assert!(sealer.protect(&mut packet(7, 1_002 - 127)));
+    }
+
+    #[test]
+    fn sealing_ends_with_the_last_index() {
+        let (mut sealer, _) = ends(SrtpSuite::AesGcm128);
+        let last = (1 << 48) - 1;
+        sealer.sources.push(SrtpSource::starting_with(7, last - 2));
+        assert!(sealer.protect(&mut packet(7, 65_534)));
+        assert!(sealer.protect(&mut packet(7, 65_535)));
+        for sequence in [0, 1, 65_535, 30_000] {
+            assert!(!sealer.protect(&mut packet(7, sequence)), "{sequence}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_index_is_sealed_twice(
+            start: u16, steps in prop::collection::vec((-40_000i32..40_000, any::<bool>()), 1..400),
+        ) {
+            let (mut sealer, mut opener) = ends(SrtpSuite::AesGcm128);
+            let mut sealed = std::collections::BTreeSet::new();
+            let mut number = start;
+            for (step, is_video) in steps {
+                number = number.wrapping_add(step as u16);
+                let ssrc = if is_video { 8 } else { 7 };
+                let mut bytes = packet(ssrc, number);
+                if sealer.protect(&mut bytes) {
+                    let source = sealer.sources.iter().find(|source| source.ssrc == ssrc).unwrap();
+                    let index = index_of(Some(source.newest), number).unwrap();
+                    prop_assert!(sealed.insert((ssrc, index)));
+                    prop_assert_eq!(opener.unprotect(&mut bytes), Ok(()), "both ends reckon alike");
+                }
+            }
+        }
+
         #[test]
         fn any_bytes_are_refused_without_panic(
             suite in prop::sample::select(SrtpSuite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtp: bool,

@@ -1,4 +1,4 @@
-//! SRTCP (RFC 3711 section 3.4; with AES-GCM RFC 7714 section 9): reports and feedback from a phone and to it.
+//! SRTCP (RFC 3711 section 3.4; with AES-GCM RFC 7714 section 9): reports and feedback.
 //!
 //! Each packet carries its index, so that no counter has to be guessed. Packets that are not encrypted, which the standard
 //! allows, are dropped: every supported suite encrypts.
@@ -15,14 +15,14 @@ use super::context::{MOST_SOURCES, SrtpSource};
 use super::derive::apply;
 use super::key::SrtpKey;
 
-/// Encrypts RTCP to the phone.
+/// Encrypts RTCP.
 pub struct OutboundSrtcp {
     cipher: Cipher,
     /// The index of the next packet.
     next: u32,
 }
 
-/// Decrypts RTCP from the phone.
+/// Decrypts RTCP.
 pub struct InboundSrtcp {
     cipher: Cipher,
     sources: Vec<SrtpSource>,
@@ -338,6 +338,21 @@ mod tests {
                     Err(SrtpOpenError::Replayed)
                 );
             }
+        }
+    }
+
+    #[test]
+    fn sealing_ends_with_the_last_index() {
+        let (mut sealer, mut opener) = ends(SrtpSuite::AesGcm256);
+        sealer.next = ENCRYPTED - 1;
+        let mut bytes = report(7);
+        assert!(sealer.protect(&mut bytes));
+        opener.unprotect(&mut bytes).unwrap();
+        for _ in 0..3 {
+            assert!(
+                !sealer.protect(&mut report(7)),
+                "2^31 packets (section 3.4)"
+            );
         }
     }
 

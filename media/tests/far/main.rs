@@ -6,11 +6,13 @@
 )]
 
 mod call;
+mod checks;
 mod datagrams;
 mod faults;
 mod garbage;
 mod leaks;
 mod moving;
+mod sealing;
 mod turn_rules;
 mod waiting;
 mod world;

@@ -15,7 +15,7 @@ use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
     TurnTransport, TurnWay, WayOutput,
 };
-use ringfence_media::{Codec, Description, LocalEndpoint};
+use ringfence_media::{Codec, Description, LocalEndpoint, VideoDescription, VideoFormat};
 
 /// The first leg calls the second.
 pub(crate) const ROLES: [Role; 2] = [Role::Caller, Role::Callee];
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) private: bool,
     /// The addresses whose datagrams pass at any time.
     pub(crate) permitted: Vec<IpAddr>,
+    /// Whether both sides have video.
+    pub(crate) video: bool,
 }
 
 impl Default for Setup {
@@ -55,6 +57,7 @@ impl Default for Setup {
             password: None,
             private: false,
             permitted: Vec::new(),
+            video: false,
         }
     }
 }
@@ -251,6 +254,10 @@ impl World {
 
     pub(crate) fn description(&self, leg: usize) -> Description {
         let local = self.local(leg);
+        let video = self.setup.video.then(|| VideoDescription {
+            ssrc: local.video_ssrc,
+            formats: vec![VideoFormat::Vp8],
+        });
         Description {
             ufrag: local.ufrag,
             pwd: local.pwd,
@@ -258,7 +265,7 @@ impl World {
             ssrc: local.ssrc,
             relayed_addresses: vec![local.relayed_address],
             codecs: vec![Codec::Pcmu, Codec::Events8k],
-            video: None,
+            video,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::{TurnWay, WayOutput, WayPhase};
+use super::{TurnWay, WayOutput, WayPhase, is_media};
 use crate::far::allocation::{AllocationEvent, Stray};
 use crate::far::error::FarLegError;
 use crate::far::relayed_addresses;
@@ -14,6 +14,13 @@ const MAX_ROUNDS: usize = 16;
 impl TurnWay {
     /// One frame from the server.
     pub(super) fn receive(&mut self, frame: &[u8], now: Instant) {
+        let media = self.allocation.channels().unwrap(frame);
+        let media = media.filter(|(_, data)| is_media(data) && self.is_standing());
+        if let Some((peer, data)) = media {
+            let bytes = data.to_vec();
+            self.outputs.push_back(WayOutput::From { peer, bytes });
+            return;
+        }
         match self.allocation.receive(frame, now) {
             Ok(Some(data)) if self.is_standing() => self.outputs.push_back(WayOutput::From {
                 peer: data.peer,

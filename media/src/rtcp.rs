@@ -1,60 +1,73 @@
-//! The RTCP that is read from a phone and written to it: keyframe requests (PLI, RFC 4585 section 6.3.1; FIR, RFC 5104
-//! section 4.3.1) and sender and receiver reports (RFC 3550 section 6.4).
+//! The RTCP that is read from a phone or the other engine and written to them: keyframe requests (PLI, RFC 4585 section
+//! 6.3.1; FIR, RFC 5104 section 4.3.1) and sender and receiver reports (RFC 3550 section 6.4).
 //!
-//! Only the fact of a keyframe request crosses to the other engine. A phone's own statistics, names and other feedback
+//! Only the fact of a keyframe request crosses from one side of a call to the other. Statistics, names and other feedback
 //! are skipped.
 
 use std::time::Duration;
 
-/// What this engine reads from a phone's RTCP.
+/// What is read from RTCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PhoneRtcp {
-    /// The phone cannot decode the video and requests a keyframe.
-    pub(super) requests_keyframe: bool,
+pub struct ReceivedRtcp {
+    /// The sender cannot decode the video and requests a keyframe.
+    pub requests_keyframe: bool,
     /// The middle 32 bits of the NTP time in its sender report.
-    pub(super) report_time: Option<u32>,
+    pub report_time: Option<u32>,
 }
 
-/// The sender information of a report: the packets sent to the phone (RFC 3550 section 6.4.1).
+/// The sender information of a report: the packets sent (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SenderInfo {
+pub(crate) struct SenderInfo {
     /// Time since the first packet: the NTP time of RTCP may begin anywhere.
-    pub(super) since: Duration,
+    pub(crate) since: Duration,
     /// The RTP timestamp that a packet of this moment would carry.
-    pub(super) timestamp: u32,
-    pub(super) packets: u32,
-    pub(super) bytes: u32,
+    pub(crate) timestamp: u32,
+    pub(crate) packets: u32,
+    pub(crate) bytes: u32,
 }
 
-/// A report block: the packets received from the phone (RFC 3550 section 6.4.1).
+/// A report block: the packets received (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ReportBlock {
+pub(crate) struct ReportBlock {
     /// The SSRC that the block is about.
-    pub(super) source: u32,
+    pub(crate) source: u32,
     /// The share lost since the last report, in 256ths.
-    pub(super) fraction_lost: u8,
+    pub(crate) fraction_lost: u8,
     /// Lost since the beginning.
-    pub(super) lost: u32,
+    pub(crate) lost: u32,
     /// The extended highest sequence number.
-    pub(super) highest: u32,
+    pub(crate) highest: u32,
     /// In ticks of the timestamps.
-    pub(super) jitter: u32,
+    pub(crate) jitter: u32,
     /// The middle 32 bits of the NTP time in the last sender report, and how long ago that came.
-    pub(super) last: Option<(u32, Duration)>,
+    pub(crate) last: Option<(u32, Duration)>,
 }
 
 /// A request for a keyframe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum KeyframeRequest {
+pub(crate) enum KeyframeRequest {
     /// Picture loss indication.
     PictureLoss,
     /// Full intra request, with the number that tells a new one from a repetition.
     FullIntra(u8),
 }
 
+/// What follows a report between engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddedRtcp {
+    /// A keyframe of `source` is needed (PLI).
+    PictureLoss {
+        /// The SSRC of the video.
+        source: u32,
+    },
+    /// The sender leaves (RFC 3550 section 6.6).
+    Bye,
+}
+
 /// Reads a compound packet, which need not begin with a report (RFC 5506). `None` if it is not RTCP.
-pub(super) fn read(bytes: &[u8]) -> Option<PhoneRtcp> {
-    let mut found = PhoneRtcp::default();
+#[must_use]
+pub fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
+    let mut found = ReceivedRtcp::default();
     let mut rest = bytes;
     while !rest.is_empty() {
         let ([flags, kind, high, low], _) = rest.split_first_chunk()?;
@@ -80,7 +93,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<PhoneRtcp> {
 }
 
 /// Writes a report, followed by a random CNAME (RFC 3550 section 6.1).
-pub(super) fn write_report(
+pub(crate) fn write_report(
     ours: u32,
     sender: Option<SenderInfo>,
     block: Option<ReportBlock>,
@@ -114,13 +127,33 @@ pub(super) fn write_report(
     out
 }
 
+/// Between engines: a report as a sender and a receiver, a CNAME and what is added, padded (RFC 3550 section 6.4.1) to the same length
+/// whatever it says. Type and length of the first report are all that SRTCP leaves readable of its content.
+pub(crate) fn write_alike(
+    ours: u32,
+    sender: SenderInfo,
+    block: ReportBlock,
+    added: Option<AddedRtcp>,
+) -> Vec<u8> {
+    let mut out = write_report(ours, Some(sender), Some(block));
+    // What is not as long as a PLI has four bytes of padding, the last of which counts them.
+    let (format, kind, words) = match added {
+        Some(AddedRtcp::PictureLoss { source }) => (LOSS, PAYLOAD_FEEDBACK, [ours, source]),
+        Some(AddedRtcp::Bye) => (PADDING | 1, BYE, [ours, 4]),
+        // A receiver report without blocks.
+        None => (PADDING, RECEIVER_REPORT, [ours, 4]),
+    };
+    put(&mut out, format, kind, &words);
+    out
+}
+
 /// A time in seconds as a fixed-point number with so many binary places; higher bits than 64 are cut off.
 fn fixed(time: Duration, places: u32) -> u64 {
     ((time.as_nanos() << places) / 1_000_000_000) as u64
 }
 
 /// Writes a keyframe request to `source`, after an empty report and a CNAME, as RFC 4585 section 3.1 requires.
-pub(super) fn write_keyframe_request(ours: u32, source: u32, request: KeyframeRequest) -> Vec<u8> {
+pub(crate) fn write_keyframe_request(ours: u32, source: u32, request: KeyframeRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(52);
     put(&mut out, 0, RECEIVER_REPORT, &[ours]);
     put_name(&mut out, ours);
@@ -161,9 +194,12 @@ const VERSION: u8 = 2;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
+const BYE: u8 = 203;
 const PAYLOAD_FEEDBACK: u8 = 206;
 const LOSS: u8 = 1;
 const INTRA: u8 = 4;
+/// The padding bit of a header.
+const PADDING: u8 = 0x20;
 /// CNAME.
 const NAME: u8 = 1;
 
@@ -208,7 +244,11 @@ mod tests {
         for (format, kind) in [(1, 205), (15, 206), (2, 206), (4, 206)] {
             packet[28] = 0x80 | format;
             packet[29] = kind;
-            assert_eq!(read(&packet), Some(PhoneRtcp::default()), "{format} {kind}");
+            assert_eq!(
+                read(&packet),
+                Some(ReceivedRtcp::default()),
+                "{format} {kind}"
+            );
         }
     }
 
@@ -236,7 +276,36 @@ mod tests {
         assert_eq!(read(&packet).unwrap().report_time, Some(0x0005_4000));
         let packet = write_report(OURS, None, None);
         assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
-        assert_eq!(read(&packet), Some(PhoneRtcp::default()));
+        assert_eq!(read(&packet), Some(ReceivedRtcp::default()));
+    }
+
+    #[test]
+    fn between_engines_every_packet_has_one_length_and_one_beginning() {
+        let sender = SenderInfo {
+            since: Duration::from_secs(9),
+            timestamp: 1,
+            packets: 2,
+            bytes: 3,
+        };
+        let block = ReportBlock {
+            source: THEIRS,
+            ..ReportBlock::default()
+        };
+        let loss = AddedRtcp::PictureLoss { source: THEIRS };
+        for added in [None, Some(loss), Some(AddedRtcp::Bye)] {
+            let packet = write_alike(OURS, sender, block, added);
+            assert_eq!(packet.len(), 84, "{added:?}");
+            assert_eq!(packet[..8], *b"\x81\xc8\0\x0c\x0a\x0b\x0c\x0d");
+            let read = read(&packet).unwrap();
+            assert_eq!(read.requests_keyframe, added == Some(loss));
+            assert_eq!(read.report_time, Some(9 << 16));
+        }
+        let last = |added| write_alike(OURS, sender, block, added).split_off(72);
+        assert_eq!(last(None), b"\xa0\xc9\0\x02\x0a\x0b\x0c\x0d\0\0\0\x04");
+        assert_eq!(
+            last(Some(AddedRtcp::Bye)),
+            b"\xa1\xcb\0\x02\x0a\x0b\x0c\x0d\0\0\0\x04"
+        );
     }
 
     #[test]
