@@ -149,7 +149,7 @@ impl DialTurn for Watched {
         let (username, password) =
             daily_credentials(&self.secret, clock::unix_seconds(), &mut rand::rng());
         Ok(DialledTurn {
-            socket: TurnSocket::over_stream(local, SERVER, near),
+            socket: TurnSocket::in_memory(local, SERVER, near),
             config: FarConfig {
                 turn: TurnAccess {
                     addr: SERVER,
