@@ -20,6 +20,8 @@
 mod call;
 mod poller;
 mod reactor;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::num::NonZero;
@@ -127,9 +129,12 @@ impl MediaThreads {
     /// One thread less than there are cores, as the rest of the engine needs one; at least one.
     pub(crate) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let most = cores.saturating_sub(1).clamp(1, MOST_THREADS);
+        Self::with(cores.saturating_sub(1).clamp(1, MOST_THREADS))
+    }
+
+    fn with(count: usize) -> Self {
         Self {
-            threads: Mutex::new((0..most).map(|_| None).collect()),
+            threads: Mutex::new((0..count).map(|_| None).collect()),
             next_call: AtomicU64::new(0),
         }
     }

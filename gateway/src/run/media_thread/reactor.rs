@@ -25,13 +25,7 @@ const READ: usize = 16 * 1024;
 /// # Errors
 /// What the system says of `epoll` itself.
 pub(super) fn run(messages: &Receiver<Message>, bell: &OwnedFd) -> Result<()> {
-    let mut reactor = Reactor {
-        poller: Poller::new()?,
-        calls: HashMap::new(),
-        timeouts: BinaryHeap::new(),
-        buffer: vec![0; READ],
-        now: clock::now(),
-    };
+    let mut reactor = Reactor::new()?;
     reactor.poller.add(bell, BELL)?;
     let mut is_open = true;
     while is_open || !reactor.calls.is_empty() {
@@ -49,7 +43,7 @@ pub(super) fn run(messages: &Receiver<Message>, bell: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-struct Reactor {
+pub(super) struct Reactor {
     poller: Poller,
     calls: HashMap<u64, Box<ThreadCall>>,
     /// When to look at a call. A call has a new entry only when its next timeout moves nearer, so that packets cost none; an earlier
@@ -61,6 +55,16 @@ struct Reactor {
 }
 
 impl Reactor {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            poller: Poller::new()?,
+            calls: HashMap::new(),
+            timeouts: BinaryHeap::new(),
+            buffer: vec![0; READ],
+            now: clock::now(),
+        })
+    }
+
     fn wait(&mut self) -> Result<Vec<Readiness>> {
         let next = self.timeouts.peek().map(|Reverse((at, _))| *at);
         let ready = self.poller.wait(next, clock::now());

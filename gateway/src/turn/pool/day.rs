@@ -256,7 +256,8 @@ async fn a_day_of_calls_that_nobody_answers_looks_to_the_turn_server_like_a_day_
     let ringing = [0, 3, 30, 180].map(Duration::from_secs);
     let (busy, calls, _) = day(&ringing).await;
     assert_eq!(none, 0);
-    assert!(calls > 150, "{calls} calls had an allocation");
+    // One in four comes at the moment of a tick, and finds none.
+    assert!(calls > 140, "{calls} calls had an allocation");
     assert!(quiet.len() > 8_000, "{} packets", quiet.len());
     let differ = quiet.iter().zip(&busy).find(|(quiet, busy)| quiet != busy);
     assert_eq!(differ, None);
