@@ -90,6 +90,8 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
                     recovery.follow(None, &context);
                     progress = Progress::Ports(Vec::new());
                     notify(call, &context, MediaEvent::Refused(MediaFailure::NoPath)).await;
+                    let unknown = MediaTaskEvent::Ended(call, Box::default());
+                    context.events.send(unknown).await.ok();
                 }
             },
             winner = recovery.winner() => {

@@ -139,7 +139,7 @@ impl Write for Unwaiting<'_> {
 }
 
 impl ConnectionEnds {
-    fn new(local: SocketAddr, peer: SocketAddr) -> Self {
+    pub(super) fn new(local: SocketAddr, peer: SocketAddr) -> Self {
         Self {
             login: None,
             local,

@@ -21,6 +21,8 @@ pub(super) const WRITE_QUEUE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct StreamState {
     tls: Option<Box<ClientConnection>>,
+    /// Bytes that TLS has decrypted, and that were not read yet.
+    decrypted: usize,
     /// What the socket has not taken yet; of the first message perhaps only the rest.
     waiting: VecDeque<Vec<u8>>,
     /// Since when the socket takes nothing.
@@ -44,9 +46,9 @@ impl StreamState {
         !self.waiting.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Whether one read may leave bytes here that the socket does not know of any more.
+    /// Whether reads have left bytes here that the socket does not know of any more.
     pub(super) fn keeps_bytes(&self) -> bool {
-        self.tls.is_some()
+        self.decrypted > 0
     }
 
     /// Whether the connection accepted nothing for too long; [`Self::read`] reports it as closed.
@@ -116,12 +118,17 @@ impl StreamState {
         loop {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                read => return read,
+                read => {
+                    let length = *read.as_ref().unwrap_or(&0);
+                    self.decrypted = self.decrypted.saturating_sub(length);
+                    return read;
+                }
             }
             if tls.read_tls(socket)? == 0 {
                 return Ok(0);
             }
-            tls.process_new_packets().map_err(io::Error::other)?;
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            self.decrypted = state.plaintext_bytes_to_read();
         }
     }
 

@@ -459,3 +459,40 @@ fn send(ports: Option<&PortPair>, bytes: &[u8], to: SocketAddr) {
         tracing::trace!("a packet for the phone was lost");
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
+    use tokio::sync::mpsc::{UnboundedReceiver, channel, unbounded_channel};
+
+    use super::*;
+    use crate::clock;
+
+    /// A call whose TURN server never answers, and what its task would get.
+    pub(in crate::run::media_thread) fn unconnected()
+    -> (Box<ThreadCall>, UnboundedReceiver<CallReport>) {
+        let turn = TurnWire::to_nowhere();
+        let config = FarConfig {
+            turn: TurnAccess {
+                addr: turn.peer_addr(),
+                transport: TurnTransport::Udp,
+                username: "user".to_owned(),
+                password: TurnPassword::new("password".to_owned()),
+            },
+            local: ([127, 0, 0, 1], 9).into(),
+            allow_private_addresses: true,
+            permitted: Vec::new(),
+            relays_ipv6: false,
+        };
+        let (now, (reports, received)) = (clock::now(), unbounded_channel());
+        let new = NewCall {
+            label: CallLabel::default(),
+            media: CallMedia::new(TurnWay::new(config, now), None, now),
+            turn,
+            ports: Vec::new(),
+            events: channel(1).0,
+        };
+        let call = ThreadCall::new(new, reports, Arc::default(), now);
+        (Box::new(call), received)
+    }
+}

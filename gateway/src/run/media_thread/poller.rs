@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::{Errno, Result};
@@ -16,6 +17,10 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Waits for many sockets at once.
 #[derive(Debug)]
 pub(super) struct Poller(OwnedFd);
+
+/// What one wait found; used again for the next.
+#[derive(Debug)]
+pub(super) struct Ready(Vec<epoll::Event>);
 
 /// What can be done with the socket of a token.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +53,9 @@ impl Poller {
         epoll::delete(&self.0, socket).ok();
     }
 
-    /// Waits until something can be done, or until `at`.
-    pub(super) fn wait(&self, at: Option<Instant>, now: Instant) -> Result<Vec<Readiness>> {
-        let blank = epoll::Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        };
-        let mut events = [blank; EVENTS];
+    /// Waits until something can be done, or until `at`, and puts it into `ready`.
+    pub(super) fn wait(&self, ready: &mut Ready, at: Option<Instant>, now: Instant) -> Result<()> {
+        ready.0.clear();
         let limit = at.map(|at| {
             let wait = at.saturating_duration_since(now).min(LONGEST);
             Timespec {
@@ -62,11 +63,20 @@ impl Poller {
                 tv_nsec: wait.subsec_nanos().into(),
             }
         });
-        let count = match epoll::wait(&self.0, &mut events[..], limit.as_ref()) {
-            Err(Errno::INTR) => 0,
-            waited => waited?,
-        };
-        Ok(events.iter().take(count).map(Readiness::of).collect())
+        match epoll::wait(&self.0, spare_capacity(&mut ready.0), limit.as_ref()) {
+            Err(Errno::INTR) => Ok(()),
+            waited => waited.map(drop),
+        }
+    }
+}
+
+impl Ready {
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(EVENTS))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Readiness> {
+        self.0.iter().map(Readiness::of)
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::{BinaryHeap, HashMap};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::{Result, read};
 
 use super::call::{Handled, Source, ThreadCall};
-use super::poller::{Poller, Readiness};
+use super::poller::{Poller, Readiness, Ready};
 use super::{CallOrder, Message};
 use crate::clock;
 
@@ -20,6 +20,9 @@ const BELL: u64 = u64::MAX;
 /// What is read at once: one datagram, or a piece of a stream.
 const READ: usize = 16 * 1024;
 
+/// From one look at a call's timeout to the next: what `epoll_wait` can count.
+const SOONEST: Duration = Duration::from_millis(1);
+
 /// Runs until no message can come and no call is left.
 ///
 /// # Errors
@@ -27,11 +30,11 @@ const READ: usize = 16 * 1024;
 pub(super) fn run(messages: &Receiver<Message>, bell: &OwnedFd) -> Result<()> {
     let mut reactor = Reactor::new()?;
     reactor.poller.add(bell, BELL)?;
-    let mut is_open = true;
+    let (mut is_open, mut ready) = (true, Ready::new());
     while is_open || !reactor.calls.is_empty() {
-        let ready = reactor.wait()?;
+        reactor.wait(&mut ready)?;
         for readiness in ready.iter().filter(|ready| ready.token != BELL) {
-            reactor.handle_ready(*readiness);
+            reactor.handle_ready(readiness);
         }
         // Last of all: a socket of a new call may have the number of one that was closed above.
         if ready.iter().any(|ready| ready.token == BELL) {
@@ -65,11 +68,11 @@ impl Reactor {
         })
     }
 
-    fn wait(&mut self) -> Result<Vec<Readiness>> {
+    fn wait(&mut self, ready: &mut Ready) -> Result<()> {
         let next = self.timeouts.peek().map(|Reverse((at, _))| *at);
-        let ready = self.poller.wait(next, clock::now());
+        let waited = self.poller.wait(ready, next, clock::now());
         self.now = clock::now();
-        ready
+        waited
     }
 
     /// Carries out all messages; false once none can come any more.
@@ -166,9 +169,48 @@ impl Reactor {
         let Some(next) = call.next_timeout() else {
             return;
         };
+        // A time that has passed already must not keep the thread from the other calls.
+        let next = next.max(self.now + SOONEST);
         if call.queued.is_none_or(|queued| next < queued) {
             call.queued = Some(next);
             self.timeouts.push(Reverse((next, id)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::media_thread::call::tests::unconnected;
+
+    #[test]
+    fn a_call_that_panics_ends_alone_and_its_task_learns() {
+        let mut reactor = Reactor::new().unwrap();
+        let mut reports = Vec::new();
+        for id in [1, 2] {
+            let (call, of_call) = unconnected();
+            reactor.calls.insert(id, call);
+            reports.push(of_call);
+            reactor.drive(id, |call, poller, buffer, now| {
+                call.begin(id, poller, buffer, now)
+            });
+        }
+        reactor.drive(1, |_, _, _, _| panic!("a fault of the media core"));
+        let [mut first, mut second] = reports.try_into().unwrap();
+        assert!(first.try_recv().is_err() && first.is_closed());
+        reactor.drive(2, |_, _, _, _| Ok(()));
+        assert!(reactor.calls.contains_key(&2) && !reactor.calls.contains_key(&1));
+        assert!(second.try_recv().is_err() && !second.is_closed());
+    }
+
+    #[test]
+    fn packets_of_a_call_cost_no_timeouts() {
+        let mut reactor = Reactor::new().unwrap();
+        let (call, _reports) = unconnected();
+        reactor.calls.insert(1, call);
+        for _ in 0..1_000 {
+            reactor.drive(1, |_, _, _, _| Ok(()));
+        }
+        assert!(reactor.timeouts.len() < 5, "{} timeouts", reactor.timeouts.len());
     }
 }
