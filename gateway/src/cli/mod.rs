@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use ringfence_book::BookKey;
-use ringfence_daemon::core_dumps;
+use ringfence_daemon::{core_dumps, open_files};
 use ringfence_daemon::log::{self, Dial, Format};
 use ringfence_daemon::man::{self, Shell};
 
@@ -151,6 +151,8 @@ pub fn main(cli: Cli) -> ExitCode {
     if let Err(error) = core_dumps::forbid() {
         return CommandError::System(error.kind()).print();
     }
+    // With fewer than it may have, the engine has room for fewer calls; the service's unit sets its own.
+    open_files::raise().ok();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

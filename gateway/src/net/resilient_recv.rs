@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) async fn recv_resilient<T>(
     socket: &UdpSocket,
     mut receive: impl FnMut() -> io::Result<T>,
-    note: impl Fn(ErrorKind),
+    mut note: impl FnMut(ErrorKind),
 ) -> T {
     loop {
         match socket.readable().await.and_then(|()| receive()) {

@@ -2,14 +2,10 @@
 //!
 //! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11): there a phone reports reception and requests keyframes.
 
-use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use ringfence_engine::NearPort;
-use tokio::net::UdpSocket;
-
-use super::resilient_recv::recv_resilient;
 
 /// Tries for an even RTP port whose odd neighbour is free too.
 const PORT_TRIES: usize = 64;
@@ -34,14 +30,14 @@ pub(crate) struct PortPair {
 impl RtpPorts {
     /// Binds ports at each of these addresses. An address that this machine has lost is left out: phones there cannot be reached
     /// in any case. Without a port for video the call has audio alone.
-    pub(crate) async fn open(at: &[IpAddr], video: bool) -> Vec<Self> {
+    pub(crate) fn open(at: &[IpAddr], video: bool) -> Vec<Self> {
         let mut opened = Vec::with_capacity(at.len());
         for ip in at {
-            let Ok(audio) = PortPair::bind(*ip).await else {
+            let Ok(audio) = PortPair::bind(*ip) else {
                 continue;
             };
             let video = match video {
-                true => PortPair::bind(*ip).await.ok(),
+                true => PortPair::bind(*ip).ok(),
                 false => None,
             };
             opened.push(Self {
@@ -72,31 +68,25 @@ impl PortPair {
         clippy::disallowed_methods,
         reason = "the phone's own port, on the address it registers at"
     )]
-    async fn bind(ip: IpAddr) -> io::Result<Self> {
+    fn bind(ip: IpAddr) -> io::Result<Self> {
         for _ in 0..PORT_TRIES {
-            let rtp = UdpSocket::bind((ip, 0)).await?;
+            let rtp = UdpSocket::bind((ip, 0))?;
             let port = rtp.local_addr()?.port();
             if port % 2 == 0
-                && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
+                && let Ok(rtcp) = UdpSocket::bind((ip, port + 1))
             {
-                return Self::ready(rtp, Some(rtcp)).await;
+                return Self::unblocked(rtp, Some(rtcp));
             }
         }
         // Nearly all ports are taken: audio matters more than a port for RTCP.
-        Self::ready(UdpSocket::bind((ip, 0)).await?, None).await
+        Self::unblocked(UdpSocket::bind((ip, 0))?, None)
     }
 
-    async fn ready(rtp: UdpSocket, rtcp: Option<UdpSocket>) -> io::Result<Self> {
-        rtp.writable().await?;
+    fn unblocked(rtp: UdpSocket, rtcp: Option<UdpSocket>) -> io::Result<Self> {
+        for socket in [Some(&rtp), rtcp.as_ref()].into_iter().flatten() {
+            socket.set_nonblocking(true)?;
+        }
         let port = rtp.local_addr()?.port();
         Ok(Self { port, rtp, rtcp })
-    }
-}
-
-/// The next packet of a socket; never, without a socket.
-pub(crate) async fn recv(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
-    match socket {
-        Some(socket) => recv_resilient(socket, || socket.try_recv_from(buffer), |_| {}).await,
-        None => pending().await,
     }
 }

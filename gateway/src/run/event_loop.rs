@@ -3,7 +3,7 @@
 //! ```text
 //!   phones (SIP) ──────────┐                        ┌─▶ Output::Phone       net/phone
 //!   relays (envelopes) ────┤                        ├─▶ Output::Post        net/relay
-//!   media tasks (events) ──┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, one task a call
+//!   media (events) ────────┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, then run/media_thread
 //!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantProofs  run/pow_worker, a thread
 //!   state writer ──────────┤    until None          ├─▶ Output::ContactUpdate ...  state/writer, a task
 //!   commands (owner, page) ┤                        └─▶ Output::Step        watchers of the gateway
@@ -30,6 +30,7 @@ use super::conditions::{ConditionWatch, LOOK};
 use super::connections::NetworkState;
 use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
+use super::media_thread::MediaThreads;
 use super::parts::GatewayParts;
 use super::pow_worker;
 use crate::clock::{self, until};
@@ -41,14 +42,11 @@ use crate::stats::quality_history::QualityHistories;
 use crate::stats::totals::CallTotals;
 use crate::turn::pool::AllocationPool;
 
-/// Events of all media tasks that wait for the loop. Media tasks wait when the queue is full.
+/// Events of the media of all calls that wait for the loop. When the queue is full, calls wait before they take more of what makes events.
 const MEDIA_EVENTS: usize = 1_024;
 
 /// Results of publishing, and proofs of work, that wait for the loop.
 const RESULTS: usize = 1_024;
-
-/// Orders that wait for one media task: more than a call can give.
-const ORDERS: usize = 32;
 
 /// How long a stopping gateway waits until the phones and the other engines have confirmed the ends of all calls.
 const SHUT_DOWN: Duration = Duration::from_millis(2_500);
@@ -72,7 +70,7 @@ pub(super) struct EventLoop {
     pub(super) pool: Option<AllocationPool>,
     pub(super) writer: Option<RunningWriter>,
     media_events: mpsc::Receiver<MediaTaskEvent>,
-    media_tasks: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
+    media_tasks: BTreeMap<CallLabel, mpsc::UnboundedSender<Box<MediaOrder>>>,
     posted: Pipe<(PostId, usize)>,
     proofs: Pipe<ProofOfWork>,
     pub(super) work_bits: u8,
@@ -139,6 +137,7 @@ impl EventLoop {
             relays: Arc::new(relays),
             envelopes,
             media: MediaTaskContext {
+                threads: Arc::new(MediaThreads::new()),
                 allocations,
                 turn: parts.turn,
                 network: network.changes(),
@@ -349,15 +348,15 @@ impl EventLoop {
             if ends {
                 return;
             }
-            let (sender, orders) = mpsc::channel(ORDERS);
+            let (sender, orders) = mpsc::unbounded_channel();
             tokio::spawn(media_task::run(call, self.media.clone(), orders));
             self.media_tasks.insert(call, sender);
         }
         let Some(task) = self.media_tasks.get(&call) else {
             return;
         };
-        if task.try_send(order).is_err() {
-            tracing::debug!(%call, "the media task of a call takes no more orders");
+        if task.send(Box::new(order)).is_err() {
+            tracing::debug!(%call, "the media task of a call has ended");
         }
         if ends {
             self.media_tasks.remove(&call);

@@ -2,6 +2,7 @@
 //! here knows files or the command line.
 
 pub mod assemble;
+pub(crate) mod call_media;
 pub(crate) mod command;
 mod commands;
 pub(crate) mod conditions;
@@ -11,6 +12,7 @@ mod event_loop;
 pub mod gateway;
 pub mod handle;
 pub(crate) mod media_task;
+pub(crate) mod media_thread;
 pub mod parts;
 pub(crate) mod pow_worker;
 mod recovery;

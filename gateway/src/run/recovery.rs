@@ -4,14 +4,16 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ringfence_media::far::TurnWay;
 use tokio::task::JoinSet;
 
 use super::media_task::MediaTaskContext;
-use super::way_out::OpenMedia;
 use crate::clock::{now, until};
+use crate::turn::TurnSocket;
 use crate::turn::allocation_io::release;
 use crate::turn::race::{Race, RaceTerms, Winner};
 use crate::turn::servers::TurnServers;
+use crate::turn::wire::TurnWire;
 
 /// From a race that no server has won to the next.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -24,33 +26,34 @@ pub(super) struct Recovery {
     endings: JoinSet<()>,
 }
 
+/// How another way out is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SearchTerms {
+    /// The server of the way that is lost.
+    pub(super) own: IpAddr,
+    /// Whether the own server is not asked: it answers, and nothing comes from it.
+    pub(super) is_elsewhere: bool,
+    pub(super) relays_ipv6: bool,
+}
+
 /// A call that wants another way out.
 #[derive(Debug)]
 struct Search {
     servers: TurnServers,
-    own: IpAddr,
-    /// Whether the own server is not asked: it answers, and nothing comes from it.
-    is_elsewhere: bool,
-    relays_ipv6: bool,
+    terms: SearchTerms,
     race: Option<Race>,
     again_at: Instant,
 }
 
 impl Recovery {
     /// Begins or ends the search, as the call wants.
-    pub(super) fn follow(&mut self, media: &OpenMedia, context: &MediaTaskContext) {
-        let is_elsewhere = media.bridge.wants_elsewhere();
-        let is_other = |search: &Search| search.is_elsewhere != is_elsewhere;
-        if !media.bridge.wants_way() || self.search.as_ref().is_some_and(is_other) {
-            self.stop();
-        }
-        if media.bridge.wants_way() && self.search.is_none() {
+    pub(super) fn follow(&mut self, terms: Option<SearchTerms>, context: &MediaTaskContext) {
+        self.stop();
+        if let Some(terms) = terms {
             tracing::debug!("the way out of a call is lost, and another is looked for");
             self.search = Some(Search {
                 servers: context.turn.clone(),
-                own: media.turn.peer_addr().ip(),
-                is_elsewhere,
-                relays_ipv6: media.bridge.relays_ipv6(),
+                terms,
                 race: None,
                 again_at: now(),
             });
@@ -67,8 +70,12 @@ impl Recovery {
         loop {
             let Some(race) = &mut search.race else {
                 until(Some(search.again_at)).await;
-                let terms =
-                    RaceTerms::of_recovery((search.own, search.is_elsewhere), search.relays_ipv6);
+                let SearchTerms {
+                    own,
+                    is_elsewhere,
+                    relays_ipv6,
+                } = search.terms;
+                let terms = RaceTerms::of_recovery((own, is_elsewhere), relays_ipv6);
                 search.race = Some(Race::start(search.servers.clone(), terms));
                 continue;
             };
@@ -84,34 +91,23 @@ impl Recovery {
         }
     }
 
-    /// Hands an allocation to the call. Whichever way it does not use then is released.
-    pub(super) fn adopt(&mut self, winner: Winner, media: &mut OpenMedia) {
-        let Winner { way, turn, .. } = winner;
-        match media.bridge.adopt(way, now()) {
-            Ok(old) => {
-                let turn = std::mem::replace(&mut media.turn, turn);
-                media.is_closed = false;
-                // The pool makes another one in place of what it gave.
-                if let Some((_, home)) = media.waiting.take() {
-                    home.note_lost();
-                }
-                self.endings.spawn(release(old, turn));
+    /// Releases a way out in the background.
+    pub(super) fn release(&mut self, way: Box<TurnWay>, wire: TurnWire) {
+        self.endings.spawn(async move {
+            match wire.into_socket().await {
+                Ok(turn) => release(*way, turn).await,
+                Err(error) => tracing::debug!(%error, "an allocation ends with its lifetime"),
             }
-            Err(refused) => {
-                self.endings.spawn(release(*refused, turn));
-            }
-        }
+        });
     }
 
-    /// This machine reaches the world another way than before: the server of the way out is asked, and a race that began before is run anew.
-    pub(super) fn handle_network_change(&mut self, media: Option<&mut OpenMedia>) {
-        if let Some(media) = media {
-            if media.turn.has_own_address() {
-                media.bridge.handle_network_change(now());
-            } else {
-                media.bridge.handle_turn_unreachable(now());
-            }
-        }
+    /// The same with the socket.
+    pub(super) fn release_socket(&mut self, way: Box<TurnWay>, turn: TurnSocket) {
+        self.endings.spawn(release(*way, turn));
+    }
+
+    /// This machine reaches the world another way than before: a race that began before is run anew.
+    pub(super) fn handle_network_change(&mut self) {
         let Some(search) = &mut self.search else {
             return;
         };

@@ -4,28 +4,22 @@
 use std::net::IpAddr;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
-use ringfence_media::Bridge;
-use ringfence_media::far::{FarLeg, TurnWay};
 
+use super::call_media::CallMedia;
 use super::media_task::{MediaTaskContext, notify};
 use crate::clock::now;
 use crate::turn::TurnSocket;
-use crate::turn::pool::{Checks, Home};
 use crate::turn::probe::TurnProbeError;
 use crate::turn::race::{Race, RaceTerms, Winner};
 
 /// Orders that wait for a relayed address: the phone's terms, each time it names others. Later ones are dropped.
 const MOST_HELD: usize = 16;
 
-/// A call whose WebRTC side is open.
+/// A call's media with the connection of its allocation.
 #[derive(Debug)]
 pub(super) struct OpenMedia {
-    pub(super) bridge: Bridge,
+    pub(super) media: CallMedia,
     pub(super) turn: TurnSocket,
-    /// Whether the server has closed the connection, from which nothing comes any more.
-    pub(super) is_closed: bool,
-    /// Of an allocation of the pool, until the other side is known.
-    pub(super) waiting: Option<(Checks, Home)>,
 }
 
 /// A call for which the servers are being asked, and what it was ordered meanwhile.
@@ -52,6 +46,11 @@ impl Racing {
         std::mem::replace(&mut self.race, Race::start(context.turn.clone(), terms))
     }
 
+    /// Waits for the end of the race. Cancelling it loses nothing.
+    pub(super) async fn outcome(&mut self) -> Result<Box<Winner>, TurnProbeError> {
+        self.race.outcome().await
+    }
+
     /// Keeps an order until there is a relayed address.
     pub(super) fn hold(&mut self, order: MediaOrder) {
         if self.held.len() < MOST_HELD {
@@ -74,19 +73,9 @@ impl Racing {
 pub(super) async fn take_ready(avoid: &[IpAddr], context: &MediaTaskContext) -> Option<OpenMedia> {
     let taken = context.allocations.take(avoid).await?;
     Some(OpenMedia {
-        bridge: bridge(taken.way),
+        media: CallMedia::new(taken.way, Some((taken.checks, taken.home)), now()),
         turn: taken.turn,
-        is_closed: false,
-        waiting: Some((taken.checks, taken.home)),
     })
-}
-
-/// The outcome of the race, if there is one.
-pub(super) async fn outcome(racing: Option<&mut Racing>) -> Result<Box<Winner>, TurnProbeError> {
-    match racing {
-        Some(racing) => racing.race.outcome().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Opens the WebRTC side over the allocation that has won. The engine learns if there is none.
@@ -97,10 +86,8 @@ pub(super) async fn open(
 ) -> Option<OpenMedia> {
     match outcome {
         Ok(winner) => Some(OpenMedia {
-            bridge: bridge(winner.way),
+            media: CallMedia::new(winner.way, None, now()),
             turn: winner.turn,
-            is_closed: false,
-            waiting: None,
         }),
         Err(error) => {
             tracing::info!(%call, "no relayed address: {error}");
@@ -108,9 +95,4 @@ pub(super) async fn open(
             None
         }
     }
-}
-
-/// A bridge over an allocation, which it reports with its first output.
-fn bridge(way: TurnWay) -> Bridge {
-    Bridge::new(FarLeg::new(way, rand::random(), now()), rand::random())
 }

@@ -17,7 +17,7 @@ pub(crate) async fn release(mut way: TurnWay, mut turn: TurnSocket) {
     let mut buffer = Vec::new();
     way.release(clock::now());
     loop {
-        while send(&mut way, &turn).is_some() {}
+        while send(&mut way, &mut turn).is_some() {}
         if way.next_timeout().is_none() {
             break;
         }
@@ -27,7 +27,7 @@ pub(crate) async fn release(mut way: TurnWay, mut turn: TurnSocket) {
 }
 
 /// Sends what is to be sent, up to the next output of another kind.
-pub(crate) fn send(way: &mut TurnWay, turn: &TurnSocket) -> Option<WayOutput> {
+pub(crate) fn send(way: &mut TurnWay, turn: &mut TurnSocket) -> Option<WayOutput> {
     while let Some(output) = way.poll() {
         match output {
             // A full socket loses packets; the TURN client repeats its requests.

@@ -6,13 +6,17 @@ pub mod credentials;
 mod endpoint;
 mod losses;
 mod lot;
+#[cfg(test)]
+mod memory;
 pub(crate) mod pool;
 pub mod probe;
 pub(crate) mod race;
 mod refusals;
 pub mod servers;
 mod socket;
+mod stream;
 mod target;
+pub(crate) mod wire;
 
 pub use endpoint::{TurnEndpoint, TurnUrlError, Wire};
 pub use socket::{SendOutcome, TurnDialError, TurnSocket};

@@ -3,22 +3,20 @@
 //! `TurnSocket` is connected to exactly one server, so a stray packet from elsewhere never reaches the engine and nothing can
 //! be sent anywhere else. It moves bytes only; the far leg interprets them.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::credentials::LoginLease;
 use super::endpoint::Wire;
+use super::stream::StreamState;
 use super::target::TurnTarget;
 use crate::net::certificate_fault::CertificateFault;
 use crate::net::network::is_own;
@@ -27,12 +25,10 @@ use crate::net::resilient_recv::recv_resilient;
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
 /// than a caller waits.
 pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(5);
-/// A connection that accepts no bytes for so long is dead.
-const WRITE_LIMIT: Duration = Duration::from_secs(5);
-/// Messages waiting for a slow TCP connection: 1.3 s of 50 packets a second. Later packets would arrive too late to be played.
-const WRITE_QUEUE: usize = 64;
 /// Bytes taken from a stream at once.
 const READ_CHUNK: usize = 16 * 1024;
+/// Largest datagram that is read: more than an Ethernet frame carries.
+const DATAGRAM: usize = 2_048;
 
 /// Why the TURN server cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,31 +95,68 @@ pub enum SendOutcome {
 /// The connection to one TURN server. The only socket of the process that carries media out of this machine.
 #[derive(Debug)]
 pub struct TurnSocket {
+    pub(super) ends: ConnectionEnds,
+    pub(super) path: Path,
+}
+
+/// What is known of a connection to a TURN server beside its socket.
+#[derive(Debug)]
+pub(super) struct ConnectionEnds {
     /// The login of the allocation to which it belongs, in use as long as the socket.
     login: Option<LoginLease>,
-    local: SocketAddr,
-    peer: SocketAddr,
-    path: Path,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
     /// Whether an earlier datagram did not reach the server, as the system has said to the receiver since the last one.
-    is_unreachable: AtomicBool,
+    pub(super) is_unreachable: bool,
 }
 
 #[derive(Debug)]
-enum Path {
+pub(super) enum Path {
     Datagrams(UdpSocket),
-    Stream {
-        reading: ReadHalf,
-        writing: mpsc::Sender<Vec<u8>>,
-        writer: JoinHandle<()>,
-    },
+    Stream(TcpStream, StreamState),
+    /// A wire whose other end is in the same runtime, for tests with a clock of their own.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
-type Reading = Box<dyn AsyncRead + Send + Sync + Unpin>;
-struct ReadHalf(Reading);
+/// A stream as it is to be read and written without waiting.
+struct Unwaiting<'a>(&'a TcpStream);
 
-impl std::fmt::Debug for ReadHalf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ReadHalf(..)")
+impl Read for Unwaiting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Unwaiting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ConnectionEnds {
+    pub(super) fn new(local: SocketAddr, peer: SocketAddr) -> Self {
+        Self {
+            login: None,
+            local,
+            peer,
+            is_unreachable: false,
+        }
+    }
+
+    /// What became of a datagram.
+    pub(super) fn outcome(&mut self, sent: std::io::Result<usize>) -> SendOutcome {
+        let was_unreachable = std::mem::take(&mut self.is_unreachable);
+        match sent {
+            Err(error) if says_unreachable(error.kind()) => SendOutcome::Unreachable,
+            _ if was_unreachable => SendOutcome::Unreachable,
+            Ok(_) => SendOutcome::Sent,
+            Err(_) => SendOutcome::Dropped,
+        }
     }
 }
 
@@ -136,11 +169,12 @@ impl TurnSocket {
         match target.endpoint.wire {
             Wire::Udp => Self::dial_udp(target).await,
             Wire::Tcp => {
-                let (stream, local, peer) = connect(target).await?;
-                Ok(Self::over_stream(local, peer, stream))
+                let (stream, ends) = connect(target).await?;
+                let path = Path::Stream(stream, StreamState::default());
+                Ok(Self { ends, path })
             }
             Wire::Tls => {
-                let (stream, local, peer) = connect(target).await?;
+                let (stream, ends) = connect(target).await?;
                 let fault = || TurnDialError::Tls(target.endpoint.to_string());
                 let name =
                     ServerName::try_from(target.endpoint.host.clone()).map_err(|_| fault())?;
@@ -154,7 +188,9 @@ impl TurnSocket {
                         }
                     })
                 })?;
-                Ok(Self::over_stream(local, peer, stream))
+                let (stream, tls) = stream.into_inner();
+                let path = Path::Stream(stream, StreamState::over_tls(tls));
+                Ok(Self { ends, path })
             }
         }
     }
@@ -173,52 +209,32 @@ impl TurnSocket {
         socket.writable().await.map_err(fault)?;
         let local = socket.local_addr().map_err(fault)?;
         Ok(Self {
-            login: None,
-            local,
-            peer,
+            ends: ConnectionEnds::new(local, peer),
             path: Path::Datagrams(socket),
-            is_unreachable: AtomicBool::new(false),
         })
     }
 
-    pub(super) fn over_stream<S>(local: SocketAddr, peer: SocketAddr, stream: S) -> Self
-    where
-        S: AsyncRead + AsyncWrite + Send + Sync + 'static,
-    {
-        let (reading, mut sink) = tokio::io::split(stream);
-        let (writing, mut waiting) = mpsc::channel::<Vec<u8>>(WRITE_QUEUE);
-        let writer = tokio::spawn(async move {
-            while let Some(message) = waiting.recv().await {
-                let moved = timeout(WRITE_LIMIT, sink.write_all(&message)).await;
-                if !matches!(moved, Ok(Ok(()))) {
-                    break;
-                }
-            }
-            // Without it, the server sees the end of the stream too, a little later.
-            timeout(WRITE_LIMIT, sink.shutdown()).await.ok();
-        });
-        let reading = ReadHalf(Box::new(reading));
+    /// A connection whose other end is in the same runtime.
+    #[cfg(test)]
+    pub(super) fn in_memory(
+        local: SocketAddr,
+        peer: SocketAddr,
+        stream: tokio::io::DuplexStream,
+    ) -> Self {
         Self {
-            login: None,
-            local,
-            peer,
-            path: Path::Stream {
-                reading,
-                writing,
-                writer,
-            },
-            is_unreachable: AtomicBool::new(false),
+            ends: ConnectionEnds::new(local, peer),
+            path: Path::Memory(stream),
         }
     }
 
     /// Keeps a login in use until the socket is closed.
     pub(crate) fn hold(&mut self, login: LoginLease) {
-        self.login = Some(login);
+        self.ends.login = Some(login);
     }
 
     /// Notes that the server grants no more allocations to the login of this socket. False if there is no other to be had.
     pub(super) fn note_login_full(&self) -> bool {
-        self.login.as_ref().is_some_and(|login| {
+        self.ends.login.as_ref().is_some_and(|login| {
             login.note_full(crate::clock::unix_seconds());
             true
         })
@@ -227,33 +243,32 @@ impl TurnSocket {
     /// This end of the connection. The far leg needs it to label its packets; it is never sent.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.ends.local
     }
 
     /// The server's end of the connection.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+        self.ends.peer
     }
 
     /// Whether this end of the connection has an address that this machine still has: otherwise nothing comes back any more.
     pub(crate) fn has_own_address(&self) -> bool {
-        is_own(self.local.ip())
+        is_own(self.ends.local.ip())
     }
 
-    /// Sends one TURN message. Returns at once; a full socket drops the message, because late media is of no use.
-    pub fn send(&self, message: &[u8]) -> SendOutcome {
-        let was_unreachable = self.is_unreachable.swap(false, Ordering::Relaxed);
-        match &self.path {
-            Path::Datagrams(socket) => match socket.try_send(message) {
-                Err(error) if says_unreachable(error.kind()) => SendOutcome::Unreachable,
-                _ if was_unreachable => SendOutcome::Unreachable,
-                Ok(_) => SendOutcome::Sent,
-                Err(_) => SendOutcome::Dropped,
-            },
-            Path::Stream { writing, .. } => match writing.try_send(message.to_vec()) {
-                Ok(()) => SendOutcome::Sent,
-                Err(_) => SendOutcome::Dropped,
+    /// Sends one TURN message. Returns at once; a full socket drops the message, because late media is of no use. A stream may keep some
+    /// messages until [`Self::recv`] or [`Self::close`] finds it ready.
+    pub fn send(&mut self, message: &[u8]) -> SendOutcome {
+        match &mut self.path {
+            Path::Datagrams(socket) => self.ends.outcome(socket.try_send(message)),
+            Path::Stream(socket, state) => {
+                state.send(&mut Unwaiting(socket), message, crate::clock::now())
+            }
+            #[cfg(test)]
+            Path::Memory(stream) => match super::memory::write(stream, message) {
+                true => SendOutcome::Sent,
+                false => SendOutcome::Dropped,
             },
         }
     }
@@ -261,44 +276,65 @@ impl TurnSocket {
     /// Waits for bytes from the server and puts them into `buffer` (cleared first): one datagram, or whatever the stream gave.
     /// Returns `false` when a stream has closed; datagrams have no end. Cancelling it loses nothing.
     pub async fn recv(&mut self, buffer: &mut Vec<u8>) -> bool {
-        buffer.clear();
         match &mut self.path {
             Path::Datagrams(socket) => {
-                buffer.reserve(READ_CHUNK);
+                buffer.clear();
+                buffer.reserve(DATAGRAM);
                 // The server may be back in a moment, and the far leg has its own timeouts.
-                let note = |kind| {
-                    if says_unreachable(kind) {
-                        self.is_unreachable.store(true, Ordering::Relaxed);
-                    }
-                };
+                let note = |kind| self.ends.is_unreachable |= says_unreachable(kind);
                 recv_resilient(socket, || socket.try_recv_buf(buffer), note).await;
                 true
             }
-            Path::Stream { reading, .. } => {
-                buffer.reserve(READ_CHUNK);
-                matches!(reading.0.read_buf(buffer).await, Ok(count) if count > 0)
+            Path::Stream(socket, state) => {
+                buffer.resize(READ_CHUNK, 0);
+                let length = recv_stream(socket, state, buffer).await;
+                buffer.truncate(length);
+                length > 0
+            }
+            #[cfg(test)]
+            Path::Memory(stream) => {
+                buffer.clear();
+                let read = tokio::io::AsyncReadExt::read_buf(stream, buffer).await;
+                read.is_ok_and(|length| length > 0)
             }
         }
     }
 
     /// Lets accepted messages leave, then closes. Takes at most `limit`.
     pub async fn close(self, limit: Duration) {
-        if let Path::Stream {
-            writing,
-            mut writer,
-            ..
-        } = self.path
-        {
-            drop(writing);
-            if timeout(limit, &mut writer).await.is_err() {
-                writer.abort();
+        let Path::Stream(socket, mut state) = self.path else {
+            return;
+        };
+        let flushed = async {
+            while state.is_waiting() && socket.writable().await.is_ok() {
+                state.flush(&mut Unwaiting(&socket));
             }
+        };
+        timeout(limit, flushed).await.ok();
+        state.end(&mut Unwaiting(&socket));
+    }
+}
+
+/// Reads from a stream, and writes what waits for it; no bytes at its end.
+async fn recv_stream(socket: &TcpStream, state: &mut StreamState, buffer: &mut [u8]) -> usize {
+    loop {
+        state.flush(&mut Unwaiting(socket));
+        match state.read(&mut Unwaiting(socket), buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => return read.unwrap_or(0),
+        }
+        let ready = match state.is_waiting() {
+            true => socket.ready(Interest::READABLE | Interest::WRITABLE).await,
+            false => socket.ready(Interest::READABLE).await,
+        };
+        if ready.is_err() {
+            return 0;
         }
     }
 }
 
 /// Whether an error says that datagrams do not reach their destination.
-fn says_unreachable(kind: ErrorKind) -> bool {
+pub(super) fn says_unreachable(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::ConnectionRefused
@@ -317,7 +353,7 @@ fn says_unreachable(kind: ErrorKind) -> bool {
 )]
 async fn connect(
     target: &TurnTarget,
-) -> Result<(TcpStream, SocketAddr, SocketAddr), TurnDialError> {
+) -> Result<(TcpStream, ConnectionEnds), TurnDialError> {
     let peer = target.addr();
     let stream = timeout(DIAL_LIMIT, TcpStream::connect(peer))
         .await
@@ -330,7 +366,7 @@ async fn connect(
     let local = stream
         .local_addr()
         .map_err(|error| unreachable_server(target, &error))?;
-    Ok((stream, local, peer))
+    Ok((stream, ConnectionEnds::new(local, peer)))
 }
 
 fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnDialError {
@@ -342,9 +378,11 @@ fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnDialEr
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::turn::stream::WRITE_QUEUE;
     use crate::turn::TurnEndpoint;
 
     async fn target(text: &str) -> TurnTarget {
@@ -412,7 +450,7 @@ mod tests {
         ))
         .await;
         let (socket, accepted) = tokio::join!(TurnSocket::dial(&target), server.accept());
-        let (socket, _unread) = (socket.unwrap(), accepted.unwrap());
+        let (mut socket, _unread) = (socket.unwrap(), accepted.unwrap());
         let message = vec![0; 60_000];
         let dropped = (0..WRITE_QUEUE * 4)
             .filter(|_| socket.send(&message) == SendOutcome::Dropped)

@@ -1,4 +1,4 @@
-//! What any long-running program needs besides its own work: a log, no core dumps, metrics, notifications of the service manager, a loopback page, an HTTP
+//! What any long-running program needs besides its own work: a log, no core dumps, open files, metrics, notifications of the service manager, a loopback page, an HTTP
 //! server with bounded connections, TLS whose certificate is read again, rate limits, manual pages and shell completions.
 //!
 //! It knows nothing of telephones, and depends on no other package of this project. What a metric means, and when a program is healthy,
@@ -18,6 +18,7 @@ pub mod log;
 pub mod man;
 pub mod metrics;
 pub mod notify;
+pub mod open_files;
 #[cfg(feature = "http")]
 pub mod page;
 pub mod tls;

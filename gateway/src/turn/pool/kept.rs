@@ -233,7 +233,7 @@ impl<'a, S: DialTurn> Kept<'a, S> {
 
     /// Sends what is to be sent; returns the error of an allocation that is lost.
     fn drain(&mut self) -> Option<FarLegError> {
-        while let Some(output) = send(&mut self.way, &self.turn) {
+        while let Some(output) = send(&mut self.way, &mut self.turn) {
             if let WayOutput::Lost(error) = output {
                 return Some(error);
             }
