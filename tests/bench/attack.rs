@@ -63,7 +63,7 @@ pub(crate) fn measure(plan: &Plan) {
     let title = format!("attack: {} rings of a contact in each row", plan.rings);
     let mut table = Table::begin(&title, header);
     for lines in &plan.lines {
-        let Some(pair) = measured::start([1, *lines]) else {
+        let Some(pair) = measured::start([1, *lines], true) else {
             return;
         };
         for attacked in [false, true] {

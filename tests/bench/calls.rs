@@ -1,7 +1,8 @@
 //! What a call costs: the same calls through two engines (with coturn between them) and through two rtpengines, in turns.
 //!
 //! A call-second is one second of one call: 50 packets of G.711 in each direction. Figures of Ringfence are the mean of both
-//! engines, those of rtpengine the mean of both rtpengines. coturn is shown separately, because it serves both engines.
+//! engines, those of rtpengine the mean of both rtpengines. coturn is shown separately, because it serves both. Ratios are those of
+//! neighbouring rounds, so that what slows the machine down for a while slows both sides of a ratio.
 
 use ringfence_tests::{deployment::Deployment, program::installed};
 
@@ -42,7 +43,7 @@ struct Figures {
 
 /// Measures, and prints each result when it is known.
 pub(crate) fn measure(plan: &Plan) {
-    let Some(deployment) = measured::start([LINES; 2]) else {
+    let Some(deployment) = measured::start([LINES; 2], plan.is_brief()) else {
         return;
     };
     let phones = [0, 1].map(|engine| PhoneBank::open(&deployment.lines_of(engine)));
@@ -54,7 +55,6 @@ pub(crate) fn measure(plan: &Plan) {
             "calls",
             "gateway",
             "CPU ms/call-s",
-            "ratio",
             "sleeps/call-s",
             "coturn",
             "p50 us",
@@ -68,12 +68,10 @@ pub(crate) fn measure(plan: &Plan) {
     );
     for count in &plan.calls {
         let (ours, theirs) = compare(&mut ours, theirs.as_mut(), *count, plan);
-        let ratio = theirs
-            .as_ref()
-            .map_or_else(String::new, |theirs| ours.cpu.over(&theirs.cpu));
-        table.row(&ours.row(*count, "ringfence", ratio));
+        table.row(&ours.row(*count, "ringfence"));
         if let Some(theirs) = theirs {
-            table.row(&theirs.row(*count, "rtpengine", "1".into()));
+            table.row(&theirs.row(*count, "rtpengine"));
+            table.row(&ours.over(&theirs, *count));
         }
     }
 }
@@ -96,13 +94,12 @@ impl Figures {
         self.starved += usize::from(outcome.offered < 0.98);
     }
 
-    fn row(&self, calls: usize, gateway: &str, ratio: String) -> Vec<String> {
+    fn row(&self, calls: usize, gateway: &str) -> Vec<String> {
         let beside = self.beside.median();
         row![
             calls,
             gateway,
             self.cpu.shown(),
-            ratio,
             self.sleeps.shown(),
             if beside.is_nan() {
                 "-".to_owned()
@@ -116,6 +113,24 @@ impl Figures {
             self.reordered,
             format!("{:.0}", self.kilobytes),
             self.starved,
+        ]
+    }
+
+    /// The ratios of these figures to others.
+    fn over(&self, other: &Self, calls: usize) -> Vec<String> {
+        row![
+            calls,
+            "ratio",
+            self.cpu.over(&other.cpu),
+            self.sleeps.over(&other.sleeps),
+            "",
+            self.p50.over(&other.p50),
+            self.p99.over(&other.p99),
+            "",
+            "",
+            "",
+            format!("{:.2}", self.kilobytes / other.kilobytes),
+            "",
         ]
     }
 }
@@ -135,7 +150,11 @@ fn compare(
         .chunks_exact(2)
         .map(|call| ours.call([&call[0], &call[1]]))
         .collect();
-    let watched = [engines[0], engines[1], Process(ours.deployment.coturn())];
+    let watched = [
+        engines[0],
+        engines[1],
+        Process(ours.deployment.coturn().id()),
+    ];
     let mut peer = theirs.map(|rtpengines| {
         let before = heap(&rtpengines.processes());
         let ends = open(count);
@@ -148,7 +167,9 @@ fn compare(
     for _ in 0..plan.rounds {
         here.add(&load::run(&mut ends, plan.window(), &watched));
         if let Some((rtpengines, _, ends, _)) = &mut peer {
-            there.add(&load::run(ends, plan.window(), &rtpengines.processes()));
+            let [first, second] = rtpengines.processes();
+            let watched = [first, second, Process(rtpengines.coturn())];
+            there.add(&load::run(ends, plan.window(), &watched));
         }
     }
     here.kilobytes = per_call(&engines, before, count);
@@ -157,8 +178,8 @@ fn compare(
     }
     let there = peer.map(|(rtpengines, before, _, calls)| {
         there.kilobytes = per_call(&rtpengines.processes(), before, count);
-        for id in &calls {
-            rtpengines.hang_up(id);
+        for call in &calls {
+            rtpengines.hang_up(call);
         }
         there
     });

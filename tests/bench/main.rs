@@ -24,6 +24,7 @@ mod rtpengine;
 mod setup;
 mod sip;
 mod table;
+mod turn_hop;
 
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ struct Plan {
     /// What to measure; everything without a name.
     names: Vec<Name>,
     /// Numbers of simultaneous calls for `calls`.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 200])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 100, 200])]
     calls: Vec<usize>,
     /// Rounds of each measurement.
     #[arg(long, default_value_t = 5)]
@@ -99,6 +100,11 @@ impl Plan {
         self.names.is_empty() || self.names.contains(&name)
     }
 
+    /// Whether figures do not matter.
+    const fn is_brief(&self) -> bool {
+        !self.bench
+    }
+
     fn window(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
@@ -112,7 +118,7 @@ fn main() {
         Plan::short()
     };
     if plan.wants(Name::Idle) || plan.wants(Name::Setup) {
-        let Some(pair) = measured::start([1; 2]) else {
+        let Some(pair) = measured::start([1; 2], plan.is_brief()) else {
             return;
         };
         if plan.wants(Name::Idle) {
@@ -126,7 +132,7 @@ fn main() {
         calls::measure(&plan);
     }
     if plan.wants(Name::Sip)
-        && let Some(pair) = measured::start([1; 2])
+        && let Some(pair) = measured::start([1; 2], plan.is_brief())
     {
         sip::measure(&pair, &plan);
     }

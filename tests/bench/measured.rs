@@ -7,11 +7,16 @@ use ringfence_tests::{
     program::{installed, real_time, skipped},
 };
 
+/// The product's epochs, so that the engines fetch as often as in use, and room for all lines in one of them.
+const BOOK: &str = "epoch_seconds = 60\nchanges = 16\n";
+/// Epochs of a second, where the start would take longer than the measurement.
+const SHORT: &str = "epoch_seconds = 1\n";
 /// More calls than any measurement has, so that the engines' limits do not end it.
 const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 
-/// Starts it with so many lines of each engine; `None` if a program is missing, which is reported.
-pub(crate) fn start(lines: [usize; 2]) -> Option<Deployment> {
+/// Starts it with so many lines of each engine and, unless `is_brief`, the product's epochs: that takes a minute. `None` if a program is
+/// missing, which is reported.
+pub(crate) fn start(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
     if !installed(&["setpriv", "turnserver"]) {
         return None;
     }
@@ -23,6 +28,8 @@ pub(crate) fn start(lines: [usize; 2]) -> Option<Deployment> {
         lines,
         settings: "max_calls = 4000\n",
         sip: LIMITS,
+        book: if is_brief { SHORT } else { BOOK },
+        ..DeploymentConfig::default()
     };
     Some(Deployment::start_with(
         real_time(),

@@ -1,6 +1,6 @@
 //! The peer of `calls`: two rtpengines (Debian `rtpengine-daemon`, in user space), controlled over their `ng` protocol (bencode
 //! in UDP). The first converts a phone's RTP to SRTP and the second converts it back, so each does the work of one engine under
-//! the same load.
+//! the same load. The SRTP between them passes through coturn ([`turn_hop`](crate::turn_hop)), as that of engines does.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 use ringfence_tests::{ports, program::Program};
 use tempfile::TempDir;
 
-use crate::{flow::End, process::Process};
+use crate::{flow::End, process::Process, turn_hop::TurnHops};
 
 /// The suite that engines negotiate too.
 const SUITE: &str = "AEAD_AES_128_GCM";
@@ -26,7 +26,15 @@ const NOT: [&str; 3] = [
 #[derive(Debug)]
 pub(crate) struct Rtpengines {
     pair: [Rtpengine; 2],
+    hops: TurnHops,
     calls: usize,
+}
+
+/// A call: its id at both rtpengines, and its way through coturn.
+#[derive(Debug)]
+pub(crate) struct RelayedCall {
+    id: String,
+    hop: usize,
 }
 
 #[derive(Debug)]
@@ -50,6 +58,7 @@ impl Rtpengines {
     pub(crate) fn start() -> Self {
         Self {
             pair: [Rtpengine::start(20_000), Rtpengine::start(24_000)],
+            hops: TurnHops::start(),
             calls: 0,
         }
     }
@@ -58,29 +67,42 @@ impl Rtpengines {
         self.pair.each_ref().map(|one| Process(one.program.id()))
     }
 
-    /// Sets up a call between two phones and returns its id.
-    pub(crate) fn call(&mut self, ends: [&End; 2]) -> String {
+    /// Process id of coturn.
+    pub(crate) fn coturn(&self) -> u32 {
+        self.hops.coturn()
+    }
+
+    /// Sets up a call between two phones.
+    pub(crate) fn call(&mut self, ends: [&End; 2]) -> RelayedCall {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
         let [end_a, end_b] = ends;
         let [first, second] = &mut self.pair;
+        let hop = self.hops.open();
         let encrypted = first.describe("offer", &id, "RTP/SAVP", &plain(end_a.address()));
+        let sound_a = sound_at(&encrypted);
+        let encrypted = moved(&encrypted, hop.forwarder);
         let offered = second.describe("offer", &id, "RTP/AVP", &encrypted);
         let encrypted = second.describe("answer", &id, "RTP/SAVP", &plain(end_b.address()));
         assert!(encrypted.contains(SUITE), "another suite: {encrypted}");
+        let sound_b = sound_at(&encrypted);
+        let encrypted = moved(&encrypted, hop.relayed);
         let answered = first.describe("answer", &id, "RTP/AVP", &encrypted);
         end_a.connect(sound_at(&answered));
         end_b.connect(sound_at(&offered));
-        id
+        let hop = self.hops.join(hop, [sound_a, sound_b]);
+        RelayedCall { id, hop }
     }
 
-    pub(crate) fn hang_up(&mut self, id: &str) {
+    pub(crate) fn hang_up(&mut self, call: &RelayedCall) {
+        let id = call.id.as_str();
         for one in &mut self.pair {
             one.ask(
                 &[("command", "delete"), ("call-id", id), ("from-tag", "a")],
                 &[],
             );
         }
+        self.hops.close(call.hop);
     }
 }
 
@@ -210,6 +232,14 @@ fn plain(sound: SocketAddr) -> String {
         ip = sound.ip(),
         port = sound.port()
     )
+}
+
+/// The same description with another address of its sound. Both are on loopback.
+fn moved(sdp: &str, to: SocketAddr) -> String {
+    let old = format!("m=audio {} ", sound_at(sdp).port());
+    let lines = sdp.lines().filter(|line| !line.starts_with("a=rtcp:"));
+    let lines = lines.map(|line| line.replace(&old, &format!("m=audio {} ", to.port())) + "\r\n");
+    lines.collect()
 }
 
 fn sound_at(sdp: &str) -> SocketAddr {

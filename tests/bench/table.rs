@@ -1,13 +1,12 @@
 //! Medians, spreads and ratios, as text.
 
-/// Several rounds of one figure.
+/// Several rounds of one figure, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds(Vec<f64>);
 
 impl Rounds {
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
-        self.0.sort_by(f64::total_cmp);
     }
 
     pub(crate) fn median(&self) -> f64 {
@@ -23,7 +22,9 @@ impl Rounds {
             reason = "few rounds, and a part between 0 and 1"
         )]
         let index = (part * self.0.len().saturating_sub(1) as f64).round() as usize;
-        self.0.get(index).copied().unwrap_or(f64::NAN)
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted.get(index).copied().unwrap_or(f64::NAN)
     }
 
     /// `median (least-most)`.
@@ -36,9 +37,10 @@ impl Rounds {
         )
     }
 
-    /// The ratio of this median to another.
+    /// The ratios of neighbouring rounds: what slows the machine down for a while slows both sides of such a ratio.
     pub(crate) fn over(&self, other: &Self) -> String {
-        format!("{:.2}", self.median() / other.median())
+        let ratios = self.0.iter().zip(&other.0).map(|(own, other)| own / other);
+        Self(ratios.collect()).shown()
     }
 }
 

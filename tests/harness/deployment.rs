@@ -50,6 +50,10 @@ pub struct DeploymentConfig {
     pub settings: &'static str,
     /// Further settings of both engines in section `[sip]`.
     pub sip: &'static str,
+    /// Settings of the phone book.
+    pub book: &'static str,
+    /// Where each engine finds the TURN server, if not where the phone book says.
+    pub turn: [Option<SocketAddr>; 2],
 }
 
 impl Default for DeploymentConfig {
@@ -58,6 +62,9 @@ impl Default for DeploymentConfig {
             lines: [1, 1],
             settings: "",
             sip: "",
+            // The default epoch of a minute would be too long here.
+            book: "epoch_seconds = 1\n",
+            turn: [None; 2],
         }
     }
 }
@@ -100,12 +107,13 @@ impl Deployment {
             fs::create_dir(&home).expect("the folder is ours");
             home
         });
-        let (book, url) = serve_book(&operator, &relay, &coturn);
+        let (book, url) = serve_book(&operator, &relay, &coturn, layout.book);
         let homes = [one, two];
-        for (home, count) in homes.iter().zip(layout.lines) {
-            let settings = format!("{}{}", layout.settings, settings(&coturn, layout.sip));
+        for (engine, home) in homes.iter().enumerate() {
+            let own = settings(&coturn, layout.turn[engine], layout.sip);
+            let settings = format!("{}{own}", layout.settings);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
-            for _ in 0..count {
+            for _ in 0..layout.lines[engine] {
                 activate(&operator, (home, None), &url);
             }
         }
@@ -163,9 +171,9 @@ impl Deployment {
         ids.try_into().expect("both engines run")
     }
 
-    /// Process id of the TURN server.
-    pub fn coturn(&self) -> u32 {
-        self.coturn.id()
+    /// The TURN server.
+    pub const fn coturn(&self) -> &CoturnServer {
+        &self.coturn
     }
 
     /// The relay's address.
@@ -217,18 +225,22 @@ pub(crate) fn wait_until_published(operator: &Path) {
             (left, since) = (now, Instant::now());
         }
         assert!(
-            since.elapsed() < Duration::from_secs(60),
-            "no epoch ended in a minute"
+            since.elapsed() < Duration::from_secs(130),
+            "no epoch ended in two minutes"
         );
     }
 }
 
-fn serve_book(home: &Path, relay: &NostrRelay, coturn: &CoturnServer) -> (Program, String) {
+fn serve_book(
+    home: &Path,
+    relay: &NostrRelay,
+    coturn: &CoturnServer,
+    settings: &str,
+) -> (Program, String) {
     let address = ports::free_pair().to_string();
     let turn = format!("turn:{}?transport=udp", coturn.address());
     let program = binary("ringfence-phonebook");
-    // The default epoch of five minutes would be too long here.
-    let settings = "database = \"book.sqlite\"\nepoch_seconds = 1\n";
+    let settings = format!("database = \"book.sqlite\"\n{settings}");
     fs::write(home.join("phonebook.toml"), settings).expect("the folder is ours");
     let arguments = [
         "serve",
@@ -247,8 +259,9 @@ fn serve_book(home: &Path, relay: &NostrRelay, coturn: &CoturnServer) -> (Progra
     (book, url)
 }
 
-/// The system chooses the ports; relays and TURN servers are those of the phone book.
-fn settings(coturn: &CoturnServer, sip: &str) -> String {
+/// The system chooses the ports; relays are those of the phone book, and the TURN server too, unless `turn` is another way to it.
+fn settings(coturn: &CoturnServer, turn: Option<SocketAddr>, sip: &str) -> String {
+    let urls = turn.map(|turn| format!("urls = [\"turn:{turn}?transport=udp\"]"));
     [
         "state = \"state\"",
         "[sip]",
@@ -259,6 +272,7 @@ fn settings(coturn: &CoturnServer, sip: &str) -> String {
         "[turn]",
         "allow_private = true",
         &format!("secret = \"{}\"", coturn.secret()),
+        &urls.unwrap_or_default(),
         "",
     ]
     .join("\n")

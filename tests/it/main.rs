@@ -8,6 +8,7 @@ mod callers;
 mod cancel;
 mod changed_key;
 mod chaos;
+mod classifier;
 mod closed_microphone;
 mod dead_phones;
 mod decline;

@@ -159,7 +159,7 @@ fn network() -> Option<Deployment> {
         // Each lane has a caller, a callee, and a third party to which calls are transferred.
         lines: [LANES, 2 * LANES],
         settings: "no_answer_seconds = 5\n",
-        sip: "",
+        ..DeploymentConfig::default()
     };
     let alone = real_time();
     Some(Deployment::start_with(

@@ -200,6 +200,11 @@ impl Handset {
         self.camera.as_ref()
     }
 
+    /// The Call-ID of its call.
+    pub(crate) fn call_id(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| call.id.as_str())
+    }
+
     /// Whether it is ringing.
     pub fn is_ringing(&self) -> bool {
         self.stage() == Some(Stage::Ringing)
