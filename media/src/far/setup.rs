@@ -20,6 +20,7 @@ use super::config::Role;
 use super::dtls::{self, CallCertificate};
 use super::error::FarLegError;
 use crate::description::Description;
+use crate::frame::FRAME_PAYLOAD_TYPE;
 use crate::video::{FIRST_PAYLOAD_TYPE, LAST_PAYLOAD_TYPE};
 
 /// First retransmission of an ICE check. str0m's 250 ms is for paths that may not exist; this one does.
@@ -39,8 +40,15 @@ const MAX_BUFFERED: usize = 64 * 1024;
 /// Outgoing packets that str0m keeps for retransmission. None is ever retransmitted, but str0m requires at least one.
 const KEPT_PACKETS: usize = 1;
 
-/// Audio payload types of the far leg: PCMU, PCMA, G722, Opus, and telephone events in both clocks. They never change.
-const AUDIO_PAYLOADS: [(u8, Str0mCodec, Frequency); 6] = [
+/// Audio payload types of the far leg: frames, as engines send them, and what another peer sends: PCMU, PCMA, G722, Opus, and telephone
+/// events in both clocks. They never change.
+const AUDIO_PAYLOADS: [(u8, Str0mCodec, Frequency); 7] = [
+    // The clock is that of what is in it. str0m takes the codec for its reports alone.
+    (
+        FRAME_PAYLOAD_TYPE,
+        Str0mCodec::Opus,
+        Frequency::FORTY_EIGHT_KHZ,
+    ),
     (0, Str0mCodec::PCMU, Frequency::EIGHT_KHZ),
     (8, Str0mCodec::PCMA, Frequency::EIGHT_KHZ),
     (9, Str0mCodec::G722, Frequency::SIXTEEN_KHZ),
