@@ -1,23 +1,29 @@
 //! The media of one call: passes packets between the near leg (the phone's RTP) and the far leg (WebRTC over TURN).
 //!
-//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the phone in the
-//! [`Bridge::poll`] that meets it. The shell owns the sockets, one to the phone and one to the TURN server. The engine
+//! A phone's packet goes into the far leg in a frame, which mostly leaves at once ([`frame`](crate::frame)), and a far packet reaches the
+//! phone in the [`Bridge::poll`] that meets it. The shell owns the sockets, one to the phone and one to the TURN server. The engine
 //! decides about the call, and when the microphone opens.
 
 mod event;
+mod pace;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
 
 pub use self::event::{BridgeEvent, BridgeOutput};
+pub use self::pace::LONGEST_LINGER;
+use self::pace::Linger;
 use crate::MediaTimer;
 use crate::description::Description;
-use crate::far::{FarConnectError, FarEvent, FarLeg, FarOutput, Role, TurnWay};
-use crate::near::{KeyPress, Microphone, NearLeg};
+use crate::far::{FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnWay};
+use crate::frame::control::ControlSlots;
+use crate::frame::receiver::FrameReceiver;
+use crate::frame::sender::FrameSender;
+use crate::near::{Microphone, NearLeg};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
 use crate::stats::MediaStats;
@@ -27,6 +33,12 @@ use crate::video::is_far_payload_type;
 pub struct Bridge {
     far: FarLeg,
     near: NearLeg,
+    frames: FrameSender,
+    control: ControlSlots,
+    received: FrameReceiver,
+    /// Of the frame that was received last, behind its key press.
+    sound_for_phone: Option<FarPacket>,
+    linger: Linger,
     /// The time of the latest input, which [`Bridge::poll`] uses.
     now: Option<Instant>,
     /// When the far leg was connected, if it ever was.
@@ -55,9 +67,15 @@ impl Bridge {
     /// towards the phone come from it.
     #[must_use]
     pub fn new(far: FarLeg, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
         Self {
             far,
-            near: NearLeg::new(&mut ChaCha20Rng::from_seed(seed)),
+            near: NearLeg::new(&mut rng),
+            frames: FrameSender::new(&mut rng),
+            control: ControlSlots::default(),
+            received: FrameReceiver::default(),
+            sound_for_phone: None,
+            linger: Linger::drawn(rng.next_u32()),
             now: None,
             connected: None,
             ended: false,
@@ -126,9 +144,8 @@ impl Bridge {
     /// and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        if let Some(packet) = self.near.audio.read(from, bytes, self.microphone(), now) {
-            self.far.write_rtp(packet, now);
-        }
+        let packet = self.near.audio.read(from, bytes, self.microphone(), now);
+        self.pass(packet, now);
     }
 
     /// A datagram from the port after the near socket's, to which a phone sends RTCP that ignores our `a=rtcp` line.
@@ -152,20 +169,27 @@ impl Bridge {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = Some(now);
         self.far.handle_timeout(now);
+        self.send_due(now);
     }
 
     /// Takes what was agreed with the phone; again after each re-INVITE.
     pub fn attach_phone(&mut self, media: NegotiatedMedia, now: Instant) {
         self.now = Some(now);
+        let mut codecs = media.codecs.iter().map(|(codec, _)| *codec);
+        if let Some(codec) = codecs.find(|codec| !codec.is_events()) {
+            self.frames.agree(codec);
+        }
         self.near.attach(media, now);
         self.forward_keyframe_request(now);
     }
 
-    /// The phone has left the call, and the leg stays for what the engines have to tell each other: nothing of the phone is sent any more, and
-    /// nothing goes to it.
+    /// The phone has left the call, and the leg stays for what the engines have to tell each other: nothing of the phone is sent any more, no
+    /// message that waits, and nothing goes to it.
     pub fn detach_phone(&mut self, now: Instant) {
         self.now = Some(now);
         self.has_phone = false;
+        self.frames.close();
+        self.control.clear();
     }
 
     /// Connects to the other engine, in the given role.
@@ -205,6 +229,7 @@ impl Bridge {
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
+        self.note_microphone();
         self.request_first_keyframe();
     }
 
@@ -214,10 +239,11 @@ impl Bridge {
         self.near.audio.send_dtmf(event, millis)
     }
 
-    /// Sends a message on the data channel; false if that is not open.
+    /// Sends a message of [`CONTROL_BYTES`](crate::frame::CONTROL_BYTES) bytes on the data channel, in the next slot that is free; false if that is not
+    /// open, or too many wait.
     pub fn send_control(&mut self, bytes: &[u8], now: Instant) -> bool {
         self.now = Some(now);
-        self.far.send_control(bytes, now)
+        self.control.push(bytes)
     }
 
     /// Sends a datagram to a relayed address, as [`FarLeg::send_datagram`] does.
@@ -226,11 +252,11 @@ impl Bridge {
         self.far.send_datagram(to, bytes, now)
     }
 
-    /// Ends the call's media: nothing passes any more, and the allocation is deleted with the next [`Bridge::poll`].
+    /// Ends the call's media: nothing of the phone passes any more. A connection goes on for up to [`LONGEST_LINGER`], and then the allocation is
+    /// deleted.
     pub fn close(&mut self, now: Instant) {
         self.now = Some(now);
-        self.ended = true;
-        self.far.close(now);
+        self.end(now);
     }
 
     /// The next thing to do, until `None`.
@@ -247,6 +273,12 @@ impl Bridge {
             if let Some(output) = self.poll_near() {
                 return Some(output);
             }
+            if let Some(sound) = self.sound_for_phone.take() {
+                if let Some(output) = self.hand_on(&sound) {
+                    return Some(output);
+                }
+                continue;
+            }
             let event = match self.far.poll()? {
                 FarOutput::ToServer(bytes) => return Some(BridgeOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
@@ -261,7 +293,8 @@ impl Bridge {
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let near = self.near.next_timeout().filter(|_| self.has_phone());
-        let times = [self.far.next_timeout(), near];
+        let slot = self.next_slot().map(|at| (at, MediaTimer::Slot));
+        let times = [self.far.next_timeout(), near, slot];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -332,23 +365,16 @@ impl Bridge {
                 let (to, bytes) = self.near.video.write(&packet, self.now?)?;
                 return Some(BridgeOutput::VideoToPhone { to, bytes });
             }
-            FarEvent::Rtp(packet) => {
-                if let Some(KeyPress { event, millis }) = self.near.receive_dtmf(&packet) {
-                    return Some(BridgeOutput::Event(BridgeEvent::Dtmf { event, millis }));
-                }
-                let (to, bytes) = self.near.audio.write(&packet, self.now?)?;
-                if self.first_audio == FirstAudio::Awaited {
-                    self.first_audio = FirstAudio::Passed;
-                }
-                return Some(BridgeOutput::ToPhone { to, bytes });
-            }
+            FarEvent::Rtp(packet) => return self.receive_frame(&packet),
             FarEvent::Connected => {
                 self.connected = self.now;
+                self.begin(self.now?);
                 self.request_first_keyframe();
                 BridgeEvent::Connected
             }
             FarEvent::Failed(error) => {
                 self.ended = true;
+                self.stop();
                 BridgeEvent::Failed(error)
             }
             FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
@@ -356,15 +382,21 @@ impl Bridge {
                 self.near.video.request_keyframe();
                 return None;
             }
-            FarEvent::ControlOpen => BridgeEvent::ControlOpen,
-            FarEvent::Control(bytes) => BridgeEvent::Control(bytes),
+            FarEvent::ControlOpen => {
+                self.control.start(self.now?);
+                BridgeEvent::ControlOpen
+            }
+            FarEvent::Control(bytes) => Self::receive_message(bytes)?,
             FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
             FarEvent::WayLost => BridgeEvent::WayLost,
             FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
             FarEvent::Unheard => BridgeEvent::Unheard,
             FarEvent::GivenUp => BridgeEvent::GivenUp,
             FarEvent::Heard => BridgeEvent::Heard,
-            FarEvent::Closed => BridgeEvent::Closed,
+            FarEvent::Closed => {
+                self.stop();
+                BridgeEvent::Closed
+            }
         };
         Some(BridgeOutput::Event(event))
     }

@@ -62,7 +62,7 @@ impl Codec {
         matches!(self, Self::Events8k | Self::Events48k)
     }
 
-    /// The payload type between two engines, which is also the one that we offer to a phone.
+    /// The payload type of its block in a frame between two engines, which is also the one that we offer to a phone.
     ///
     /// It is the same for all engines, so that it tells nothing about the phone behind one.
     #[must_use]
@@ -87,12 +87,12 @@ impl Codec {
 
     /// The `a=fmtp` parameters that we send to a phone, for its encoder.
     ///
-    /// Opus must use a constant bit rate without silence suppression, or packet sizes would tell who speaks when (RFC 7587
-    /// section 6.1).
+    /// Opus must keep to the room that a frame has, and a phone that is silent should send (RFC 7587 section 6.1): the bit rate is that of
+    /// [`OPUS_BITS`](crate::frame::class::OPUS_BITS).
     pub(crate) const fn format_parameters(self) -> Option<&'static str> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => None,
-            Self::Opus => Some("usedtx=0;cbr=1"),
+            Self::Opus => Some("usedtx=0;cbr=1;maxaveragebitrate=40000"),
             Self::Events8k | Self::Events48k => Some("0-15"),
         }
     }

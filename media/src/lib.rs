@@ -11,6 +11,7 @@
 //! - [`bridge`]: one call's media, the type that an owner drives. [`stats`]: its packet counts, losses and jitter;
 //!   [`mos`]: the opinion score that follows from them.
 //! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
+//! - [`frame`]: what a call's sound is between engines: one size, one pace.
 //! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
@@ -65,6 +66,7 @@ pub mod bridge;
 pub mod codec;
 pub mod description;
 pub mod far;
+pub mod frame;
 pub mod g711;
 pub mod mos;
 pub mod near;

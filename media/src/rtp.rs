@@ -167,9 +167,9 @@ fn cut_padding(rest: &[u8], flags: u8) -> Option<&[u8]> {
     }
 }
 
-/// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN
-/// server unbroken.
-pub const MAX_PAYLOAD: usize = 1_200;
+/// The most payload in one packet: 120 ms of G.711, the longest packet that Opus has as well (RFC 6716 section 2.1.4). What fills a frame up
+/// to it fits the ten bits that RFC 2198 has for a length.
+pub const MAX_PAYLOAD: usize = 960;
 /// The most payload in one packet of video. With the header of RTP, the tag of SRTP, a channel's header and
 /// those of UDP and IPv6 that makes 1,468 bytes, which Ethernet carries unbroken.
 pub const MAX_VIDEO_PAYLOAD: usize = 1_388;

@@ -18,6 +18,8 @@ pub enum MediaTimer {
     TurnClient,
     /// The WebRTC connection: a timer of ICE, DTLS or SCTP.
     WebRtc,
+    /// The slot of a frame or of a message of the data channel, or the end of a connection that went on after its call.
+    Slot,
     /// An RTCP report to the phone or to the other side.
     RtcpReport,
     /// The phone will be silent ([`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent)).

@@ -45,6 +45,12 @@ impl StreamMeter {
             .ok()
     }
 
+    /// A packet that was to go on came too late for that.
+    pub(super) fn note_too_late(&mut self) {
+        self.stats.passed = self.stats.passed.saturating_sub(1);
+        *self.stats.dropped.counter(DropReason::Late) += 1;
+    }
+
     /// The jitter in ticks of the clock, as reports have it.
     pub(super) fn jitter(&self) -> u32 {
         u32::try_from(self.jitter / 16).unwrap_or(u32::MAX)

@@ -36,6 +36,8 @@ pub(crate) struct PhoneStream {
     full_intra_requests: u8,
     reports: RtcpReports,
     silence: PhoneSilence,
+    /// When the phone sent last, whether or not that passes.
+    sent: Option<Instant>,
 }
 
 /// Whether a keyframe is needed, and when it was requested last.
@@ -74,6 +76,7 @@ impl PhoneStream {
             full_intra_requests: 0,
             reports: RtcpReports::default(),
             silence: PhoneSilence::default(),
+            sent: None,
         }
     }
 
@@ -127,6 +130,10 @@ impl PhoneStream {
         if packet.is_ok() {
             self.reports.note_packet(now);
         }
+        let waits = matches!(packet, Err(DropReason::Muted | DropReason::Nowhere));
+        if packet.is_ok() || waits && self.is_on {
+            self.sent = Some(now);
+        }
         self.from_phone.meter.note(packet)
     }
 
@@ -147,6 +154,16 @@ impl PhoneStream {
             self.reports.note_sent(packet.payload.len(), now);
         }
         self.to_phone.meter.note(datagram)
+    }
+
+    /// Whether the phone has just sent something, which need not pass.
+    pub(crate) fn has_sent(&self, now: Instant) -> bool {
+        self.sent == Some(now)
+    }
+
+    /// A packet of the phone that was read came too late to be sent on.
+    pub(crate) fn note_too_late(&mut self) {
+        self.from_phone.meter.note_too_late();
     }
 
     /// The other side needs a keyframe of this phone.

@@ -1,0 +1,150 @@
+//! The pace of a bridge towards the other engine: frames and messages in their slots, and what goes on for a moment after the end.
+//!
+//! Both sides of a call that is over go on for up to two seconds, each for a time of its own, so that a TURN server does not see who hung up. Nothing of a
+//! phone passes then.
+
+use std::time::{Duration, Instant};
+
+use super::{Bridge, BridgeEvent, BridgeOutput, FirstAudio};
+use crate::far::FarPacket;
+use crate::frame::control::EMPTY;
+use crate::frame::sender::Admission;
+use crate::near::{KeyPress, Microphone};
+
+/// The longest that a call's media goes on after its end, once no message waits.
+pub const LONGEST_LINGER: Duration = Duration::from_secs(2);
+
+/// How long it goes on so that a message leaves, at most: two slots.
+const LAST_MESSAGE: Duration = Duration::from_secs(1);
+
+/// The media of a call after its end.
+#[derive(Debug)]
+pub(super) struct Linger {
+    /// How long it goes on, drawn when the call began.
+    time: Duration,
+    /// Until when a message may wait, from the end on.
+    message: Option<Instant>,
+    until: Option<Instant>,
+}
+
+impl Linger {
+    /// A call that goes on; `draw` is random.
+    pub(super) fn drawn(draw: u32) -> Self {
+        let longest = LONGEST_LINGER.as_micros() as u32;
+        Self {
+            time: Duration::from_micros((draw % longest).into()),
+            message: None,
+            until: None,
+        }
+    }
+
+    const fn has_begun(&self) -> bool {
+        self.message.is_some()
+    }
+
+    /// Whether the end has come, once it has begun.
+    fn is_over(&mut self, is_idle: bool, now: Instant) -> bool {
+        if let (Some(latest), None) = (self.message, self.until)
+            && (is_idle || latest <= now)
+        {
+            self.until = Some(now + self.time);
+        }
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+impl Bridge {
+    /// Takes what the near leg has read of the phone.
+    pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
+        match packet {
+            Some(packet) => {
+                if self.frames.push(packet, now) == Admission::Lost {
+                    self.near.audio.note_too_late();
+                }
+            }
+            None if self.near.audio.has_sent(now) => self.frames.note_arrival(now),
+            None => {}
+        }
+        self.send_due(now);
+    }
+
+    /// Sends the frames and the message that are due, and ends what has lingered.
+    pub(super) fn send_due(&mut self, now: Instant) {
+        while let Some(frame) = self.frames.poll(now) {
+            self.far.write_rtp(frame, now);
+        }
+        if let Some(message) = self.control.poll(now) {
+            self.far.send_control(&message, now);
+        }
+        if self.linger.is_over(self.control.is_idle(), now) {
+            self.stop();
+            self.far.close(now);
+        }
+    }
+
+    /// The far leg is connected.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.frames.start(now);
+        self.note_microphone();
+    }
+
+    /// The microphone may be open now.
+    pub(super) fn note_microphone(&mut self) {
+        if self.microphone() == Microphone::Open {
+            self.frames.open();
+        }
+    }
+
+    /// Nothing leaves any more.
+    pub(super) fn stop(&mut self) {
+        self.frames.stop();
+        self.control.stop();
+        self.linger = Linger::drawn(0);
+    }
+
+    /// Ends the call's media. A connection goes on for a moment.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.ended = true;
+        self.frames.close();
+        if !self.frames.is_running() {
+            self.far.close(now);
+        } else if !self.linger.has_begun() {
+            self.linger.message = Some(now + LAST_MESSAGE);
+            self.send_due(now);
+        }
+    }
+
+    /// When the next frame or message leaves, or the connection ends.
+    pub(super) fn next_slot(&self) -> Option<Instant> {
+        let times = [
+            self.frames.next_timeout(),
+            self.control.next_timeout(),
+            self.linger.until,
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Takes a frame of the other side, and returns the first of what it has for the phone.
+    pub(super) fn receive_frame(&mut self, frame: &FarPacket) -> Option<BridgeOutput> {
+        let content = self.received.read(frame);
+        self.sound_for_phone = content.sound;
+        content.press.and_then(|press| self.hand_on(&press))
+    }
+
+    /// A message of the other side, if it is not empty.
+    pub(super) fn receive_message(bytes: Vec<u8>) -> Option<BridgeEvent> {
+        (bytes != EMPTY).then_some(BridgeEvent::Control(bytes))
+    }
+
+    /// Hands sound or a key press to the phone.
+    pub(super) fn hand_on(&mut self, packet: &FarPacket) -> Option<BridgeOutput> {
+        if let Some(KeyPress { event, millis }) = self.near.receive_dtmf(packet) {
+            return Some(BridgeOutput::Event(BridgeEvent::Dtmf { event, millis }));
+        }
+        let (to, bytes) = self.near.audio.write(packet, self.now?)?;
+        if self.first_audio == FirstAudio::Awaited {
+            self.first_audio = FirstAudio::Passed;
+        }
+        Some(BridgeOutput::ToPhone { to, bytes })
+    }
+}

@@ -1,0 +1,191 @@
+//! The size class of a call's frames in one direction: codec, and milliseconds of sound in a packet.
+//!
+//! G.711 and G.722 have 8 bytes a millisecond (RFC 3551 section 4.5). An Opus packet says how long it is (RFC 6716 section 3.1), and
+//! its class has room for [`OPUS_BITS`] a second, to which a phone is asked to keep (RFC 7587 section 6.1). A packet beyond the room
+//! doubles it for good: no sound is lost, and a TURN server sees once that this phone sends more.
+
+use std::time::Duration;
+
+use super::blocks::OVERHEAD;
+use crate::codec::Codec;
+use crate::rtp::MAX_PAYLOAD;
+
+/// Bits of Opus a second for which a class has room: what Linphone and baresip send, and some more.
+pub const OPUS_BITS: usize = 40_000;
+
+/// Sound in a packet unless the phone shows another length.
+const USUAL: Duration = Duration::from_millis(20);
+/// The shortest and the longest sound of a packet. What is shorter or longer is carried in the class that there is.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_millis(120);
+
+/// Codec, and sound of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameClass {
+    codec: Codec,
+    /// Microseconds of sound in a packet.
+    micros: u32,
+    /// Bytes of sound for which a frame has room.
+    room: usize,
+}
+
+impl FrameClass {
+    /// The class of a codec before a packet has shown how long its sound is.
+    #[must_use]
+    pub fn usual(codec: Codec) -> Self {
+        Self::of(codec, USUAL.as_micros() as u32)
+    }
+
+    fn of(codec: Codec, micros: u32) -> Self {
+        let bits_a_second = match codec {
+            Codec::Opus => OPUS_BITS,
+            _ => 64_000,
+        };
+        let bytes = bits_a_second / 8 * micros as usize / 1_000_000;
+        Self {
+            codec,
+            micros,
+            room: bytes.min(MAX_PAYLOAD),
+        }
+    }
+
+    /// The class after a packet of sound, and whether the pace is another one with it. A packet that is shorter than those before is
+    /// believed if `before` was so long as well: the last one of an announcement is shorter than its fellows.
+    #[must_use]
+    pub fn after(self, codec: Codec, payload: &[u8], before: Option<u32>) -> Self {
+        let micros = sound_micros(codec, payload);
+        let shown = micros.filter(|micros| *micros > self.micros || Some(*micros) == before);
+        let mut class = match shown {
+            Some(micros) if codec != self.codec || micros != self.micros => Self::of(codec, micros),
+            _ if codec != self.codec => Self::of(codec, self.micros),
+            _ => self,
+        };
+        while class.room < payload.len().min(MAX_PAYLOAD) {
+            class.room = (2 * class.room).min(MAX_PAYLOAD);
+        }
+        class
+    }
+
+    /// Bytes of each frame.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        OVERHEAD + self.room
+    }
+
+    /// Microseconds from one frame to the next.
+    #[must_use]
+    pub const fn micros(self) -> u32 {
+        self.micros
+    }
+
+    /// Ticks of the RTP timestamp from one frame to the next.
+    #[must_use]
+    pub const fn ticks(self) -> u32 {
+        self.codec.clock() / 1_000 * self.micros / 1_000
+    }
+
+    /// The codec of the sound.
+    #[must_use]
+    pub const fn codec(self) -> Codec {
+        self.codec
+    }
+}
+
+/// Microseconds of sound in a packet, if that is a length for a class.
+pub(super) fn sound_micros(codec: Codec, payload: &[u8]) -> Option<u32> {
+    let micros = match codec {
+        Codec::Opus => opus_micros(payload)?,
+        Codec::Pcmu | Codec::Pcma | Codec::G722 => u32::try_from(payload.len()).ok()? * 125,
+        Codec::Events8k | Codec::Events48k => return None,
+    };
+    let length = Duration::from_micros(micros.into());
+    (SHORTEST..=LONGEST).contains(&length).then_some(micros)
+}
+
+/// RFC 6716 section 3.1: the first five bits are mode and length of a frame, the last two how many there are.
+fn opus_micros(payload: &[u8]) -> Option<u32> {
+    let first = *payload.first()?;
+    let frame = match first >> 3 {
+        config @ 0..=11 => [10_000, 20_000, 40_000, 60_000][usize::from(config & 3)],
+        config @ 12..=15 => [10_000, 20_000][usize::from(config & 1)],
+        config => [2_500, 5_000, 10_000, 20_000][usize::from(config & 3)],
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(*payload.get(1)? & 0x3f),
+    };
+    Some(frame * frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One Opus packet of so many bytes: wide-band SILK with one frame of 20 ms.
+    fn opus(bytes: usize) -> Vec<u8> {
+        let mut packet = vec![0; bytes];
+        packet[0] = 9 << 3;
+        packet
+    }
+
+    #[test]
+    fn opus_packets_say_how_long_they_are() {
+        for (packet, micros) in [
+            (&[8 << 3][..], Some(10_000)),
+            (&[9 << 3], Some(20_000)),
+            (&[11 << 3 | 1], Some(120_000)),
+            (&[13 << 3], Some(20_000)),
+            (&[31 << 3], Some(20_000)),
+            (&[30 << 3 | 2], Some(20_000)),
+            (&[31 << 3 | 3, 0xc3], Some(60_000)),
+            (&[28 << 3], None),
+            (&[11 << 3 | 3, 3], None),
+            (&[31 << 3 | 3], None),
+            (&[], None),
+        ] {
+            assert_eq!(sound_micros(Codec::Opus, packet), micros, "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_follows_the_length_of_the_packets() {
+        let usual = FrameClass::usual(Codec::Pcmu);
+        assert_eq!((usual.bytes(), usual.ticks()), (173, 160));
+        assert_eq!(usual.after(Codec::Pcmu, &[0; 160], None), usual);
+        let longer = usual.after(Codec::Pcmu, &[0; 240], None);
+        assert_eq!(
+            (longer.bytes(), longer.micros(), longer.ticks()),
+            (253, 30_000, 240)
+        );
+        assert_eq!(longer.after(Codec::Pcmu, &[0; 160], None), longer);
+        assert_eq!(longer.after(Codec::Pcmu, &[0; 160], Some(20_000)), usual);
+        assert_eq!(usual.after(Codec::Pcmu, &[0; 7], Some(20_000)), usual);
+    }
+
+    #[test]
+    fn linphones_and_baresips_opus_have_one_class() {
+        let usual = FrameClass::usual(Codec::Opus);
+        assert_eq!((usual.bytes(), usual.ticks()), (113, 960));
+        for bytes in [70, 85, 100] {
+            assert_eq!(usual.after(Codec::Opus, &opus(bytes), None), usual);
+        }
+    }
+
+    #[test]
+    fn sound_beyond_the_room_doubles_it_for_good() {
+        let usual = FrameClass::usual(Codec::Opus);
+        let larger = usual.after(Codec::Opus, &opus(101), None);
+        assert_eq!((larger.bytes(), larger.micros()), (213, 20_000));
+        assert_eq!(larger.after(Codec::Opus, &opus(70), None), larger);
+        let largest = larger.after(Codec::Opus, &opus(MAX_PAYLOAD), None);
+        assert_eq!(largest.bytes(), OVERHEAD + MAX_PAYLOAD);
+    }
+
+    #[test]
+    fn another_codec_is_another_class() {
+        let before = FrameClass::usual(Codec::Pcmu);
+        let after = before.after(Codec::Opus, &opus(70), None);
+        assert_eq!(after, FrameClass::usual(Codec::Opus));
+    }
+}

@@ -1,0 +1,302 @@
+//! What leaves in each slot: a phone's sound at the moment at which it comes, and fill where none has come in time.
+//!
+//! A slot is where the phone's packets come in the mean, so that one within [`TOLERANCE`] of it waits for nothing. A packet that comes later finds
+//! its slot filled, and takes the next one: the backlog is made up for by slots that are a little shorter. A phone that has paused once
+//! (silence suppression, hold, a mute that stops sending) is **steady** from then on: its sound waits for the moment of fill, and a TURN
+//! server does not see where speech begins and ends.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+
+use super::FRAME_PAYLOAD_TYPE;
+use super::blocks::{self, PressBlock};
+use super::class::{FrameClass, sound_micros};
+use super::slots::SlotClock;
+use crate::codec::Codec;
+use crate::far::FarPacket;
+use crate::rtp::MAX_PAYLOAD;
+use crate::sequence::ahead;
+
+/// How far from its slot a packet may come and leave at once, and how long a slot waits for its packet.
+pub(crate) const TOLERANCE: Duration = Duration::from_millis(5);
+
+/// Packets of sound that wait for a slot. Beyond these the oldest is dropped: what is late by more is of no use.
+pub(crate) const MOST_WAITING: usize = 4;
+
+/// Packets of key presses that wait: three presses' ends. Beyond these the newest is dropped; a press says its end three times.
+pub(crate) const MOST_PRESSES: usize = 9;
+
+/// Slots without the phone after which it has paused.
+const PAUSE: u8 = 3;
+
+/// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to anybody.
+const OVERDUE: u32 = 5;
+
+/// What becomes of a packet of the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It takes a slot.
+    Taken,
+    /// It came too late, or an older one gives way to it.
+    Lost,
+}
+
+/// The frames of one call, in the direction from the phone.
+#[derive(Debug)]
+pub(crate) struct FrameSender {
+    class: FrameClass,
+    /// Before connection and after the end there is none.
+    slots: Option<SlotClock>,
+    sounds: VecDeque<WaitingPacket>,
+    presses: VecDeque<WaitingPacket>,
+    /// The press that is being sent: its start by the phone's timestamps and by the frames'.
+    press: Option<(u32, u32)>,
+    /// The phone's number of the newest sound that left.
+    newest: Option<u16>,
+    /// How long the last packet was, if it was shorter than the class.
+    shorter: Option<u32>,
+    /// When the phone sent last, whether or not that passes.
+    arrival: Option<Instant>,
+    /// Whether something of the phone may come.
+    is_open: bool,
+    pauses: PauseWatch,
+    sequence: u16,
+    timestamp: u32,
+}
+
+#[derive(Debug)]
+struct WaitingPacket {
+    packet: FarPacket,
+    arrived: Instant,
+}
+
+/// Whether the phone pauses.
+#[derive(Debug, Default)]
+struct PauseWatch {
+    has_sent: bool,
+    empty: u8,
+    is_steady: bool,
+}
+
+impl FrameSender {
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        Self {
+            class: FrameClass::usual(Codec::Pcmu),
+            slots: None,
+            sounds: VecDeque::with_capacity(MOST_WAITING + 1),
+            presses: VecDeque::new(),
+            press: None,
+            newest: None,
+            shorter: None,
+            arrival: None,
+            is_open: false,
+            pauses: PauseWatch::default(),
+            // As for SRTP in `near/rewrite`: the lower half (RFC 3711 section 3.3.1).
+            sequence: (rng.next_u32() as u16) >> 1,
+            timestamp: rng.next_u32(),
+        }
+    }
+
+    /// Takes the codec that was agreed with the phone.
+    pub(crate) fn agree(&mut self, codec: Codec) {
+        if codec != self.class.codec() {
+            self.change_class(FrameClass::usual(codec), None);
+        }
+    }
+
+    /// The far leg is connected: frames leave from now on, in step with the phone if that sends already.
+    pub(crate) fn start(&mut self, now: Instant) {
+        let mut slots = SlotClock::new(self.arrival.unwrap_or(now), self.class.micros());
+        slots.skip(now);
+        if slots.next() < now {
+            slots.step();
+        }
+        self.slots = Some(slots);
+    }
+
+    /// Nothing leaves any more.
+    pub(crate) fn stop(&mut self) {
+        self.slots = None;
+        self.close();
+    }
+
+    /// Whether frames leave.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.slots.is_some()
+    }
+
+    /// What the phone sends passes from now on.
+    pub(crate) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Nothing of the phone passes any more, nor what waits.
+    pub(crate) fn close(&mut self) {
+        self.is_open = false;
+        self.sounds.clear();
+        self.presses.clear();
+    }
+
+    /// The phone has sent something that does not pass yet: the slots follow its clock all the same.
+    pub(crate) fn note_arrival(&mut self, now: Instant) {
+        self.arrival = Some(now);
+        let span = Duration::from_micros(self.class.micros().into());
+        if let Some(slots) = &mut self.slots {
+            // The slot that is nearest to it: the last one may be served already.
+            let is_before = slots.next().saturating_duration_since(now) > span / 2;
+            slots.pull(now + if is_before { span } else { Duration::ZERO }, 0);
+        }
+    }
+
+    /// Takes a packet of the phone: sound, or a key press.
+    pub(crate) fn push(&mut self, packet: FarPacket, now: Instant) -> Admission {
+        self.arrival = Some(now);
+        let Some(codec) = Codec::from_far_payload_type(packet.payload_type) else {
+            return Admission::Lost;
+        };
+        if self.slots.is_none() {
+            return Admission::Lost;
+        }
+        match codec.is_events() {
+            true => self.push_press(packet, now),
+            false => self.push_sound(codec, packet, now),
+        }
+    }
+
+    fn push_press(&mut self, packet: FarPacket, now: Instant) -> Admission {
+        if packet.payload.len() < 4 || self.presses.len() >= MOST_PRESSES {
+            return Admission::Lost;
+        }
+        let arrived = now;
+        self.presses.push_back(WaitingPacket { packet, arrived });
+        Admission::Taken
+    }
+
+    fn push_sound(&mut self, codec: Codec, packet: FarPacket, now: Instant) -> Admission {
+        let is_late = |newest| ahead(packet.sequence, newest) <= 0;
+        if packet.payload.len() > MAX_PAYLOAD || self.newest.is_some_and(is_late) {
+            return Admission::Lost;
+        }
+        self.follow_class(codec, &packet.payload, now);
+        let later = |waiting: &WaitingPacket| ahead(waiting.packet.sequence, packet.sequence) > 0;
+        let behind = self.sounds.iter().rev().take_while(|it| later(it)).count();
+        let place = self.sounds.len() - behind;
+        if let Some(slots) = &mut self.slots {
+            slots.pull(now, place);
+        }
+        let arrived = now;
+        self.sounds.insert(place, WaitingPacket { packet, arrived });
+        if self.sounds.len() <= MOST_WAITING {
+            return Admission::Taken;
+        }
+        self.sounds.pop_front();
+        Admission::Lost
+    }
+
+    fn follow_class(&mut self, codec: Codec, payload: &[u8], now: Instant) {
+        let class = self.class.after(codec, payload, self.shorter);
+        let micros = sound_micros(codec, payload);
+        self.shorter = micros.filter(|micros| *micros < class.micros());
+        if class != self.class {
+            self.change_class(class, Some(now));
+        }
+    }
+
+    fn change_class(&mut self, class: FrameClass, now: Option<Instant>) {
+        let is_other_pace = class.micros() != self.class.micros();
+        self.class = class;
+        let next = self.slots.as_ref().map(SlotClock::next);
+        if let Some(next) = now
+            .or(next)
+            .filter(|_| is_other_pace && self.slots.is_some())
+        {
+            self.slots = Some(SlotClock::new(next, class.micros()));
+        }
+    }
+
+    /// The frame that is due.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<FarPacket> {
+        let slots = self.slots.as_mut()?;
+        if slots.next() + slots.length() * OVERDUE < now {
+            let skipped = slots.skip(now);
+            self.timestamp = self
+                .timestamp
+                .wrapping_add(skipped.wrapping_mul(self.class.ticks()));
+        }
+        if self.due()? > now {
+            return None;
+        }
+        let sound = self.sounds.pop_front().map(|waiting| waiting.packet);
+        let press = self.presses.pop_front().map(|waiting| waiting.packet);
+        self.pauses
+            .note(sound.is_some() || press.is_some(), self.is_open);
+        self.newest = sound.as_ref().map(|sound| sound.sequence).or(self.newest);
+        let press = press.and_then(|packet| self.place_press(&packet));
+        let sound = sound
+            .as_ref()
+            .map(|sound| (sound.payload_type, &sound.payload[..]));
+        // Sound that waited while the class became smaller is beyond it.
+        let payload = blocks::write(self.class.bytes(), press, sound)
+            .or_else(|| blocks::write(self.class.bytes(), press, None))?;
+        let frame = FarPacket {
+            payload_type: FRAME_PAYLOAD_TYPE,
+            marker: false,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            payload,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.class.ticks());
+        if let Some(slots) = &mut self.slots {
+            slots.step();
+        }
+        Some(frame)
+    }
+
+    /// When the next frame leaves.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.due()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let slot = self.slots.as_ref()?.next();
+        if self.pauses.is_steady {
+            return Some(slot + TOLERANCE);
+        }
+        let is_here = |waiting: &&WaitingPacket| waiting.arrived + TOLERANCE >= slot;
+        let due = match (self.sounds.front(), self.presses.front().filter(is_here)) {
+            (Some(sound), _) if is_here(&sound) => sound.arrived,
+            (Some(_), _) | (None, Some(_)) => slot,
+            // A phone that presses beside its sound sends that next.
+            (None, None) if self.is_open => slot + TOLERANCE,
+            (None, None) => slot,
+        };
+        Some(due)
+    }
+
+    /// A key press by the frames' timestamps: it starts in the first frame that has it.
+    fn place_press(&mut self, packet: &FarPacket) -> Option<PressBlock> {
+        let known = self.press.filter(|(theirs, _)| *theirs == packet.timestamp);
+        let (_, start) = *self
+            .press
+            .insert(known.unwrap_or((packet.timestamp, self.timestamp)));
+        Some(PressBlock {
+            payload_type: packet.payload_type,
+            event: *packet.payload.first_chunk()?,
+            start,
+        })
+    }
+}
+
+impl PauseWatch {
+    fn note(&mut self, has_sent: bool, is_open: bool) {
+        if has_sent {
+            (self.has_sent, self.empty) = (true, 0);
+        } else if is_open && self.has_sent {
+            self.empty = self.empty.saturating_add(1);
+            self.is_steady |= self.empty >= PAUSE;
+        }
+    }
+}
