@@ -90,7 +90,8 @@ impl FaultLab {
         let homes = [(one, 0, plan.first), (two, 1, None)].map(|(home, own, place)| {
             let [sip, monitor] = inside(place, || [ports::free_pair(), ports::free_pair()]);
             let turn = plan.turn_section(own, &turn_wires[own], &coturns);
-            let settings = settings([sip, monitor], relay_wires[own].address(), &turn);
+            let trust = plan.trust(&coturns[own]);
+            let settings = settings([sip, monitor], relay_wires[own].address(), [&trust, &turn]);
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..lines {
                 activate(&operator, (&home, place), &url);
@@ -328,11 +329,16 @@ fn serve_book(
 }
 
 /// Fixed ports, so that phones find a new process where the old one was. The page and the monitor's page have neighbouring ports.
-fn settings([sip, monitor]: [SocketAddr; 2], relay: SocketAddr, turn: &str) -> String {
+fn settings(
+    [sip, monitor]: [SocketAddr; 2],
+    relay: SocketAddr,
+    [trust, turn]: [&str; 2],
+) -> String {
     let page = SocketAddr::new(monitor.ip(), monitor.port() + 1);
     [
         "state = \"state\"".to_owned(),
         format!("relays = [\"ws://{relay}\"]"),
+        trust.to_owned(),
         "[sip]".to_owned(),
         format!("udp_port = {}", sip.port()),
         format!("tcp_port = {}", sip.port()),

@@ -90,11 +90,14 @@ impl LabPlan<'_> {
             ));
         }
         let (urls, secrets) = (urls.join(", "), secrets.join(", "));
-        let trusted = coturns[own].certificate();
-        let ca_file = match self.is_tls {
-            true => format!("\nca_file = \"{}\"", trusted.display()),
+        format!("urls = [{urls}]\nsecrets = {{ {secrets} }}")
+    }
+
+    /// The settings' line with the certificate of an engine's TURN server.
+    pub(crate) fn trust(&self, coturn: &CoturnServer) -> String {
+        match self.is_tls {
+            true => format!("ca_file = \"{}\"", coturn.certificate().display()),
             false => String::new(),
-        };
-        format!("urls = [{urls}]\nsecrets = {{ {secrets} }}{ca_file}")
+        }
     }
 }
