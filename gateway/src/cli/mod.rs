@@ -30,9 +30,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use ringfence_book::BookKey;
-use ringfence_daemon::{core_dumps, open_files};
 use ringfence_daemon::log::{self, Dial, Format};
 use ringfence_daemon::man::{self, Shell};
+use ringfence_daemon::{core_dumps, open_files};
 
 use crate::config::Config;
 use crate::net::book::{BookCopy, BookSnapshot};

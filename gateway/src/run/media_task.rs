@@ -9,7 +9,7 @@ use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 use ringfence_media::MediaStats;
 use tokio::sync::{mpsc, watch};
 
-use super::media_thread::{CallOnThread, CallOrder, CallReport, MediaThreads, NewCall};
+use super::media_thread::{CallOnThread, CallOrder, MediaThreads, ThreadCallParts, ThreadReport};
 use super::recovery::Recovery;
 use super::way_out::{self, OpenMedia, Racing};
 use crate::net::rtp_ports::RtpPorts;
@@ -62,7 +62,7 @@ enum Progress {
 enum News {
     Raced(Result<Box<Winner>, TurnProbeError>),
     /// `None` when its thread has given the call up.
-    Report(Option<CallReport>),
+    Report(Option<ThreadReport>),
 }
 
 /// Serves one call until its orders end.
@@ -75,15 +75,21 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
         tokio::select! {
             order = orders.recv() => match order.map(|order| *order) {
                 None | Some(MediaOrder::Close) => break,
-                Some(order) => progress = progress.handle_order(order, call, &context).await,
+                // On the heap while it lasts, as all that is rare: the task is as large as its largest wait.
+                Some(order) => {
+                    progress = Box::pin(progress.handle_order(order, call, &context)).await;
+                }
             },
             news = progress.news() => match news {
                 News::Raced(outcome) => {
-                    let media = way_out::open(outcome, call, &context).await;
-                    progress = progress.handle_outcome(media, call, &context).await;
+                    let placed = async {
+                        let media = way_out::open(outcome, call, &context).await;
+                        progress.handle_outcome(media, call, &context).await
+                    };
+                    progress = Box::pin(placed).await;
                 }
                 News::Report(Some(report)) => {
-                    handle_report(report, call, &mut recovery, &context).await;
+                    Box::pin(handle_report(report, call, &mut recovery, &context)).await;
                 }
                 News::Report(None) => {
                     tracing::error!(%call, "a call has lost the thread of its media");
@@ -96,8 +102,9 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
             },
             winner = recovery.winner() => {
                 if let Progress::OnThread(thread) = &progress {
-                    match winner.turn.into_wire() {
-                        Ok(wire) => thread.order(CallOrder::Adopt(Box::new(winner.way), wire)),
+                    let Winner { way, turn, .. } = *winner;
+                    match turn.into_wire() {
+                        Ok(wire) => thread.order(CallOrder::Adopt(Box::new(way), wire)),
                         Err(error) => tracing::debug!(%error, "a socket cannot be used"),
                     }
                 }
@@ -115,7 +122,9 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
     match progress {
         Progress::Ports(_) => {}
         Progress::Racing(_, racing) => racing.end().await,
-        Progress::OnThread(thread) => finish(thread, call, &mut recovery, &context).await,
+        Progress::OnThread(thread) => {
+            Box::pin(finish(thread, call, &mut recovery, &context)).await;
+        }
     }
     recovery.end().await;
 }
@@ -188,7 +197,7 @@ async fn place(
 ) -> Progress {
     let OpenMedia { media, turn } = open;
     let placed = turn.into_wire().and_then(|turn| {
-        context.threads.place(NewCall {
+        context.threads.place(ThreadCallParts {
             label: call,
             media,
             turn,
@@ -207,20 +216,20 @@ async fn place(
 }
 
 async fn handle_report(
-    report: CallReport,
+    report: ThreadReport,
     call: CallLabel,
     recovery: &mut Recovery,
     context: &MediaTaskContext,
 ) {
     match report {
-        CallReport::Search(terms) => recovery.follow(terms, context),
-        CallReport::Release(way, wire) => recovery.release(way, wire),
-        CallReport::Closing(figures) => {
+        ThreadReport::Search(terms) => recovery.follow(terms, context),
+        ThreadReport::Release(way, wire) => recovery.release(way, wire),
+        ThreadReport::Closing(figures) => {
             let ended = MediaTaskEvent::Ended(call, figures);
             // At shutdown the loop may be gone.
             context.events.send(ended).await.ok();
         }
-        CallReport::Unused(way, wire, checks, home) => {
+        ThreadReport::Unused(way, wire, checks, home) => {
             if let Ok(turn) = wire.into_socket().await
                 && let Some((way, turn)) = home.give_back(*way, turn, checks)
             {
@@ -240,7 +249,7 @@ async fn finish(
 ) {
     thread.order(CallOrder::Close);
     while let Some(report) = thread.report().await {
-        if !matches!(report, CallReport::Search(_)) {
+        if !matches!(report, ThreadReport::Search(_)) {
             handle_report(report, call, recovery, context).await;
         }
     }
@@ -258,5 +267,30 @@ fn opened(at: &[IpAddr], ports: &[RtpPorts]) -> MediaEvent {
         MediaEvent::Refused(MediaFailure::NoPort)
     } else {
         MediaEvent::Near(ports.iter().map(RtpPorts::describe).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::credentials::TurnLogin;
+    use crate::turn::pool::AllocationPool;
+
+    /// A call keeps its task as long as it lasts, so what a task needs for a moment only must not be part of it.
+    #[tokio::test]
+    async fn the_task_of_a_call_is_small() {
+        let turn = TurnServers::new(Vec::new(), TurnLogin::None, true);
+        let (pool, allocations) = AllocationPool::start(turn.clone());
+        let context = MediaTaskContext {
+            threads: Arc::new(MediaThreads::new()),
+            allocations,
+            turn,
+            network: watch::channel(0).1,
+            events: mpsc::channel(1).0,
+        };
+        let (_orders, received) = mpsc::unbounded_channel();
+        let bytes = size_of_val(&run(CallLabel::default(), context, received));
+        assert!(bytes <= 2_048, "{bytes} bytes");
+        drop(pool);
     }
 }

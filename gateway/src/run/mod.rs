@@ -1,8 +1,8 @@
 //! The running engine: the event loop, its handle for the owner, how both are put together and take over new settings. Nothing
 //! here knows files or the command line.
 
+pub(crate) mod allocated_media;
 pub mod assemble;
-pub(crate) mod call_media;
 pub(crate) mod command;
 mod commands;
 pub(crate) mod conditions;

@@ -62,7 +62,7 @@ impl Recovery {
     }
 
     /// Waits for an allocation. Cancelling it loses nothing.
-    pub(super) async fn winner(&mut self) -> Winner {
+    pub(super) async fn winner(&mut self) -> Box<Winner> {
         let Self { search, endings } = self;
         let Some(search) = search else {
             return std::future::pending().await;
@@ -85,7 +85,7 @@ impl Recovery {
                 endings.spawn(race.end());
             }
             match outcome {
-                Ok(winner) => return *winner,
+                Ok(winner) => return winner,
                 Err(error) => tracing::debug!(%error, "no other way out yet"),
             }
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 
-use super::call_media::CallMedia;
+use super::allocated_media::AllocatedMedia;
 use super::media_task::{MediaTaskContext, notify};
 use crate::clock::now;
 use crate::turn::TurnSocket;
@@ -18,7 +18,7 @@ const MOST_HELD: usize = 16;
 /// A call's media with the connection of its allocation.
 #[derive(Debug)]
 pub(super) struct OpenMedia {
-    pub(super) media: CallMedia,
+    pub(super) media: AllocatedMedia,
     pub(super) turn: TurnSocket,
 }
 
@@ -73,7 +73,7 @@ impl Racing {
 pub(super) async fn take_ready(avoid: &[IpAddr], context: &MediaTaskContext) -> Option<OpenMedia> {
     let taken = context.allocations.take(avoid).await?;
     Some(OpenMedia {
-        media: CallMedia::new(taken.way, Some((taken.checks, taken.home)), now()),
+        media: AllocatedMedia::new(taken.way, Some((taken.checks, taken.home)), now()),
         turn: taken.turn,
     })
 }
@@ -86,7 +86,7 @@ pub(super) async fn open(
 ) -> Option<OpenMedia> {
     match outcome {
         Ok(winner) => Some(OpenMedia {
-            media: CallMedia::new(winner.way, None, now()),
+            media: AllocatedMedia::new(winner.way, None, now()),
             turn: winner.turn,
         }),
         Err(error) => {

@@ -351,9 +351,7 @@ pub(super) fn says_unreachable(kind: ErrorKind) -> bool {
     clippy::disallowed_methods,
     reason = "the only place that opens a media socket to a server"
 )]
-async fn connect(
-    target: &TurnTarget,
-) -> Result<(TcpStream, ConnectionEnds), TurnDialError> {
+async fn connect(target: &TurnTarget) -> Result<(TcpStream, ConnectionEnds), TurnDialError> {
     let peer = target.addr();
     let stream = timeout(DIAL_LIMIT, TcpStream::connect(peer))
         .await
@@ -382,8 +380,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::turn::stream::WRITE_QUEUE;
     use crate::turn::TurnEndpoint;
+    use crate::turn::stream::WRITE_QUEUE;
 
     async fn target(text: &str) -> TurnTarget {
         let tls = crate::net::tls::client(None).unwrap();

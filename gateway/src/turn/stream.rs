@@ -93,8 +93,10 @@ impl StreamState {
             let Some(mut first) = self.waiting.pop_front() else {
                 return;
             };
-            self.stuck = None;
             let taken = self.write(socket, &first);
+            if taken > 0 {
+                self.stuck = None;
+            }
             if taken < first.len() {
                 first.drain(..taken);
                 self.waiting.push_front(first);
@@ -169,8 +171,5 @@ impl StreamState {
 }
 
 fn is_momentary(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::Interrupted
-    )
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

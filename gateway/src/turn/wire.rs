@@ -144,7 +144,10 @@ impl TurnWire {
 #[cfg(test)]
 impl TurnWire {
     /// To a port of this machine at which nothing answers.
-    #[expect(clippy::disallowed_methods, reason = "a socket that reaches itself alone")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket that reaches itself alone"
+    )]
     pub(crate) fn to_nowhere() -> Self {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
         let own = socket.local_addr().unwrap();
@@ -249,7 +252,10 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(wire.send(&message, clock::now()), SendOutcome::Sent);
         }
-        assert_eq!(read(&mut wire, 20 * message.len()).await, message.repeat(20));
+        assert_eq!(
+            read(&mut wire, 20 * message.len()).await,
+            message.repeat(20)
+        );
 
         let mut socket = wire.into_socket().await.unwrap();
         assert_eq!(socket.send(b"two"), SendOutcome::Sent);
@@ -264,7 +270,11 @@ mod tests {
         let tls = crate::net::tls::client(None).unwrap();
         let endpoint: TurnEndpoint = url.parse().unwrap();
         let target = endpoint.resolve(&tls).await.unwrap();
-        let mut wire = TurnSocket::dial(&target).await.unwrap().into_wire().unwrap();
+        let mut wire = TurnSocket::dial(&target)
+            .await
+            .unwrap()
+            .into_wire()
+            .unwrap();
         let (message, mut now) = (vec![0; 60_000], clock::now());
         while wire.send(&message, now) == SendOutcome::Sent {}
         assert!(!wire.is_dead());

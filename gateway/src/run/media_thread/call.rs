@@ -14,9 +14,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::poller::Poller;
-use super::{CallOrder, CallReport, NewCall};
+use super::{CallOrder, ThreadCallParts, ThreadReport};
 use crate::net::rtp_ports::{PortPair, RtpPorts};
-use crate::run::call_media::{CallMedia, Unused};
+use crate::run::allocated_media::{AllocatedMedia, Unused};
 use crate::run::media_task::MediaTaskEvent;
 use crate::run::recovery::SearchTerms;
 use crate::turn::SendOutcome;
@@ -76,7 +76,7 @@ pub(super) enum Handled {
 pub(super) struct ThreadCall {
     id: u64,
     label: CallLabel,
-    media: CallMedia,
+    media: AllocatedMedia,
     turn: TurnWire,
     /// Whether the server has closed the connection, from which nothing comes any more.
     is_turn_closed: bool,
@@ -90,7 +90,7 @@ pub(super) struct ThreadCall {
     events: Sender<MediaTaskEvent>,
     /// Events for which the loop had no room. Nothing is read from the TURN server meanwhile.
     held: VecDeque<MediaTaskEvent>,
-    reports: UnboundedSender<CallReport>,
+    reports: UnboundedSender<ThreadReport>,
     /// What the task was told last.
     search: Option<SearchTerms>,
     stats_at: Instant,
@@ -103,8 +103,8 @@ pub(super) struct ThreadCall {
 
 impl ThreadCall {
     pub(super) fn new(
-        new: NewCall,
-        reports: UnboundedSender<CallReport>,
+        new: ThreadCallParts,
+        reports: UnboundedSender<ThreadReport>,
         counted: Arc<()>,
         now: Instant,
     ) -> Self {
@@ -258,7 +258,7 @@ impl ThreadCall {
             }
             Err(refused) => (refused, turn),
         };
-        self.report(CallReport::Release(left, wire));
+        self.report(ThreadReport::Release(left, wire));
         Ok(())
     }
 
@@ -269,12 +269,12 @@ impl ThreadCall {
         }
         self.ports.clear();
         let figures = Box::new(self.media.bridge().stats());
-        self.report(CallReport::Closing(figures));
+        self.report(ThreadReport::Closing(figures));
         let this = *self;
         match this.media.into_unused() {
             Unused::Waiting(way, checks, home) => {
                 poller.remove(&this.turn);
-                let unused = CallReport::Unused(way, this.turn, checks, home);
+                let unused = ThreadReport::Unused(way, this.turn, checks, home);
                 this.reports.send(unused).ok();
                 None
             }
@@ -303,7 +303,10 @@ impl ThreadCall {
             self.drain(now);
         }
         let is_waiting = self.turn.is_waiting() && !self.is_turn_closed;
-        let is_watched = !self.paused.iter().any(|(source, _)| *source == Source::Turn);
+        let is_watched = !self
+            .paused
+            .iter()
+            .any(|(source, _)| *source == Source::Turn);
         if is_waiting != self.watches_writing && is_watched && !self.is_turn_closed {
             poller.watch_writing(&self.turn, Source::Turn.token(self.id), is_waiting)?;
             self.watches_writing = is_waiting;
@@ -376,11 +379,11 @@ impl ThreadCall {
         });
         if search != self.search {
             self.search = search;
-            self.report(CallReport::Search(search));
+            self.report(ThreadReport::Search(search));
         }
     }
 
-    fn report(&self, report: CallReport) {
+    fn report(&self, report: ThreadReport) {
         // Without a task the call is being closed.
         self.reports.send(report).ok();
     }
@@ -470,7 +473,7 @@ pub(super) mod tests {
 
     /// A call whose TURN server never answers, and what its task would get.
     pub(in crate::run::media_thread) fn unconnected()
-    -> (Box<ThreadCall>, UnboundedReceiver<CallReport>) {
+    -> (Box<ThreadCall>, UnboundedReceiver<ThreadReport>) {
         let turn = TurnWire::to_nowhere();
         let config = FarConfig {
             turn: TurnAccess {
@@ -485,9 +488,9 @@ pub(super) mod tests {
             relays_ipv6: false,
         };
         let (now, (reports, received)) = (clock::now(), unbounded_channel());
-        let new = NewCall {
+        let new = ThreadCallParts {
             label: CallLabel::default(),
-            media: CallMedia::new(TurnWay::new(config, now), None, now),
+            media: AllocatedMedia::new(TurnWay::new(config, now), None, now),
             turn,
             ports: Vec::new(),
             events: channel(1).0,

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   task --- Message (unbounded) + bell (eventfd) --> thread     orders, another way out
-//!   task <-- CallReport (unbounded) ----------------- thread     a way to release, a search that is wanted, the end
+//!   task <-- ThreadReport (unbounded) ----------------- thread     a way to release, a search that is wanted, the end
 //!   loop <-- MediaTaskEvent (bounded) --------------- thread     what the engine learns
 //! ```
 //!
@@ -37,7 +37,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc as reports;
 
 use self::call::ThreadCall;
-use super::call_media::CallMedia;
+use super::allocated_media::AllocatedMedia;
 use super::media_task::MediaTaskEvent;
 use super::recovery::SearchTerms;
 use crate::clock;
@@ -50,9 +50,9 @@ const MOST_THREADS: usize = 4;
 
 /// A call that is to live on a thread.
 #[derive(Debug)]
-pub(super) struct NewCall {
+pub(super) struct ThreadCallParts {
     pub(super) label: CallLabel,
-    pub(super) media: CallMedia,
+    pub(super) media: AllocatedMedia,
     pub(super) turn: TurnWire,
     /// One entry for each address at which phones of the line registered, until the phone's terms name one.
     pub(super) ports: Vec<RtpPorts>,
@@ -75,7 +75,7 @@ pub(super) enum CallOrder {
 
 /// What a thread reports to the task of a call.
 #[derive(Debug)]
-pub(super) enum CallReport {
+pub(super) enum ThreadReport {
     /// Another way out is looked for on these terms, or no longer.
     Search(Option<SearchTerms>),
     /// A way out that is to be released.
@@ -122,7 +122,7 @@ struct Inbox {
 pub(super) struct CallOnThread {
     call: u64,
     inbox: Inbox,
-    reports: reports::UnboundedReceiver<CallReport>,
+    reports: reports::UnboundedReceiver<ThreadReport>,
 }
 
 impl MediaThreads {
@@ -143,18 +143,23 @@ impl MediaThreads {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn place(&self, new: NewCall) -> io::Result<CallOnThread> {
+    pub(super) fn place(&self, new: ThreadCallParts) -> io::Result<CallOnThread> {
         let call = self.next_call.fetch_add(1, Ordering::Relaxed);
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let load = |thread: &Option<MediaThread>| {
-            let calls = thread.as_ref().map(|thread| Arc::strong_count(&thread.calls));
+            let calls = thread
+                .as_ref()
+                .map(|thread| Arc::strong_count(&thread.calls));
             calls.unwrap_or_default()
         };
         let count = threads.len();
         let fewest = (0..count).min_by_key(|at| threads.get(*at).map_or(usize::MAX, load));
         let slot = fewest.and_then(|at| threads.get_mut(at));
         let slot = slot.ok_or(io::ErrorKind::Unsupported)?;
-        if slot.as_ref().is_some_and(|thread| thread.thread.is_finished()) {
+        if slot
+            .as_ref()
+            .is_some_and(|thread| thread.thread.is_finished())
+        {
             tracing::error!("a media thread has ended, and another one takes its place");
             *slot = None;
         }
@@ -178,11 +183,13 @@ impl MediaThread {
         let (messages, received) = mpsc::channel();
         let bell = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
         let heard = Arc::clone(&bell);
-        let thread = thread::Builder::new().name("media".to_owned()).spawn(move || {
-            if let Err(error) = reactor::run(&received, &heard) {
-                tracing::error!(%error, "a media thread has ended");
-            }
-        })?;
+        let thread = thread::Builder::new()
+            .name("media".to_owned())
+            .spawn(move || {
+                if let Err(error) = reactor::run(&received, &heard) {
+                    tracing::error!(%error, "a media thread has ended");
+                }
+            })?;
         let messages = Some(messages);
         Ok(Self {
             inbox: Inbox { messages, bell },
@@ -222,7 +229,7 @@ impl CallOnThread {
     }
 
     /// The next report; `None` once the call is over. Cancelling it loses nothing.
-    pub(super) async fn report(&mut self) -> Option<CallReport> {
+    pub(super) async fn report(&mut self) -> Option<ThreadReport> {
         self.reports.recv().await
     }
 }

@@ -19,12 +19,11 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 pub(super) struct Poller(OwnedFd);
 
 /// What one wait found; used again for the next.
-#[derive(Debug)]
 pub(super) struct Ready(Vec<epoll::Event>);
 
 /// What can be done with the socket of a token.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Readiness {
+pub(super) struct SocketReadiness {
     pub(super) token: u64,
     pub(super) can_read: bool,
     pub(super) can_write: bool,
@@ -75,12 +74,12 @@ impl Ready {
         Self(Vec::with_capacity(EVENTS))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Readiness> {
-        self.0.iter().map(Readiness::of)
+    pub(super) fn iter(&self) -> impl Iterator<Item = SocketReadiness> {
+        self.0.iter().map(SocketReadiness::of)
     }
 }
 
-impl Readiness {
+impl SocketReadiness {
     fn of(event: &epoll::Event) -> Self {
         let flags = event.flags;
         Self {

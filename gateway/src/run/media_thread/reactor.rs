@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::io::{Result, read};
 
 use super::call::{Handled, Source, ThreadCall};
-use super::poller::{Poller, Readiness, Ready};
+use super::poller::{Poller, Ready, SocketReadiness};
 use super::{CallOrder, Message};
 use crate::clock;
 
@@ -87,7 +87,9 @@ impl Reactor {
                 }
                 Ok(Message::Order(id, CallOrder::Close)) => self.close(id),
                 Ok(Message::Order(id, order)) => {
-                    self.drive(id, |call, poller, _, now| call.carry_out(order, poller, now));
+                    self.drive(id, |call, poller, _, now| {
+                        call.carry_out(order, poller, now)
+                    });
                 }
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
@@ -95,7 +97,7 @@ impl Reactor {
         }
     }
 
-    fn handle_ready(&mut self, ready: Readiness) {
+    fn handle_ready(&mut self, ready: SocketReadiness) {
         let (id, source) = Source::of_token(ready.token);
         self.drive(id, |call, poller, buffer, now| {
             if ready.can_write {
@@ -211,6 +213,10 @@ mod tests {
         for _ in 0..1_000 {
             reactor.drive(1, |_, _, _, _| Ok(()));
         }
-        assert!(reactor.timeouts.len() < 5, "{} timeouts", reactor.timeouts.len());
+        assert!(
+            reactor.timeouts.len() < 5,
+            "{} timeouts",
+            reactor.timeouts.len()
+        );
     }
 }

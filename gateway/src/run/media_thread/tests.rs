@@ -14,10 +14,10 @@ use super::*;
 use crate::clock;
 use crate::net::tls;
 use crate::state::secret::Secret;
+use crate::turn::TurnEndpoint;
 use crate::turn::credentials::TurnLogin;
 use crate::turn::race::{Race, RaceTerms};
 use crate::turn::servers::TurnServers;
-use crate::turn::TurnEndpoint;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -36,7 +36,12 @@ struct Placed {
 }
 
 impl Placed {
-    async fn new(threads: &MediaThreads, turn: &EmbeddedTurn, transport: &str, room: usize) -> Self {
+    async fn new(
+        threads: &MediaThreads,
+        turn: &EmbeddedTurn,
+        transport: &str,
+        room: usize,
+    ) -> Self {
         let url = format!("turn:{}?transport={transport}", turn.local_addr());
         let endpoint: TurnEndpoint = url.parse().unwrap();
         let target = endpoint.resolve(&tls::client(None).unwrap()).await.unwrap();
@@ -47,9 +52,9 @@ impl Placed {
         race.end().await;
         let (to_loop, events) = reports::channel(room);
         let thread = threads
-            .place(NewCall {
+            .place(ThreadCallParts {
                 label: CallLabel::default(),
-                media: CallMedia::new(winner.way, None, clock::now()),
+                media: AllocatedMedia::new(winner.way, None, clock::now()),
                 turn: winner.turn.into_wire().unwrap(),
                 ports: RtpPorts::open(&[ANY_PORT.ip()], true),
                 events: to_loop,
@@ -104,7 +109,7 @@ impl Placed {
         let mut has_figures = false;
         let rest = async {
             while let Some(report) = self.thread.report().await {
-                has_figures |= matches!(report, CallReport::Closing(_));
+                has_figures |= matches!(report, ThreadReport::Closing(_));
             }
         };
         timeout(Duration::from_secs(5), rest).await.unwrap();
@@ -181,7 +186,13 @@ async fn calls_are_shared_out_and_a_thread_ends_with_its_last_way_in() {
         threads.iter().flatten().count()
     };
     assert_eq!(started(&threads), 2);
-    let handles: Vec<_> = threads.threads.lock().unwrap().drain(..).flatten().collect();
+    let handles: Vec<_> = threads
+        .threads
+        .lock()
+        .unwrap()
+        .drain(..)
+        .flatten()
+        .collect();
     let handles: Vec<_> = handles.into_iter().map(|thread| thread.thread).collect();
     for call in calls {
         assert!(handles.iter().any(|thread| !thread.is_finished()));

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::*;
-use crate::run::call_media::{CallMedia, Unused};
+use crate::run::allocated_media::{AllocatedMedia, Unused};
 use crate::turn::allocation_io::release;
 use crate::turn::probe::TurnProbeError;
 use crate::turn::servers::{Beaten, DialledTurn, ServerChoice};
@@ -182,7 +182,7 @@ async fn call(
         home,
     } = taken;
     let end = clock::now() + ringing;
-    let mut media = CallMedia::new(way, Some((checks, home)), clock::now());
+    let mut media = AllocatedMedia::new(way, Some((checks, home)), clock::now());
     let mut buffer = Vec::new();
     loop {
         while let Some(output) = media.bridge().poll() {

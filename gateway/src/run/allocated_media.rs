@@ -10,7 +10,7 @@ use crate::turn::pool::{Checks, Home};
 
 /// The media of a call that has an allocation.
 #[derive(Debug)]
-pub(crate) struct CallMedia {
+pub(crate) struct AllocatedMedia {
     bridge: Box<Bridge>,
     /// Of an allocation of the pool, until the other side is known.
     waiting: Option<(Checks, Home)>,
@@ -22,10 +22,10 @@ pub(crate) enum Unused {
     /// It waits, and may go back to the pool.
     Waiting(Box<TurnWay>, Checks, Home),
     /// It is to be closed, as that of a call that was connected.
-    Bridge(CallMedia),
+    Bridge(AllocatedMedia),
 }
 
-impl CallMedia {
+impl AllocatedMedia {
     /// Over an allocation, which the bridge reports with its first output.
     pub(crate) fn new(way: TurnWay, waiting: Option<(Checks, Home)>, now: Instant) -> Self {
         let far = FarLeg::new(way, rand::random(), now);
@@ -87,7 +87,11 @@ impl CallMedia {
     ///
     /// # Errors
     /// What the engine is to learn.
-    pub(super) fn carry_out(&mut self, order: MediaOrder, now: Instant) -> Result<(), MediaFailure> {
+    pub(super) fn carry_out(
+        &mut self,
+        order: MediaOrder,
+        now: Instant,
+    ) -> Result<(), MediaFailure> {
         let bridge = &mut self.bridge;
         match order {
             MediaOrder::Attach(terms) => bridge.attach_phone(*terms, now),
