@@ -55,7 +55,7 @@ impl FarLeg {
             self.remotes.note_heard(from, now);
             self.heard(now);
             if replies::is_success(bytes) {
-                self.answered(now);
+                self.answered(bytes, now);
             }
         }
         if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {

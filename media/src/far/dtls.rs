@@ -249,4 +249,38 @@ mod tests {
         assert_ne!(one.fingerprint(), two.fingerprint());
         assert_eq!(format!("{one:?}"), "CallCertificate(..)");
     }
+
+    #[test]
+    fn both_sides_of_a_handshake_have_the_keys_and_str0m_does_not() {
+        let mut now = crate::some_time();
+        let mut ends = [true, false].map(|is_client| {
+            let certificate = CallCertificate::generate().unwrap();
+            let (session, keys) = KeySlot::of(certificate.der(), || {
+                DTLS.new_dtls(&certificate.0, now, DTLS_VERSION, None)
+            });
+            let mut session = session.unwrap();
+            session.set_active(is_client);
+            (session, keys)
+        });
+        for round in 0..40 {
+            now += TIMER_PACE;
+            let (session, _) = &mut ends[round % 2];
+            session.handle_timeout(now).unwrap();
+            let mut packets = Vec::new();
+            let mut room = [0; 2_000];
+            loop {
+                match session.poll_output(&mut room) {
+                    DtlsOutput::Packet(packet) => packets.push(packet.to_vec()),
+                    DtlsOutput::KeyingMaterial(..) => panic!("what is polled goes to str0m"),
+                    DtlsOutput::Timeout(_) => break,
+                    _ => {}
+                }
+            }
+            for packet in packets {
+                ends[1 - round % 2].0.handle_packet(&packet).unwrap();
+            }
+        }
+        let [client, server] = ends.map(|(_, keys)| keys.take().expect("keys"));
+        assert_eq!((client.ours, client.theirs), (server.theirs, server.ours));
+    }
 }

@@ -79,8 +79,8 @@ impl FarLeg {
         };
         let to = peer.destination().filter(|to| self.remotes.admit(*to));
         let to = to.filter(|_| search.may_speak(now));
-        let sealed = peer.session().and_then(seal);
-        let (Some(to), Some(packet)) = (to, sealed) else {
+        let sealed = to.and_then(|to| Some((to, peer.session().and_then(seal)?)));
+        let Some((to, packet)) = sealed else {
             self.counters.unsent += 1;
             return;
         };

@@ -13,6 +13,7 @@ use super::leg::{CONNECTION_LIMIT, FarLeg, LegPhase};
 use super::peer;
 use super::relayed_addresses;
 use super::remotes;
+use super::replies::transaction;
 use super::search::{SearchStep, WaySearch};
 use super::way::TurnWay;
 
@@ -146,15 +147,16 @@ impl FarLeg {
         if let LegPhase::Talking { peer, search } = &mut self.phase
             && peer::is_check(bytes)
             && peer.destination() == Some(to)
+            && let Some(transaction) = transaction(bytes)
         {
-            search.handle_checked(now);
+            search.handle_checked(transaction, now);
         }
     }
 
     /// The other side has answered a check, so that it hears this one.
-    pub(super) fn answered(&mut self, now: Instant) {
-        if let Some(search) = self.search_mut() {
-            search.handle_answered(now);
+    pub(super) fn answered(&mut self, bytes: &[u8], now: Instant) {
+        if let (Some(search), Some(transaction)) = (self.search_mut(), transaction(bytes)) {
+            search.handle_answered(transaction, now);
         }
     }
 

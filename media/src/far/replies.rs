@@ -139,7 +139,7 @@ pub(super) fn is_success(bytes: &[u8]) -> bool {
 }
 
 /// The transaction id of a STUN message.
-fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
+pub(super) fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
     if bytes.first()? >> 6 != 0 {
         return None;
     }

@@ -31,10 +31,11 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 const QUIET: Duration = Duration::from_millis(300);
 
 /// How long the answer to a check may take beside two round trips, before others follow.
-const CHECK_LIMIT: Duration = Duration::from_millis(500);
+const CHECK_LIMIT: Duration = Duration::from_millis(300);
 
-/// The longest round trip that is believed: the answer may be that to a later check.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+/// How long checks stay frequent after one whose answer was late. On wires that lose much, twenty in a row have to be without an answer
+/// before a side doubts its way, and not a few.
+const ROUGH: Duration = Duration::from_secs(10);
 
 /// Silence that the engine learns of.
 const UNHEARD: Duration = Duration::from_secs(1);
@@ -56,6 +57,9 @@ const CHECK_ANEW: Duration = Duration::from_secs(5);
 
 /// Silence after which the call is over.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The transaction id of a check (RFC 8489 section 5).
+pub(super) type Transaction = [u8; 12];
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +84,11 @@ pub(super) struct WaySearch {
     heard: Instant,
     /// When sound came last.
     sound: Option<Instant>,
-    /// When the first check left that has no answer.
-    unanswered: Option<Instant>,
+    /// When the first check left that has no answer, and its transaction.
+    unanswered: Option<(Instant, Transaction)>,
+    /// Of the path, by the newest check that was the first without an answer and got one.
     round_trip: Duration,
+    rough_until: Instant,
     /// Whether the owner knows that all is calm no more.
     is_hurried: bool,
     ask_at: Instant,
@@ -112,6 +118,7 @@ impl WaySearch {
             sound: None,
             unanswered: None,
             round_trip: Duration::ZERO,
+            rough_until: now,
             is_hurried: true,
             ask_at: now + SILENCE,
             check_anew_at: now + CHECK_ANEW,
@@ -163,6 +170,7 @@ impl WaySearch {
             sound: self.sound,
             unanswered: self.unanswered,
             round_trip: self.round_trip,
+            rough_until: self.rough_until,
             is_hurried: self.is_hurried,
             ..Self::new(self.role, now)
         };
@@ -178,19 +186,20 @@ impl WaySearch {
     }
 
     /// A check to the other side left.
-    pub(super) fn handle_checked(&mut self, now: Instant) {
-        if self.unanswered.is_none() {
-            self.unanswered = Some(now);
-            // Before, there was nothing to be answered.
-            self.deaf.0 = self.deaf.0.max(now + DEAF);
-        }
+    pub(super) fn handle_checked(&mut self, transaction: Transaction, now: Instant) {
+        self.unanswered.get_or_insert((now, transaction));
     }
 
     /// The other side has answered a check.
-    pub(super) fn handle_answered(&mut self, now: Instant) {
-        if let Some(at) = self.unanswered.take() {
+    pub(super) fn handle_answered(&mut self, transaction: Transaction, now: Instant) {
+        if let Some((at, first)) = self.unanswered.take() {
             let took = now.saturating_duration_since(at);
-            self.round_trip = took.min(LONGEST_ROUND_TRIP);
+            if took > self.check_limit() {
+                self.rough_until = now + ROUGH;
+            }
+            if first == transaction {
+                self.round_trip = took;
+            }
         }
         self.is_deaf = false;
         self.deaf = (now + DEAF, 2 * DEAF);
@@ -199,16 +208,20 @@ impl WaySearch {
 
     /// Whether sound tells that the path lives, and no check says otherwise.
     pub(super) fn is_calm(&self, now: Instant) -> bool {
-        let doubt = self.calm_until();
-        self.is_met && !self.wants_way() && doubt.is_some_and(|doubt| now < doubt)
+        let until = self.calm_until();
+        let is_smooth = self.is_met && !self.wants_way() && self.rough_until <= now;
+        is_smooth && until.is_some_and(|until| now < until)
     }
 
     /// When all is calm no more, unless sound or an answer comes.
     fn calm_until(&self) -> Option<Instant> {
-        let limit = CHECK_LIMIT + 2 * self.round_trip;
         let quiet = self.sound.map(|sound| sound + QUIET)?;
-        let late = self.unanswered.map(|at| at + limit);
+        let late = self.unanswered.map(|(at, _)| at + self.check_limit());
         Some(late.map_or(quiet, |late| late.min(quiet)))
+    }
+
+    fn check_limit(&self) -> Duration {
+        CHECK_LIMIT + 2 * self.round_trip
     }
 
     /// The own way is of no use. True if that is news.
@@ -432,36 +445,35 @@ mod tests {
         );
         let later = start + Duration::from_secs(1);
         search.handle_sound(later);
-        search.handle_checked(later);
+        search.handle_checked([1; 12], later);
         let mut now = later;
         while search.step(now).is_none() {
             now += Duration::from_millis(20);
             search.handle_sound(now);
         }
         assert_eq!(now, later + CHECK_LIMIT, "no answer");
-        search.handle_sound(now);
-        assert!(!search.is_calm(now));
-        search.handle_answered(now);
-        assert!(search.is_calm(now));
-        // The answer took half a second: the next may take a second and a half.
-        search.handle_checked(now);
+        search.handle_answered([1; 12], now);
+        assert!(search.is_calm(now), "as late as it may be");
+        // The answer took 300 ms: the next may take 900.
+        search.handle_checked([2; 12], now);
         now += 3 * CHECK_LIMIT - Duration::from_millis(1);
         search.handle_sound(now);
         assert!(search.is_calm(now) && !search.is_calm(now + Duration::from_millis(1)));
     }
 
     #[test]
-    fn seldom_checks_are_no_missing_answers() {
+    fn after_a_late_answer_all_is_not_calm_for_a_while() {
         let start = crate::some_time();
         let mut search = WaySearch::new(Role::Callee, start);
-        let at = |seconds| start + Duration::from_secs(seconds);
-        search.handle_sound(at(5));
-        search.handle_checked(at(5));
-        search.handle_sound(at(10));
-        assert_ne!(search.step(at(10)), Some(Doubt), "{search:?}");
-        search.handle_sound(at(11));
-        let mut steps = std::iter::from_fn(|| search.step(at(11)));
-        assert!(steps.any(|step| step == Doubt));
+        search.handle_sound(start);
+        search.handle_checked([1; 12], start);
+        let now = start + 2 * CHECK_LIMIT;
+        search.handle_answered([2; 12], now);
+        assert_eq!(search.round_trip, Duration::ZERO, "of another check");
+        for (at, is_calm) in [(now, false), (now + ROUGH, true)] {
+            search.handle_sound(at - Duration::from_millis(1));
+            assert_eq!(search.is_calm(at), is_calm);
+        }
     }
 
     #[test]
@@ -478,7 +490,7 @@ mod tests {
             assert_eq!(search.step(now), Some(Doubt));
             search.handle_heard(now);
             assert!(search.wants_elsewhere(), "hearing is no answer");
-            search.handle_answered(now);
+            search.handle_answered([0; 12], now);
             assert!(!search.wants_way());
         }
     }

@@ -81,15 +81,17 @@ fn where_nobody_speaks_checks_keep_the_path_alive() {
 }
 
 #[test]
-fn a_silence_is_checked_after_300_ms() {
+fn a_silence_is_checked_soon() {
     let mut world = connected(20);
     talk(&mut world, 0, 30 * 50);
     let spoken = world.now - world.start;
-    world.run_for(MS(700));
+    world.run_for(MS(1_500));
     for leg in [0, 1] {
-        let checks = checks(&world, leg, spoken, spoken + MS(700));
+        let checks = checks(&world, leg, spoken, spoken + MS(1_500));
         let first = checks.first().map(|(at, _)| *at - spoken);
-        assert!(first.is_some_and(|first| first <= MS(340)), "{first:?}");
+        // After 300 ms without sound, and as many since str0m made its last check.
+        assert!(first.is_some_and(|first| first <= MS(640)), "{first:?}");
+        assert!(checks.len() >= 3, "{checks:?}");
     }
 }
 

@@ -103,8 +103,8 @@ fn no_key_and_index_are_used_twice_in_a_call_with_video_that_moves_and_is_held()
             talk(&mut world, from);
             match round % 4 {
                 0 if transport == TurnTransport::Udp => {
-                    world.restart(A);
-                    world.restart(B);
+                    world.restart(if round == 0 { A } else { B });
+                    world.run_for(MS(1_500));
                 }
                 // On hold.
                 1 => world.run_for(MS(4_000)),
@@ -118,7 +118,7 @@ fn no_key_and_index_are_used_twice_in_a_call_with_video_that_moves_and_is_held()
             from = from.wrapping_add(50);
         }
         let heard = world.heard(0).len();
-        assert!(heard > 500, "{heard}");
+        assert!(heard > 400, "{heard}");
         assert!(world.has(0, |event| *event == FarEvent::KeyframeRequested));
         for leg in [0, 1] {
             let again = world.legs[leg].counters().unsent;
