@@ -2,7 +2,7 @@
 //! [`Handset`] of its own, with an RTP port of its own; all of them share one SIP socket.
 //!
 //! A handset sends each packet 20 ms after the one before, whatever became late: an observer behind the engine sees the engine's times,
-//! not a phone's. What its microphone sends can be changed in a call ([`Microphone`]).
+//! not a phone's. What its microphone sends can be changed in a call ([`HandsetVoice`]).
 
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
@@ -38,7 +38,7 @@ const RTP_HEADER: usize = 12;
 
 /// What a handset's microphone sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Microphone {
+pub enum HandsetVoice {
     /// Sound without a pause.
     #[default]
     Speech,
@@ -71,7 +71,7 @@ struct Bank {
 struct BankCall {
     handset: Handset,
     rtp: UdpSocket,
-    microphone: Microphone,
+    microphone: HandsetVoice,
     /// Packets since the microphone was changed.
     since: u32,
 }
@@ -177,7 +177,7 @@ impl HandsetBank {
     }
 
     /// Changes what the microphone sends.
-    pub fn switch(&self, id: u32, microphone: Microphone) {
+    pub fn switch(&self, id: u32, microphone: HandsetVoice) {
         if let Some(call) = self.bank().calls.get_mut(&id) {
             (call.microphone, call.since) = (microphone, 0);
         }
@@ -250,7 +250,7 @@ impl Bank {
         let call = BankCall {
             handset,
             rtp,
-            microphone: Microphone::Speech,
+            microphone: HandsetVoice::Speech,
             since: 0,
         };
         self.calls.insert(self.begun, call);
@@ -344,19 +344,19 @@ impl BankCall {
         let since = self.since;
         self.since += 1;
         match self.microphone {
-            Microphone::Speech => {
+            HandsetVoice::Speech => {
                 if since == 0 {
                     bytes[1] |= 0x80;
                 }
                 Some(bytes)
             }
-            Microphone::Suppressed if since.is_multiple_of(NOISE_EVERY) => {
+            HandsetVoice::Suppressed if since.is_multiple_of(NOISE_EVERY) => {
                 bytes[1] = COMFORT_NOISE;
                 bytes.truncate(RTP_HEADER);
                 bytes.push(NOISE_LEVEL);
                 Some(bytes)
             }
-            Microphone::Suppressed | Microphone::Muted => None,
+            HandsetVoice::Suppressed | HandsetVoice::Muted => None,
         }
     }
 }

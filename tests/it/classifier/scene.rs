@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence_tests::handset_bank::{HandsetBank, Microphone};
+use ringfence_tests::handset_bank::{HandsetBank, HandsetVoice};
 
 use super::lab::{Lab, Lot, RecordedCall};
 
@@ -55,7 +55,7 @@ pub(super) struct Plan {
 /// What happens to a call at a moment.
 #[derive(Clone, Copy, Debug)]
 enum Action {
-    Switch(Microphone),
+    Switch(HandsetVoice),
     Hold(bool),
     Press(u8),
     HangUp,
@@ -157,13 +157,13 @@ impl Stage {
         let from = self.lot.between(500, 1_500);
         let until = from + self.lot.between(3_000, 8_000);
         let switched = |microphone| {
-            let back = Action::Switch(Microphone::Speech);
+            let back = Action::Switch(HandsetVoice::Speech);
             vec![(from, Action::Switch(microphone)), (until, back)]
         };
         match kind {
             Kind::Speech => Vec::new(),
-            Kind::Silence => switched(Microphone::Suppressed),
-            Kind::Mute => switched(Microphone::Muted),
+            Kind::Silence => switched(HandsetVoice::Suppressed),
+            Kind::Mute => switched(HandsetVoice::Muted),
             Kind::Hold => vec![(from, Action::Hold(true)), (until, Action::Hold(false))],
             Kind::Digits => {
                 let keys = 2 + self.lot.below(7);
