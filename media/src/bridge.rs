@@ -5,6 +5,7 @@
 //! decides about the call, and when the microphone opens.
 
 mod event;
+mod incoming;
 mod pace;
 
 use std::fmt;
@@ -19,7 +20,7 @@ pub use self::pace::LONGEST_LINGER;
 use self::pace::Linger;
 use crate::MediaTimer;
 use crate::description::Description;
-use crate::far::{FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnWay};
+use crate::far::{FarConnectError, FarLeg, FarOutput, FarPacket, Role, TurnWay};
 use crate::frame::control::ControlSlots;
 use crate::frame::receiver::FrameReceiver;
 use crate::frame::sender::FrameSender;
@@ -27,7 +28,6 @@ use crate::near::{Microphone, NearLeg};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
 use crate::stats::MediaStats;
-use crate::video::is_far_payload_type;
 
 /// The media of one call: a back-to-back user agent's media plane.
 pub struct Bridge {
@@ -252,8 +252,8 @@ impl Bridge {
         self.far.send_datagram(to, bytes, now)
     }
 
-    /// Ends the call's media: nothing of the phone passes any more. A connection goes on for up to [`LONGEST_LINGER`], and then the allocation is
-    /// deleted.
+    /// Ends the call's media: nothing of the phone passes any more. A connection goes on for up to [`LONGEST_LINGER`] once its last message has left,
+    /// and then the allocation is deleted; at once where this is said again, by an owner that cannot wait.
     pub fn close(&mut self, now: Instant) {
         self.now = Some(now);
         self.end(now);
@@ -356,49 +356,6 @@ impl Bridge {
             Some(_) if !self.microphone_open => Microphone::Muted,
             Some(_) => Microphone::Open,
         }
-    }
-
-    fn handle_far(&mut self, event: FarEvent) -> Option<BridgeOutput> {
-        let event = match event {
-            FarEvent::Rtp(_) if !self.has_phone() => return None,
-            FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
-                let (to, bytes) = self.near.video.write(&packet, self.now?)?;
-                return Some(BridgeOutput::VideoToPhone { to, bytes });
-            }
-            FarEvent::Rtp(packet) => return self.receive_frame(&packet),
-            FarEvent::Connected => {
-                self.connected = self.now;
-                self.begin(self.now?);
-                self.request_first_keyframe();
-                BridgeEvent::Connected
-            }
-            FarEvent::Failed(error) => {
-                self.ended = true;
-                self.stop();
-                BridgeEvent::Failed(error)
-            }
-            FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
-            FarEvent::KeyframeRequested => {
-                self.near.video.request_keyframe();
-                return None;
-            }
-            FarEvent::ControlOpen => {
-                self.control.start(self.now?);
-                BridgeEvent::ControlOpen
-            }
-            FarEvent::Control(bytes) => Self::receive_message(bytes)?,
-            FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
-            FarEvent::WayLost => BridgeEvent::WayLost,
-            FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
-            FarEvent::Unheard => BridgeEvent::Unheard,
-            FarEvent::GivenUp => BridgeEvent::GivenUp,
-            FarEvent::Heard => BridgeEvent::Heard,
-            FarEvent::Closed => {
-                self.stop();
-                BridgeEvent::Closed
-            }
-        };
-        Some(BridgeOutput::Event(event))
     }
 }
 

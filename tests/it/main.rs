@@ -33,6 +33,7 @@ mod names;
 mod no_answer;
 mod no_look_up;
 mod old_book;
+mod one_size;
 mod own_lines;
 mod own_record;
 mod path_of_a_call;

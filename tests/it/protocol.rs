@@ -14,15 +14,17 @@ const PAGE: &str = include_str!("../../gateway/engine/PROTOCOL.md");
 const TABLE: &str = "Constants";
 
 /// Files and folders whose constants all stand in the table, or in [`LOCAL`].
-const ROOMS: [&str; 9] = [
+const ROOMS: [&str; 11] = [
     "gateway/engine/src/call/control.rs",
     "gateway/engine/src/call/slots.rs",
     "gateway/engine/src/config.rs",
     "gateway/engine/src/presence",
     "gateway/engine/src/sealed",
     "gateway/engine/src/trust",
+    "media/src/bridge/pace.rs",
     "media/src/description",
     "media/src/far/datagrams.rs",
+    "media/src/frame",
     "server/book/src",
 ];
 
@@ -58,6 +60,7 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "description/mod.rs::MAX_BYTES",
             "envelope/mod.rs::SEALED_LEN",
             "envelope/primitives.rs::TAG",
+            "frame/blocks.rs::LONGEST",
             "rotation.rs::DAY",
             "rotation.rs::MEAN_LIFE",
             "step.rs::MAX_STEP",
@@ -88,6 +91,8 @@ const LOCAL: [(&str, &[&str]); 4] = [
         "what its phones and its user see",
         &[
             "call/slots.rs::RETRY",
+            "frame/receiver.rs::PAUSE",
+            "frame/sender.rs::OVERDUE",
             "engine/src/config.rs::MAX_RINGS_PER_LINE",
             "engine/src/config.rs::REALM",
             "engine/src/config.rs::RINGS_FOR_CONTACTS",

@@ -121,6 +121,10 @@ pub(crate) const MOVED_PAUSE: Duration = Duration::from_secs(8);
 /// How often one new address is said: within a minute, which is as long as a call waits.
 pub(crate) const MOVED_POSTS: u32 = 10;
 
+/// How long an answer to a hang-up over the data channel may take before it is said in datagrams, which a TURN server sees: until the
+/// slot of each side, and a round trip.
+pub(crate) const HANG_UP_ECHO: Duration = Duration::from_millis(1_500);
+
 /// How long a finished call keeps its media path, so that the other side's engine hears the
 /// hang-up even if a packet is lost.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);

@@ -5,11 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Bridge, BridgeEvent, BridgeOutput, FirstAudio};
+use super::Bridge;
 use crate::far::FarPacket;
-use crate::frame::control::EMPTY;
-use crate::frame::sender::Admission;
-use crate::near::{KeyPress, Microphone};
+use crate::near::Microphone;
 
 /// The longest that a call's media goes on after its end, once no message waits.
 pub const LONGEST_LINGER: Duration = Duration::from_secs(2);
@@ -58,7 +56,7 @@ impl Bridge {
     pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
         match packet {
             Some(packet) => {
-                if self.frames.push(packet, now) == Admission::Lost {
+                if !self.frames.push(packet, now) {
                     self.near.audio.note_too_late();
                 }
             }
@@ -102,15 +100,16 @@ impl Bridge {
         self.linger = Linger::drawn(0);
     }
 
-    /// Ends the call's media. A connection goes on for a moment.
+    /// Ends the call's media. A connection goes on for a moment, unless this was said before.
     pub(super) fn end(&mut self, now: Instant) {
         self.ended = true;
         self.frames.close();
-        if !self.frames.is_running() {
-            self.far.close(now);
-        } else if !self.linger.has_begun() {
+        if self.frames.is_running() && !self.linger.has_begun() {
             self.linger.message = Some(now + LAST_MESSAGE);
             self.send_due(now);
+        } else {
+            self.stop();
+            self.far.close(now);
         }
     }
 
@@ -122,29 +121,5 @@ impl Bridge {
             self.linger.until,
         ];
         times.into_iter().flatten().min()
-    }
-
-    /// Takes a frame of the other side, and returns the first of what it has for the phone.
-    pub(super) fn receive_frame(&mut self, frame: &FarPacket) -> Option<BridgeOutput> {
-        let content = self.received.read(frame);
-        self.sound_for_phone = content.sound;
-        content.press.and_then(|press| self.hand_on(&press))
-    }
-
-    /// A message of the other side, if it is not empty.
-    pub(super) fn receive_message(bytes: Vec<u8>) -> Option<BridgeEvent> {
-        (bytes != EMPTY).then_some(BridgeEvent::Control(bytes))
-    }
-
-    /// Hands sound or a key press to the phone.
-    pub(super) fn hand_on(&mut self, packet: &FarPacket) -> Option<BridgeOutput> {
-        if let Some(KeyPress { event, millis }) = self.near.receive_dtmf(packet) {
-            return Some(BridgeOutput::Event(BridgeEvent::Dtmf { event, millis }));
-        }
-        let (to, bytes) = self.near.audio.write(packet, self.now?)?;
-        if self.first_audio == FirstAudio::Awaited {
-            self.first_audio = FirstAudio::Passed;
-        }
-        Some(BridgeOutput::ToPhone { to, bytes })
     }
 }

@@ -34,15 +34,6 @@ const PAUSE: u8 = 3;
 /// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to anybody.
 const OVERDUE: u32 = 5;
 
-/// What becomes of a packet of the phone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    /// It takes a slot.
-    Taken,
-    /// It came too late, or an older one gives way to it.
-    Lost,
-}
-
 /// The frames of one call, in the direction from the phone.
 #[derive(Debug)]
 pub(crate) struct FrameSender {
@@ -150,14 +141,14 @@ impl FrameSender {
         }
     }
 
-    /// Takes a packet of the phone: sound, or a key press.
-    pub(crate) fn push(&mut self, packet: FarPacket, now: Instant) -> Admission {
+    /// Takes a packet of the phone: sound, or a key press. False if one is lost: it came too late, or an older one gives way to it.
+    pub(crate) fn push(&mut self, packet: FarPacket, now: Instant) -> bool {
         self.arrival = Some(now);
         let Some(codec) = Codec::from_far_payload_type(packet.payload_type) else {
-            return Admission::Lost;
+            return false;
         };
         if self.slots.is_none() {
-            return Admission::Lost;
+            return false;
         }
         match codec.is_events() {
             true => self.push_press(packet, now),
@@ -165,19 +156,19 @@ impl FrameSender {
         }
     }
 
-    fn push_press(&mut self, packet: FarPacket, now: Instant) -> Admission {
+    fn push_press(&mut self, packet: FarPacket, now: Instant) -> bool {
         if packet.payload.len() < 4 || self.presses.len() >= MOST_PRESSES {
-            return Admission::Lost;
+            return false;
         }
         let arrived = now;
         self.presses.push_back(WaitingPacket { packet, arrived });
-        Admission::Taken
+        true
     }
 
-    fn push_sound(&mut self, codec: Codec, packet: FarPacket, now: Instant) -> Admission {
+    fn push_sound(&mut self, codec: Codec, packet: FarPacket, now: Instant) -> bool {
         let is_late = |newest| ahead(packet.sequence, newest) <= 0;
         if packet.payload.len() > MAX_PAYLOAD || self.newest.is_some_and(is_late) {
-            return Admission::Lost;
+            return false;
         }
         self.follow_class(codec, &packet.payload, now);
         let later = |waiting: &WaitingPacket| ahead(waiting.packet.sequence, packet.sequence) > 0;
@@ -189,10 +180,10 @@ impl FrameSender {
         let arrived = now;
         self.sounds.insert(place, WaitingPacket { packet, arrived });
         if self.sounds.len() <= MOST_WAITING {
-            return Admission::Taken;
+            return true;
         }
         self.sounds.pop_front();
-        Admission::Lost
+        false
     }
 
     fn follow_class(&mut self, codec: Codec, payload: &[u8], now: Instant) {

@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlocks};
 use super::receiver::FrameReceiver;
-use super::sender::{Admission, FrameSender, MOST_WAITING, TOLERANCE};
+use super::sender::{FrameSender, MOST_WAITING, TOLERANCE};
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::some_time;
@@ -88,7 +88,7 @@ impl Bench {
 
     fn push(&mut self, at: f64, packet: FarPacket) {
         self.run_to(at);
-        if self.sender.push(packet, self.now) == Admission::Lost {
+        if !self.sender.push(packet, self.now) {
             self.lost += 1;
         }
         self.drain();

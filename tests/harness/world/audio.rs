@@ -16,8 +16,9 @@ use crate::{
 const RATE: u32 = 8_000;
 const SAMPLES: usize = 160;
 const PAUSE: Duration = Duration::from_millis(20);
-/// Of so many packets a thinned source sends one. A packet each 200 ms keeps all watches of silence quiet, even if one is lost.
-const THINNED: u32 = 10;
+/// Packets of 20 ms that a thinned source sends in one: 120 ms, the longest that an engine takes, so that its frames are as few. They keep all
+/// watches of silence quiet, even if one is lost.
+const THINNED: u32 = 6;
 const PCMU: u8 = 0;
 const G722: u8 = 9;
 const EVENTS: u8 = 101;
@@ -32,7 +33,7 @@ pub(crate) struct ToneSource {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
-    /// Of so many packets it sends one.
+    /// So many packets of 20 ms are one.
     of: u32,
     /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
     codec: u8,
@@ -69,7 +70,7 @@ impl ToneSource {
         self.codec = if is_g722 { G722 } else { PCMU };
     }
 
-    /// Sends few packets from now on.
+    /// Sends few and long packets from now on.
     pub(crate) const fn thin(&mut self) {
         self.of = THINNED;
     }
@@ -104,8 +105,9 @@ impl ToneSource {
         match key_packets {
             Some(key_packets) => bytes.extend_from_slice(&key_packets),
             None => {
-                let place = usize::from(self.sequence) * SAMPLES % self.wave.len();
-                let samples = self.wave.iter().cycle().skip(place).take(SAMPLES);
+                let place = self.timestamp as usize % self.wave.len();
+                let samples = self.wave.iter().cycle().skip(place);
+                let samples = samples.take(SAMPLES * self.of as usize);
                 bytes.extend(samples);
             }
         }

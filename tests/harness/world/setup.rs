@@ -237,8 +237,8 @@ impl World {
         index
     }
 
-    /// A phone sends a tenth of the packets of sound from now on, for tests that want to know that it is heard, and not how it sounds: most of
-    /// what a simulated call costs is sound.
+    /// A phone sends its sound in packets of 120 ms from now on, for tests that want to know that it is heard, and not how it sounds: most of
+    /// what a simulated call costs is packets of sound, and frames are as many.
     pub fn thin_sound(&mut self, phone: usize) {
         self.with_handset(phone, |handset, _| handset.thin_sound());
     }

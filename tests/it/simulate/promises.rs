@@ -173,7 +173,7 @@ impl Promises {
     }
 }
 
-/// The microphone is closed until the other side has proved its key: no sound leaves a machine before.
+/// The microphone is closed until the other side has proved its key: no sound leaves a machine before, only fill for a call that was answered.
 fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
     for engine in &view.border.borrow().sound {
         let mut has_right = false;
@@ -181,7 +181,7 @@ fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
             if its != engine || !call.lives(world.clock(), MEDIA_END) {
                 continue;
             }
-            has_right |= call.proved.is_some();
+            has_right |= call.proved.is_some() || call.answer_sent.is_some();
             let figures = world.host(*engine).figures(*label);
             let passed = figures.map_or(0, |figures| figures.from_phone.passed);
             if passed > 0 && call.proved.is_none() {
@@ -192,7 +192,7 @@ fn closed_microphone(world: &World, view: &View) -> Result<(), String> {
         }
         if !has_right {
             return Err(format!(
-                "engine {engine} sends sound, and has no answered call"
+                "engine {engine} sends frames, and has no answered call"
             ));
         }
     }

@@ -64,7 +64,7 @@ pub(super) struct PhoneView {
 /// What was sent since the course was looked at last, and what was sealed since it began.
 #[derive(Debug, Default)]
 pub(super) struct Border {
-    /// Engines that sent sound to a TURN server.
+    /// Engines that sent frames, of sound or fill, to a TURN server.
     pub(super) sound: BTreeSet<usize>,
     /// Engines that sent anything to a TURN server.
     pub(super) to_turn: BTreeSet<usize>,

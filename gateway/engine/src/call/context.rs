@@ -124,6 +124,12 @@ impl CallContext<'_> {
         self.media(call, MediaOrder::Control(frame.encode().to_vec()));
     }
 
+    /// Says hang-up on the call's data channel, before all that waits there: the phone has left.
+    pub(super) fn tell_hang_up(&mut self, call: &CallCommon) {
+        self.media(call, MediaOrder::Detach);
+        self.control(call, ControlFrame::HangUp);
+    }
+
     /// Tells the call that this one is or will be joined with, if there is one.
     pub(crate) fn notify_partner(&mut self, call: &CallCommon, news: PartnerNews) {
         if let Some(partner) = call.partner {

@@ -1,6 +1,6 @@
 //! After the person here hung up: the audio path stays for a moment, so that the hang-up
 //! reaches the other side even if packets are lost. It is said over the data channel; where that is not open, or the other side does not
-//! say at once that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
+//! say within the slots of that channel that it has heard, from relayed address to relayed address, a few times. While the path is lost it is said in both
 //! ways, until there is another or ten seconds have passed; and so it is where no answer comes in two seconds, since the path may have died
 //! as the person hung up. The caller posts it too where its own way out is lost meanwhile, and not because an answer was lost: a relay would see
 //! of calls over bad wires that they were answered.
@@ -13,7 +13,7 @@ use super::context::{CallContext, Datagram};
 use super::{CallCommon, CallInput, CallState};
 use crate::call::control::ControlFrame;
 use crate::call::step::EndReason;
-use crate::config::{ANSWER_AGAIN, LINGER, LINGER_IN_OUTAGE};
+use crate::config::{ANSWER_AGAIN, HANG_UP_ECHO, LINGER, LINGER_IN_OUTAGE};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, EventContext};
@@ -47,9 +47,10 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.control(call, ControlFrame::HangUp);
+        cx.tell_hang_up(call);
         cx.report_end(call, end);
-        Self::linger(hang_up, Some(session), (LINGER, true), call, cx)
+        let times = (LINGER, HANG_UP_ECHO, true);
+        Self::linger(hang_up, Some(session), times, call, cx)
     }
 
     /// Tells the other side of a call whose path is lost, and which may still say where it has gone.
@@ -59,9 +60,10 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.control(call, ControlFrame::HangUp);
+        cx.tell_hang_up(call);
         cx.report_end(call, end);
-        Self::linger(hang_up, Some(session), (LINGER_IN_OUTAGE, false), call, cx)
+        let times = (LINGER_IN_OUTAGE, ANSWER_AGAIN, false);
+        Self::linger(hang_up, Some(session), times, call, cx)
     }
 
     /// Tells the other side without a data channel, and lingers.
@@ -84,18 +86,19 @@ impl Ending {
         if let Some(hang_up) = &hang_up {
             cx.send_datagram(call, hang_up);
         }
-        Self::linger(hang_up, None, (LINGER, false), call, cx)
+        cx.media(call, MediaOrder::Detach);
+        Self::linger(hang_up, None, (LINGER, ANSWER_AGAIN, false), call, cx)
     }
 
+    /// Waits for an answer; `pause` is the time until it is said in a datagram.
     fn linger(
         again: Option<Datagram>,
         session: Option<EndedSession>,
-        (time, goes_on): (Duration, bool),
+        (time, pause, goes_on): (Duration, Duration, bool),
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.media(call, MediaOrder::Detach);
-        let pause = again.as_ref().map_or(time, |_| ANSWER_AGAIN);
+        let pause = again.as_ref().map_or(time, |_| pause);
         cx.set_deadline(call, pause, Timer::HangUp);
         CallState::Ending(Self {
             again,

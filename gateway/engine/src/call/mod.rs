@@ -290,7 +290,7 @@ fn refuse(
 
 /// The other side hung up over the data channel. The same frame back says that it was heard.
 fn hung_up_there(call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
-    cx.control(call, ControlFrame::HangUp);
+    cx.tell_hang_up(call);
     hang_up(EndReason::HungUpThere, call, cx)
 }
 

@@ -1,0 +1,77 @@
+//! What comes of the far leg: frames and pictures for the phone, and events for the owner.
+
+use super::{Bridge, BridgeEvent, BridgeOutput, FirstAudio};
+use crate::far::{FarEvent, FarPacket};
+use crate::frame::control::EMPTY;
+use crate::near::KeyPress;
+use crate::video::is_far_payload_type;
+
+impl Bridge {
+    /// Takes an event of the far leg; returns what the owner has to do with it.
+    pub(super) fn handle_far(&mut self, event: FarEvent) -> Option<BridgeOutput> {
+        let event = match event {
+            FarEvent::Rtp(_) if !self.has_phone() => return None,
+            FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
+                let (to, bytes) = self.near.video.write(&packet, self.now?)?;
+                return Some(BridgeOutput::VideoToPhone { to, bytes });
+            }
+            FarEvent::Rtp(packet) => return self.receive_frame(&packet),
+            FarEvent::Connected => {
+                self.connected = self.now;
+                self.begin(self.now?);
+                self.request_first_keyframe();
+                BridgeEvent::Connected
+            }
+            FarEvent::Failed(error) => {
+                self.ended = true;
+                self.stop();
+                BridgeEvent::Failed(error)
+            }
+            FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
+            FarEvent::KeyframeRequested => {
+                self.near.video.request_keyframe();
+                return None;
+            }
+            FarEvent::ControlOpen => {
+                self.control.start(self.now?);
+                BridgeEvent::ControlOpen
+            }
+            FarEvent::Control(bytes) => Self::receive_message(bytes)?,
+            FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
+            FarEvent::WayLost => BridgeEvent::WayLost,
+            FarEvent::WayFound(address) => BridgeEvent::WayFound(address),
+            FarEvent::Unheard => BridgeEvent::Unheard,
+            FarEvent::GivenUp => BridgeEvent::GivenUp,
+            FarEvent::Heard => BridgeEvent::Heard,
+            FarEvent::Closed => {
+                self.stop();
+                BridgeEvent::Closed
+            }
+        };
+        Some(BridgeOutput::Event(event))
+    }
+
+    /// Takes a frame of the other side, and returns the first of what it has for the phone.
+    fn receive_frame(&mut self, frame: &FarPacket) -> Option<BridgeOutput> {
+        let content = self.received.read(frame);
+        self.sound_for_phone = content.sound;
+        content.press.and_then(|press| self.hand_on(&press))
+    }
+
+    /// A message of the other side, if it is not empty.
+    fn receive_message(bytes: Vec<u8>) -> Option<BridgeEvent> {
+        (bytes != EMPTY).then_some(BridgeEvent::Control(bytes))
+    }
+
+    /// Hands sound or a key press to the phone.
+    pub(super) fn hand_on(&mut self, packet: &FarPacket) -> Option<BridgeOutput> {
+        if let Some(KeyPress { event, millis }) = self.near.receive_dtmf(packet) {
+            return Some(BridgeOutput::Event(BridgeEvent::Dtmf { event, millis }));
+        }
+        let (to, bytes) = self.near.audio.write(packet, self.now?)?;
+        if self.first_audio == FirstAudio::Awaited {
+            self.first_audio = FirstAudio::Passed;
+        }
+        Some(BridgeOutput::ToPhone { to, bytes })
+    }
+}

@@ -1,0 +1,25 @@
+//! Any payload of a frame between engines: reading never panics, takes up every byte, and gives what a writer of such a frame had.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_media::frame::blocks::{FILL_PAYLOAD_TYPE, FrameBlocks, MOST_BLOCKS, PressBlock, write};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(blocks) = FrameBlocks::read(bytes) else {
+        return;
+    };
+    let blocks: Vec<_> = blocks.collect();
+    assert!((1..=MOST_BLOCKS).contains(&blocks.len()));
+    let bodies: usize = blocks.iter().map(|block| block.payload.len()).sum();
+    assert_eq!(4 * (blocks.len() - 1) + 1 + bodies, bytes.len());
+    let [first, last] = blocks[..] else { return };
+    let press = (first.payload_type != FILL_PAYLOAD_TYPE).then(|| PressBlock::read(&first)).flatten();
+    let sound = (last.payload_type != FILL_PAYLOAD_TYPE).then_some((last.payload_type, last.payload));
+    if let Some(written) = write(bytes.len(), press, sound) {
+        let again: Vec<_> = FrameBlocks::read(&written).expect("a frame").collect();
+        assert_eq!(written.len(), bytes.len());
+        assert_eq!(press.and_then(|_| PressBlock::read(&again[0])), press);
+        assert_eq!((again[1].payload_type, sound.map(|_| again[1].payload)), (sound.map_or(FILL_PAYLOAD_TYPE, |sound| sound.0), sound.map(|sound| sound.1)));
+    }
+});
