@@ -7,6 +7,7 @@ use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_engine::{MediaEvent, MediaFailure};
 use ringfence_media::far::Role;
+use ringfence_media::frame::CONTROL_BYTES;
 use ringfence_media::{BridgeEvent, Codec, Description, LocalEndpoint};
 use tokio::time::{sleep, timeout};
 
@@ -128,12 +129,13 @@ async fn two_calls_meet_and_end_over(transport: &str) {
         call.event(|event| (event == BridgeEvent::ControlOpen).then_some(()))
             .await;
     }
-    caller.order(MediaOrder::Control(b"are you there".to_vec()));
+    let message = [7; CONTROL_BYTES];
+    caller.order(MediaOrder::Control(message.to_vec()));
     let heard = callee.event(|event| match event {
         BridgeEvent::Control(bytes) => Some(bytes),
         _ => None,
     });
-    assert_eq!(heard.await, b"are you there");
+    assert_eq!(heard.await, message);
     assert!(caller.ends().await && callee.ends().await);
     turn.stop().await;
 }
