@@ -73,18 +73,18 @@ struct Call {
 
 struct Stage {
     lab: Lab,
-    banks: [HandsetBank; 2],
-    numbers: [String; 2],
+    /// The phones of each engine: of the line for calls that the first engine's phones dial, and of that for the second's. A line does not
+    /// ring for a number that it calls itself.
+    banks: [[HandsetBank; 2]; 2],
     lot: Lot,
 }
 
 /// Makes the calls of a plan, and writes them into a folder ([`Lab::start`]).
 pub(super) fn record(plan: &Plan, folder: &Path) {
-    let lab = Lab::start(1, folder);
-    let lines = lab.deployment.lines();
+    let lab = Lab::start(2, folder);
+    let bank = |engine, line| HandsetBank::register(lab.deployment.line(engine, line));
     let mut stage = Stage {
-        banks: lines.each_ref().map(HandsetBank::register),
-        numbers: lines.each_ref().map(|line| line.number.clone()),
+        banks: [0, 1].map(|engine| [0, 1].map(|line| bank(engine, line))),
         lab,
         lot: Lot::new(plan.seed),
     };
@@ -117,8 +117,8 @@ impl Stage {
         }
         sleep(FAREWELL);
         for call in &calls {
-            for (bank, phone) in self.banks.iter().zip(call.phones) {
-                bank.wait_over(phone);
+            for (banks, phone) in self.banks.iter().zip(call.phones) {
+                banks[call.record.caller].wait_over(phone);
             }
             self.lab.write(&call.record, plan.cycles);
         }
@@ -128,9 +128,10 @@ impl Stage {
     fn set_up(&mut self, (kind, name): (Kind, &str)) -> Call {
         let [caller, actor, ender] = [(); 3].map(|()| self.lot.below(2));
         let dialled = Instant::now();
-        let dialling = self.banks[caller].dial(&self.numbers[1 - caller]);
-        let answering = self.banks[1 - caller].answer();
-        self.banks[caller].wait_answered(dialling);
+        let [from, to] = [caller, 1 - caller].map(|engine| &self.banks[engine][caller]);
+        let dialling = from.dial(&self.lab.deployment.line(1 - caller, caller).number);
+        let answering = to.answer();
+        from.wait_answered(dialling);
         let mut phones = [dialling, answering];
         if caller == 1 {
             phones.reverse();
@@ -177,13 +178,13 @@ impl Stage {
     }
 
     fn act(&self, call: &Call, action: Action) {
-        let (bank, phone) = (&self.banks[call.actor], call.phones[call.actor]);
-        let ender = call.record.ender;
+        let RecordedCall { caller, ender, .. } = call.record;
+        let (bank, phone) = (&self.banks[call.actor][caller], call.phones[call.actor]);
         match action {
             Action::Switch(microphone) => bank.switch(phone, microphone),
             Action::Hold(is_held) => bank.hold(phone, is_held),
             Action::Press(key) => bank.press(phone, key),
-            Action::HangUp => self.banks[ender].hang_up(call.phones[ender]),
+            Action::HangUp => self.banks[ender][caller].hang_up(call.phones[ender]),
         }
     }
 }
