@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 use ringfence_media::MediaStats;
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,9 @@ enum Progress {
     OnThread(CallOnThread),
 }
 
+/// Work that is on the heap while it lasts, as all that is rare: a task is as large as its largest wait.
+type Rare<'a, T> = BoxFuture<'a, T>;
+
 /// What a call waits for beside orders.
 enum News {
     Raced(Result<Box<Winner>, TurnProbeError>),
@@ -75,21 +79,14 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
         tokio::select! {
             order = orders.recv() => match order.map(|order| *order) {
                 None | Some(MediaOrder::Close) => break,
-                // On the heap while it lasts, as all that is rare: the task is as large as its largest wait.
-                Some(order) => {
-                    progress = Box::pin(progress.handle_order(order, call, &context)).await;
-                }
+                Some(order) => progress = progress.handle_order(order, call, &context).await,
             },
             news = progress.news() => match news {
                 News::Raced(outcome) => {
-                    let placed = async {
-                        let media = way_out::open(outcome, call, &context).await;
-                        progress.handle_outcome(media, call, &context).await
-                    };
-                    progress = Box::pin(placed).await;
+                    progress = progress.handle_outcome(outcome, call, &context).await;
                 }
                 News::Report(Some(report)) => {
-                    Box::pin(handle_report(report, call, &mut recovery, &context)).await;
+                    handle_report(report, call, &mut recovery, &context).await;
                 }
                 News::Report(None) => {
                     tracing::error!(%call, "a call has lost the thread of its media");
@@ -123,59 +120,64 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
         Progress::Ports(_) => {}
         Progress::Racing(_, racing) => racing.end().await,
         Progress::OnThread(thread) => {
-            Box::pin(finish(thread, call, &mut recovery, &context)).await;
+            finish(thread, call, &mut recovery, &context).await;
         }
     }
     recovery.end().await;
 }
 
 impl Progress {
-    async fn handle_order(
+    fn handle_order(
         mut self,
         order: MediaOrder,
         call: CallLabel,
         context: &MediaTaskContext,
-    ) -> Self {
-        match (&mut self, order) {
-            (Self::Ports(ports), MediaOrder::OpenNear { at, video }) => {
-                *ports = RtpPorts::open(&at, video);
-                notify(call, context, opened(&at, ports)).await;
+    ) -> Rare<'_, Self> {
+        Box::pin(async move {
+            match (&mut self, order) {
+                (Self::Ports(ports), MediaOrder::OpenNear { at, video }) => {
+                    *ports = RtpPorts::open(&at, video);
+                    notify(call, context, opened(&at, ports)).await;
+                }
+                (Self::Ports(ports), MediaOrder::OpenFar { avoid }) => {
+                    let ports = std::mem::take(ports);
+                    return match way_out::take_ready(&avoid, context).await {
+                        Some(media) => place(media, ports, call, context).await,
+                        None => Self::Racing(ports, Box::new(Racing::start(&avoid, context))),
+                    };
+                }
+                // The other side is told of a failure, and nothing can be carried out.
+                (Self::Ports(_), _) => {}
+                (Self::Racing(_, racing), order) => racing.hold(order),
+                (Self::OnThread(thread), order) => thread.order(CallOrder::Engine(Box::new(order))),
             }
-            (Self::Ports(ports), MediaOrder::OpenFar { avoid }) => {
-                let ports = std::mem::take(ports);
-                return match way_out::take_ready(&avoid, context).await {
-                    Some(media) => place(media, ports, call, context).await,
-                    None => Self::Racing(ports, Box::new(Racing::start(&avoid, context))),
-                };
-            }
-            // The other side is told of a failure, and nothing can be carried out.
-            (Self::Ports(_), _) => {}
-            (Self::Racing(_, racing), order) => racing.hold(order),
-            (Self::OnThread(thread), order) => thread.order(CallOrder::Engine(Box::new(order))),
-        }
-        self
+            self
+        })
     }
 
     /// The race is over: the call goes to a thread, with what it was ordered meanwhile.
-    async fn handle_outcome(
+    fn handle_outcome(
         self,
-        media: Option<OpenMedia>,
+        outcome: Result<Box<Winner>, TurnProbeError>,
         call: CallLabel,
         context: &MediaTaskContext,
-    ) -> Self {
-        let Self::Racing(ports, racing) = self else {
-            return self;
-        };
-        let Some(media) = media else {
-            return Self::Ports(Vec::new());
-        };
-        let placed = place(media, ports, call, context).await;
-        if let Self::OnThread(thread) = &placed {
-            for order in racing.into_held() {
-                thread.order(CallOrder::Engine(Box::new(order)));
+    ) -> Rare<'_, Self> {
+        Box::pin(async move {
+            let media = way_out::open(outcome, call, context).await;
+            let Self::Racing(ports, racing) = self else {
+                return self;
+            };
+            let Some(media) = media else {
+                return Self::Ports(Vec::new());
+            };
+            let placed = place(media, ports, call, context).await;
+            if let Self::OnThread(thread) = &placed {
+                for order in racing.into_held() {
+                    thread.order(CallOrder::Engine(Box::new(order)));
+                }
             }
-        }
-        placed
+            placed
+        })
     }
 
     /// Waits for what comes next. Cancelling it loses nothing.
@@ -215,44 +217,48 @@ async fn place(
     }
 }
 
-async fn handle_report(
+fn handle_report<'a>(
     report: ThreadReport,
     call: CallLabel,
-    recovery: &mut Recovery,
-    context: &MediaTaskContext,
-) {
-    match report {
-        ThreadReport::Search(terms) => recovery.follow(terms, context),
-        ThreadReport::Release(way, wire) => recovery.release(way, wire),
-        ThreadReport::Closing(figures) => {
-            let ended = MediaTaskEvent::Ended(call, figures);
-            // At shutdown the loop may be gone.
-            context.events.send(ended).await.ok();
-        }
-        ThreadReport::Unused(way, wire, checks, home) => {
-            if let Ok(turn) = wire.into_socket().await
-                && let Some((way, turn)) = home.give_back(*way, turn, checks)
-            {
-                recovery.release_socket(Box::new(way), turn);
+    recovery: &'a mut Recovery,
+    context: &'a MediaTaskContext,
+) -> Rare<'a, ()> {
+    Box::pin(async move {
+        match report {
+            ThreadReport::Search(terms) => recovery.follow(terms, context),
+            ThreadReport::Release(way, wire) => recovery.release(way, wire),
+            ThreadReport::Closing(figures) => {
+                let ended = MediaTaskEvent::Ended(call, figures);
+                // At shutdown the loop may be gone.
+                context.events.send(ended).await.ok();
+            }
+            ThreadReport::Unused(way, wire, checks, home) => {
+                if let Ok(turn) = wire.into_socket().await
+                    && let Some((way, turn)) = home.give_back(*way, turn, checks)
+                {
+                    recovery.release_socket(Box::new(way), turn);
+                }
             }
         }
-    }
+    })
 }
 
 /// Closes the WebRTC side: its last packets leave, and the allocation is released, even one that was only requested yet. The far
 /// leg itself bounds how long that may take.
-async fn finish(
+fn finish<'a>(
     mut thread: CallOnThread,
     call: CallLabel,
-    recovery: &mut Recovery,
-    context: &MediaTaskContext,
-) {
-    thread.order(CallOrder::Close);
-    while let Some(report) = thread.report().await {
-        if !matches!(report, ThreadReport::Search(_)) {
-            handle_report(report, call, recovery, context).await;
+    recovery: &'a mut Recovery,
+    context: &'a MediaTaskContext,
+) -> Rare<'a, ()> {
+    Box::pin(async move {
+        thread.order(CallOrder::Close);
+        while let Some(report) = thread.report().await {
+            if !matches!(report, ThreadReport::Search(_)) {
+                handle_report(report, call, recovery, context).await;
+            }
         }
-    }
+    })
 }
 
 pub(super) async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) {
