@@ -296,7 +296,7 @@ mod tests {
         };
         let (_orders, received) = mpsc::unbounded_channel();
         let bytes = size_of_val(&run(CallLabel::default(), context, received));
-        assert!(bytes <= 2_048, "{bytes} bytes");
+        assert!(bytes <= 6_144, "{bytes} bytes");
         drop(pool);
     }
 }
