@@ -34,6 +34,9 @@ enum Left {
 
 const SOON: Duration = Duration::from_millis(1_500);
 
+/// The data channel comes first: both sides' slots, a round trip, and then the way of a datagram.
+const BY_DATAGRAM: Duration = Duration::from_millis(1_700);
+
 /// Two seconds without a word, and the relay's round trip.
 const BY_RELAY: Duration = Duration::from_millis(2_500);
 
@@ -139,6 +142,7 @@ fn each_end_of_a_call_is_told_to_the_other_side_by_what_is_left() {
             let is_over = |world: &World| !world.handset(other).is_talking();
             let within = match left {
                 Left::Relay if is_told => time + BY_RELAY,
+                Left::Datagrams => time + BY_DATAGRAM,
                 _ if is_told => time + SOON,
                 _ => Duration::from_secs(62),
             };
