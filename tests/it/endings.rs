@@ -34,7 +34,7 @@ enum Left {
 
 const SOON: Duration = Duration::from_millis(1_500);
 
-/// Hang-up goes in a datagram when the slots of the data channel, which look alike in every call, have brought no answer.
+/// The data channel comes first: both sides' slots, a round trip, and then the way of a datagram.
 const BY_DATAGRAM: Duration = Duration::from_millis(1_700);
 
 /// Two seconds without a word, and the relay's round trip.

@@ -54,14 +54,12 @@ impl Linger {
 impl Bridge {
     /// Takes what the near leg has read of the phone.
     pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
-        match packet {
-            Some(packet) => {
-                if !self.frames.push(packet, now) {
-                    self.near.audio.note_too_late();
-                }
+        if let Some(packet) = packet {
+            if !self.frames.push(packet, now) {
+                self.near.audio.note_too_late();
             }
-            None if self.near.audio.has_sent(now) => self.frames.note_arrival(now),
-            None => {}
+        } else if self.near.audio.has_sent(now) {
+            self.frames.note_arrival(now);
         }
         self.send_due(now);
     }
