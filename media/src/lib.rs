@@ -80,7 +80,7 @@ pub mod stats;
 mod timer;
 pub mod video;
 
-pub use bridge::{Bridge, BridgeEvent, BridgeOutput};
+pub use bridge::{Bridge, BridgeEvent, BridgeOutput, LONGEST_LINGER};
 pub use codec::Codec;
 pub use description::{Description, DescriptionError, LocalEndpoint, VideoDescription};
 pub use negotiate::{KeyframeFeedback, NegotiatedMedia, NegotiatedVideo, RtcpDestination, choose};

@@ -21,6 +21,7 @@ use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
+use ringfence_media::LONGEST_LINGER;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -54,6 +55,9 @@ const SHUT_DOWN: Duration = Duration::from_millis(2_500);
 /// How long the last events may take to reach a relay after that, and the pool to release its allocation (started at shutdown).
 const LAST_POSTS: Duration = Duration::from_millis(300);
 const LAST_RELEASE: Duration = Duration::from_millis(450);
+
+/// How long the media of the last calls may go on after their ends, as after those of others, and then release their allocations.
+const LAST_MEDIA: Duration = LONGEST_LINGER.saturating_add(LAST_RELEASE);
 
 /// How long the disk may take for the last changes: a person made them, and nothing else has a copy.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -215,9 +219,13 @@ impl EventLoop {
         self.finish(releasing).await;
     }
 
-    /// Ends the media tasks and waits, within limits, for the last events, the release of the pool's allocation and the disk.
+    /// Ends the media tasks and waits, within limits, for the last events, the media of the last calls, the release of the pool's allocation and the disk.
     async fn finish(mut self, releasing: Option<JoinHandle<()>>) {
         self.media_tasks.clear();
+        drop(self.media);
+        // Each task has a sender, and so has each call on a thread.
+        let last_media = async { while self.media_events.recv().await.is_some() {} };
+        let last_media = timeout(LAST_MEDIA, last_media);
         let written = self
             .writer
             .take()
@@ -227,8 +235,12 @@ impl EventLoop {
         let last_posts = timeout(LAST_POSTS, last_posts);
         match releasing {
             // An allocation whose server does not answer ends with its lifetime.
-            Some(task) => drop(tokio::join!(last_posts, timeout(LAST_RELEASE, task))),
-            None => drop(last_posts.await),
+            Some(task) => drop(tokio::join!(
+                last_posts,
+                last_media,
+                timeout(LAST_RELEASE, task)
+            )),
+            None => drop(tokio::join!(last_posts, last_media)),
         }
         if let Some(written) = written {
             drop(written.await);
