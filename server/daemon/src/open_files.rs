@@ -22,7 +22,7 @@ mod tests {
     fn a_process_may_open_as_many_files_as_the_system_allows() {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = Some(512);
-        setrlimit(Resource::Nofile, limit.clone()).unwrap();
+        setrlimit(Resource::Nofile, limit).unwrap();
         raise().unwrap();
         let raised = getrlimit(Resource::Nofile);
         assert_eq!(raised.current, limit.maximum);
