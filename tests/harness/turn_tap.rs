@@ -1,5 +1,5 @@
 //! A tap between an engine and its TURN server, in user space: it forwards each datagram at once and writes down when it came, which way it
-//! went, and what stands in the clear in it ([`clear_header`](crate::clear_header)). It needs no privileges and no payload is kept.
+//! went, and what stands in the clear in it (`clear_header`). It needs no privileges and no payload is kept.
 //!
 //! The times are those at which the tap received a packet: packets up have crossed no server, packets down all of them.
 
