@@ -41,7 +41,7 @@ pub(super) enum Feature {
 
 const DIGITS: &str = "12#";
 /// How long audio is recorded after a hold or transfer.
-const AFTERWARDS: Duration = Duration::from_millis(2000);
+const AFTERWARDS: Duration = Duration::from_millis(2500);
 /// How much of it has to be good: a bit less, because the phones' clocks and buffers differ.
 const AT_LAST: Duration = Duration::from_millis(1200);
 
@@ -245,8 +245,8 @@ fn leave(pair: &mut Pair<'_>, mut third: RealPhone) -> Outcome {
     pair.caller.wait_call("ended", SOON);
     pause(AFTERWARDS.as_secs_f64());
     hang_up(&mut third, &mut pair.callee);
-    // The side that is hung up on learns of it in a slot, and hears nothing until then.
-    let at_callee = heard_at_last(&mut pair.callee, THIRD, AT_LAST + CONTROL_PACE);
+    // Word of it takes a slot of each of the two calls that were joined; until then there is nothing to be heard.
+    let at_callee = heard_at_last(&mut pair.callee, THIRD, AT_LAST + 2 * CONTROL_PACE);
     let at_third = heard_at_last(&mut third, HIGH, AT_LAST);
     assert_carried("the transferred party", &at_callee, AT_LAST);
     assert_carried("the third one", &at_third, AT_LAST);
