@@ -19,6 +19,10 @@ const RINGS: Duration = Duration::from_secs(35);
 /// for its connection.
 const POSTS: Duration = Duration::from_secs(66);
 
+/// How much longer that takes where a relay answers late: each of seven envelopes may wait ten seconds for it, and the pause to the next begins
+/// then.
+const LATE_POSTS: Duration = Duration::from_secs(70);
+
 /// How long media look for a path after the end of a call, to say it, and how long its allocations take to be released without an answer.
 const MEDIA_END: Duration = Duration::from_secs(15);
 
@@ -89,7 +93,7 @@ impl Promises {
     ) -> Result<(), String> {
         closed_microphone(world, view)?;
         silent_phones(world, view)?;
-        silence_to_strangers(world, view)?;
+        silence_to_strangers(world, view, quiet)?;
         no_counter_twice(view)?;
         self.no_ghost_ring(world, view, quiet)?;
         self.ends_agree(world, view)?;
@@ -221,14 +225,18 @@ fn silent_phones(world: &World, view: &View) -> Result<(), String> {
 
 /// An engine sends nothing because of what others sent: it posts for calls that its own phones began, and for answers that are not confirmed;
 /// it asks TURN servers for calls that its own people began or took.
-fn silence_to_strangers(world: &World, view: &View) -> Result<(), String> {
+fn silence_to_strangers(world: &World, view: &View, quiet: &Quiet) -> Result<(), String> {
     let now = world.clock();
+    let posts = match quiet.since(POSTS, now) {
+        true => POSTS,
+        false => POSTS + LATE_POSTS,
+    };
     let border = view.border.borrow();
     for engine in &border.posted {
         let killed = view.killed.get(engine);
         let may = killed.is_some_and(|at| *at + ENDINGS >= now)
             || view.calls_of(*engine).any(|call| match call.is_dialled {
-                true => call.began + POSTS >= now || call.lost.is_some(),
+                true => call.began + posts >= now || call.lost.is_some(),
                 false => {
                     call.proved.is_none_or(|at| now <= at + WAITS)
                         && call.answer_sent.is_some_and(|at| at + ANSWER_DIRECT <= now)
