@@ -14,8 +14,8 @@
 
 mod allocation;
 mod channels;
+mod check_form;
 mod check_pace;
-mod check_size;
 mod config;
 mod credentials;
 mod datagrams;

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
 use str0m::{Event, Input, Output, Reason, Rtc};
-use zeroize::Zeroizing;
 
 use super::MAX_CONTROL;
+use super::check_form::CheckForm;
 use super::check_pace::CheckPace;
-use super::check_size;
 use super::error::FarLegError;
 use super::event::FarEvent;
 use super::rtp_session::{RtpSession, StreamSsrcs};
@@ -64,8 +63,7 @@ pub(super) struct WebRtcPeer {
     relayed_address: SocketAddr,
     streams: (StreamSsrcs, Option<StreamSsrcs>),
     keys: KeySlot,
-    /// The other side's, for checks.
-    password: Zeroizing<String>,
+    form: CheckForm,
     seed: u64,
     /// Once connected.
     session: Option<RtpSession>,
@@ -93,7 +91,7 @@ impl WebRtcPeer {
                 video.map(|video| ssrcs(setup.video_ssrc, video.ssrc)),
             ),
             keys,
-            password: Zeroizing::new(setup.remote.pwd.clone()),
+            form: CheckForm::new(setup.pwd, &setup.remote.pwd, setup.role.leads()),
             seed: setup.seed,
             session: None,
             destination: None,
@@ -115,6 +113,10 @@ impl WebRtcPeer {
         bytes: &[u8],
         now: Instant,
     ) -> Result<bool, FarLegError> {
+        let restored = is_check(bytes)
+            .then(|| self.form.from_wire(bytes))
+            .flatten();
+        let bytes = restored.as_deref().unwrap_or(bytes);
         let Ok(packet) = Receive::new(Protocol::Udp, from, self.relayed_address, bytes) else {
             return Ok(false);
         };
@@ -291,7 +293,7 @@ impl WebRtcPeer {
                         if !self.pace.admits(to, now) {
                             continue;
                         }
-                        bytes = check_size::lengthen(&bytes, &self.password).unwrap_or(bytes);
+                        bytes = self.form.to_wire(&bytes).unwrap_or(bytes);
                     }
                     handle(PeerOutput::Send { from, to, bytes });
                 }
