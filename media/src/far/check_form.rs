@@ -22,7 +22,7 @@ const ICE_CONTROLLING: AttributeType = AttributeType::new(0x802a);
 const TRANSACTION: std::ops::Range<usize> = 8..20;
 
 /// What a mark is made for, so that the password makes nothing else of the kind.
-const PURPOSE: &[u8] = b"ringfence: nomination of a check";
+const PURPOSE: &[u8] = b"ringfence/2 nomination\0";
 
 type Mark = [u8; 8];
 

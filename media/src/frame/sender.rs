@@ -1,9 +1,8 @@
-//! What leaves in each slot: a phone's sound at the moment at which it comes, and fill where none has come in time.
+//! What leaves in each slot: a phone's sound, or fill where none has come in time.
 //!
-//! A slot is where the phone's packets come in the mean, so that one within [`TOLERANCE`] of it waits for nothing. A packet that comes later finds
-//! its slot filled, and takes the next one: the backlog is made up for by slots that are a little shorter. A phone that has paused once
-//! (silence suppression, hold, a mute that stops sending) is **steady** from then on: its sound waits for the moment of fill, and a TURN
-//! server does not see where speech begins and ends.
+//! A slot is where the phone's packets come in the mean. Its frame leaves [`WAIT`] later, whether there is sound for it or not, so that a
+//! TURN server sees neither the jitter of a phone within that time nor where sound begins and ends. A packet that comes later finds its
+//! slot filled, and takes the next one: the backlog is made up for by slots that are a little shorter.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,17 +18,14 @@ use crate::far::FarPacket;
 use crate::rtp::MAX_PAYLOAD;
 use crate::sequence::ahead;
 
-/// How far from its slot a packet may come and leave at once, and how long a slot waits for its packet.
-pub(crate) const TOLERANCE: Duration = Duration::from_millis(5);
+/// How long a slot waits for its packet: longer than phones jitter in a house, and nothing that an ear notices (ITU-T G.114).
+pub(crate) const WAIT: Duration = Duration::from_millis(5);
 
 /// Packets of sound that wait for a slot. Beyond these the oldest is dropped: what is late by more is of no use.
 pub(crate) const MOST_WAITING: usize = 4;
 
 /// Packets of key presses that wait: three presses' ends. Beyond these the newest is dropped; a press says its end three times.
 pub(crate) const MOST_PRESSES: usize = 9;
-
-/// Slots without the phone after which it has paused.
-const PAUSE: u8 = 3;
 
 /// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to anybody.
 const OVERDUE: u32 = 5;
@@ -40,8 +36,8 @@ pub(crate) struct FrameSender {
     class: FrameClass,
     /// Before connection and after the end there is none.
     slots: Option<SlotClock>,
-    sounds: VecDeque<WaitingPacket>,
-    presses: VecDeque<WaitingPacket>,
+    sounds: VecDeque<FarPacket>,
+    presses: VecDeque<FarPacket>,
     /// The press that is being sent: its start by the phone's timestamps and by the frames'.
     press: Option<(u32, u32)>,
     /// The phone's number of the newest sound that left.
@@ -52,23 +48,8 @@ pub(crate) struct FrameSender {
     arrival: Option<Instant>,
     /// Whether something of the phone may come.
     is_open: bool,
-    pauses: PauseWatch,
     sequence: u16,
     timestamp: u32,
-}
-
-#[derive(Debug)]
-struct WaitingPacket {
-    packet: FarPacket,
-    arrived: Instant,
-}
-
-/// Whether the phone pauses.
-#[derive(Debug, Default)]
-struct PauseWatch {
-    has_sent: bool,
-    empty: u8,
-    is_steady: bool,
 }
 
 impl FrameSender {
@@ -83,7 +64,6 @@ impl FrameSender {
             shorter: None,
             arrival: None,
             is_open: false,
-            pauses: PauseWatch::default(),
             // As for SRTP in `near/rewrite`: the lower half (RFC 3711 section 3.3.1).
             sequence: (rng.next_u32() as u16) >> 1,
             timestamp: rng.next_u32(),
@@ -151,17 +131,16 @@ impl FrameSender {
             return false;
         }
         match codec.is_events() {
-            true => self.push_press(packet, now),
+            true => self.push_press(packet),
             false => self.push_sound(codec, packet, now),
         }
     }
 
-    fn push_press(&mut self, packet: FarPacket, now: Instant) -> bool {
+    fn push_press(&mut self, packet: FarPacket) -> bool {
         if packet.payload.len() < 4 || self.presses.len() >= MOST_PRESSES {
             return false;
         }
-        let arrived = now;
-        self.presses.push_back(WaitingPacket { packet, arrived });
+        self.presses.push_back(packet);
         true
     }
 
@@ -171,14 +150,13 @@ impl FrameSender {
             return false;
         }
         self.follow_class(codec, &packet.payload, now);
-        let later = |waiting: &WaitingPacket| ahead(waiting.packet.sequence, packet.sequence) > 0;
+        let later = |waiting: &FarPacket| ahead(waiting.sequence, packet.sequence) > 0;
         let behind = self.sounds.iter().rev().take_while(|it| later(it)).count();
         let place = self.sounds.len() - behind;
         if let Some(slots) = &mut self.slots {
             slots.pull(now, place);
         }
-        let arrived = now;
-        self.sounds.insert(place, WaitingPacket { packet, arrived });
+        self.sounds.insert(place, packet);
         if self.sounds.len() <= MOST_WAITING {
             return true;
         }
@@ -216,13 +194,11 @@ impl FrameSender {
                 .timestamp
                 .wrapping_add(skipped.wrapping_mul(self.class.ticks()));
         }
-        if self.due()? > now {
+        if self.next_timeout()? > now {
             return None;
         }
-        let sound = self.sounds.pop_front().map(|waiting| waiting.packet);
-        let press = self.presses.pop_front().map(|waiting| waiting.packet);
-        self.pauses
-            .note(sound.is_some() || press.is_some(), self.is_open);
+        let sound = self.sounds.pop_front();
+        let press = self.presses.pop_front();
         self.newest = sound.as_ref().map(|sound| sound.sequence).or(self.newest);
         let press = press.and_then(|packet| self.place_press(&packet));
         let sound = sound
@@ -248,23 +224,7 @@ impl FrameSender {
 
     /// When the next frame leaves.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.due()
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let slot = self.slots.as_ref()?.next();
-        if self.pauses.is_steady {
-            return Some(slot + TOLERANCE);
-        }
-        let is_here = |waiting: &&WaitingPacket| waiting.arrived + TOLERANCE >= slot;
-        let due = match (self.sounds.front(), self.presses.front().filter(is_here)) {
-            (Some(sound), _) if is_here(&sound) => sound.arrived,
-            (Some(_), _) | (None, Some(_)) => slot,
-            // A phone that presses beside its sound sends that next.
-            (None, None) if self.is_open => slot + TOLERANCE,
-            (None, None) => slot,
-        };
-        Some(due)
+        Some(self.slots.as_ref()?.next() + WAIT)
     }
 
     /// A key press by the frames' timestamps: it starts in the first frame that has it.
@@ -278,16 +238,5 @@ impl FrameSender {
             event: *packet.payload.first_chunk()?,
             start,
         })
-    }
-}
-
-impl PauseWatch {
-    fn note(&mut self, has_sent: bool, is_open: bool) {
-        if has_sent {
-            (self.has_sent, self.empty) = (true, 0);
-        } else if is_open && self.has_sent {
-            self.empty = self.empty.saturating_add(1);
-            self.is_steady |= self.empty >= PAUSE;
-        }
     }
 }

@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlocks};
 use super::receiver::FrameReceiver;
-use super::sender::{FrameSender, MOST_WAITING, TOLERANCE};
+use super::sender::{FrameSender, MOST_WAITING, WAIT};
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::some_time;
@@ -144,21 +144,25 @@ fn a_phone_that_sends_nothing_is_filled_in_from_connection_on() {
 }
 
 #[test]
-fn sound_within_five_milliseconds_of_its_slot_leaves_at_once() {
+fn a_phone_that_jitters_by_five_milliseconds_is_not_seen_to() {
     let (mut bench, mut rng) = (Bench::new(Codec::Pcmu), ChaCha20Rng::from_seed([1; 32]));
-    let mut late = 0;
     for packet in 1..30_000 {
         let jitter = f64::from(rng.next_u32() % 5_001) / 1_000.0;
         bench.speak(f64::from(packet) * 20.0 + jitter);
         // The slots are in the middle of where packets come after some seconds.
-        let is_prompt = bench
-            .left
-            .last()
-            .is_some_and(|left| left.has_sound && left.at == bench.now);
-        late += usize::from(packet > 300 && !is_prompt);
+        if packet == 300 {
+            bench.left.clear();
+        }
     }
-    assert_eq!((late, bench.lost), (0, 0));
-    assert!(bench.fills() < 5, "{}", bench.fills());
+    assert_eq!((bench.fills(), bench.lost), (0, 0));
+    for pause in bench.pauses() {
+        assert!((19.9..=20.1).contains(&pause), "{pause}");
+    }
+    let waited = bench.now - bench.left.last().unwrap().at;
+    assert!(
+        waited < millis(20.0),
+        "no delay beyond the slot: {waited:?}"
+    );
     bench.check_headers(173, 160);
 }
 
@@ -170,6 +174,7 @@ fn a_phone_whose_clock_is_off_is_followed_for_an_hour() {
         for packet in 0..packets {
             bench.speak(f64::from(packet) * 20.0 * (1.0 + drift / 1e6));
         }
+        bench.run_to((bench.now - bench.start + 2 * WAIT).as_secs_f64() * 1_000.0);
         assert_eq!((bench.lost, bench.fills()), (0, 0), "{drift}");
         assert_eq!(bench.left.len(), packets as usize);
     }
@@ -183,19 +188,14 @@ fn a_late_packet_takes_the_next_slot_and_the_delay_is_made_up_for() {
         bench.speak(f64::from(packet) * 20.0 + late);
     }
     assert_eq!((bench.lost, bench.fills()), (0, 1));
-    let filled = bench.left.iter().position(|left| !left.has_sound).unwrap();
-    assert_eq!(
-        bench.left[filled].at - bench.left[filled - 1].at,
-        millis(25.0)
-    );
-    assert_eq!(bench.left.last().unwrap().at, bench.now, "no delay is left");
+    for pause in bench.pauses() {
+        assert!((19.8..=20.1).contains(&pause), "{pause}");
+    }
+    bench.run_to(20_100.0);
+    let heard = bench.left.iter().rev().find(|left| left.has_sound).unwrap();
+    let last = bench.start + millis(999.0 * 20.0);
+    assert!(heard.at - last <= WAIT, "no delay is left");
     bench.check_headers(173, 160);
-    // Once it is small enough, sound leaves as it comes again.
-    let pauses = bench.pauses();
-    let steps = pauses[filled + 2..]
-        .iter()
-        .filter(|pause| !(19.8..=20.1).contains(*pause));
-    assert_eq!(steps.count(), 1);
 }
 
 #[test]
@@ -221,19 +221,15 @@ fn a_burst_is_not_heard_for_ever() {
 }
 
 #[test]
-fn a_phone_that_pauses_is_not_seen_to_after_its_first_pause() {
+fn a_phone_that_pauses_is_not_seen_to() {
     let (mut bench, mut rng) = (Bench::new(Codec::Pcmu), ChaCha20Rng::from_seed([1; 32]));
     let mut packet = 0;
-    for spurt in 0..50 {
+    for _ in 0..50 {
         for _ in 0..10 + rng.next_u32() % 100 {
             packet += 1;
             bench.speak(f64::from(packet) * 20.0 + f64::from(rng.next_u32() % 3));
         }
         packet += 10 + rng.next_u32() % 100;
-        if spurt == 0 {
-            bench.run_to(f64::from(packet) * 20.0);
-            bench.left.clear();
-        }
     }
     assert!(bench.left.len() > 2_000);
     let (sound, fill) = (bench.left.len() - bench.fills(), bench.fills());
@@ -295,11 +291,10 @@ fn packets_of_each_length_have_their_own_pace() {
             left.iter()
                 .all(|left| left.frame.payload.len() == 13 + sound.len())
         );
-        assert!(
-            bench.pauses()[100..]
-                .iter()
-                .all(|pause| *pause == f64::from(length))
-        );
+        // Two short ones in the first slot are made up for.
+        let law = f64::from(length) * 0.995..=f64::from(length);
+        let pauses = &bench.pauses()[100..];
+        assert!(pauses.iter().all(|pause| law.contains(pause)), "{length}");
         assert_eq!(bench.lost, 0, "{length}");
     }
 }
@@ -322,6 +317,7 @@ fn a_phone_that_left_and_one_that_is_not_heard_yet_are_filled_in_at_its_pace() {
     for packet in 51..=100 {
         bench.speak(f64::from(packet) * 20.0 + 7.0);
     }
+    bench.run_to(2_015.0);
     bench.sender.close();
     bench.run_to(3_000.0);
     assert_eq!(bench.left.iter().filter(|left| left.has_sound).count(), 50);
@@ -438,6 +434,7 @@ fn a_press_keeps_its_start_and_the_numbers_are_in_order() {
             bench.push(f64::from(packet) * 20.0 + 0.1, press);
         }
     }
+    bench.run_to(2_015.0);
     let mut receiver = FrameReceiver::default();
     let contents = bench.left.iter().map(|left| receiver.read(&left.frame));
     let (mut starts, mut numbers, mut markers) = (Vec::new(), Vec::new(), 0);
@@ -469,5 +466,5 @@ fn what_is_no_frame_is_dropped() {
         ..frames(&[1])[0].clone()
     };
     assert_eq!(given(&mut receiver, &[broken]), []);
-    assert_eq!(TOLERANCE, Duration::from_millis(5));
+    assert_eq!(WAIT, Duration::from_millis(5));
 }
