@@ -48,7 +48,7 @@ struct Figures {
 
 /// Measures, and prints each result when it is known.
 pub(crate) fn measure(plan: &Plan) {
-    let Some(deployment) = measured::start([LINES; 2], plan.is_brief()) else {
+    let Some(deployment) = measured::start_for_calls([LINES; 2], plan.is_brief()) else {
         return;
     };
     let phones = [0, 1].map(|engine| PhoneBank::open(&deployment.lines_of(engine)));

@@ -9,6 +9,8 @@ use ringfence_tests::{
 
 /// The product's epochs, so that the engines fetch as often as in use, and room for all lines in one of them.
 const BOOK: &str = "epoch_seconds = 60\nchanges = 16\n";
+/// The same without proofs of work: each call is followed by half a minute of them, which belongs to its set-up and not to its seconds.
+const WITHOUT_WORK: &str = "epoch_seconds = 60\nchanges = 16\nwork_bits = 0\n";
 /// Epochs of a second, where the start would take longer than the measurement.
 const SHORT: &str = "epoch_seconds = 1\n";
 /// More calls than any measurement has, so that the engines' limits do not end it.
@@ -17,6 +19,15 @@ const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 /// Starts it with so many lines of each engine and, unless `is_brief`, the product's epochs: that takes a minute. `None` if a program is
 /// missing, which is reported.
 pub(crate) fn start(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
+    start_with(lines, if is_brief { SHORT } else { BOOK })
+}
+
+/// The same for calls whose seconds are measured: envelopes need no proofs of work.
+pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
+    start_with(lines, if is_brief { SHORT } else { WITHOUT_WORK })
+}
+
+fn start_with(lines: [usize; 2], book: &'static str) -> Option<Deployment> {
     if !installed(&["setpriv", "turnserver"]) {
         return None;
     }
@@ -28,7 +39,7 @@ pub(crate) fn start(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
         lines,
         settings: "max_calls = 4000\n",
         sip: LIMITS,
-        book: if is_brief { SHORT } else { BOOK },
+        book,
         ..DeploymentConfig::default()
     };
     Some(Deployment::start_with(
