@@ -4,8 +4,6 @@
 //! engines, those of rtpengine the mean of both rtpengines. coturn is shown separately, because it serves both. Ratios are those of
 //! neighbouring rounds, so that what slows the machine down for a while slows both sides of a ratio.
 
-use std::{thread, time::Duration};
-
 use ringfence_tests::{deployment::Deployment, program::installed};
 
 use crate::{
@@ -18,9 +16,6 @@ use crate::{
     rtpengine::Rtpengines,
     table::{Rounds, Table, row},
 };
-
-/// How long engines' calls go on after a hang-up, and some time to take their allocations down.
-const AFTER_THE_LAST: Duration = Duration::from_secs(4);
 
 /// Lines of each engine. Calls are spread over them, as they are in use.
 const LINES: usize = 4;
@@ -140,8 +135,7 @@ impl Figures {
     }
 }
 
-/// Measures `count` calls through both gateways in turns. Engines' calls are set up anew for each round: those that stand send all the
-/// time, and would share the processor with rtpengine's round.
+/// Sets up `count` calls through both gateways, measures in turns, hangs up.
 fn compare(
     ours: &mut Ours,
     theirs: Option<&mut Rtpengines>,
@@ -151,6 +145,11 @@ fn compare(
     let (mut here, mut there) = (Figures::default(), Figures::default());
     let engines = ours.deployment.engines().map(Process);
     let before = heap(&engines);
+    let mut ends = open(count);
+    let calls: Vec<_> = ends
+        .chunks_exact(2)
+        .map(|call| ours.call([&call[0], &call[1]]))
+        .collect();
     let watched = [
         engines[0],
         engines[1],
@@ -166,22 +165,16 @@ fn compare(
         (rtpengines, before, ends, calls)
     });
     for _ in 0..plan.rounds {
-        let mut ends = open(count);
-        let calls: Vec<_> = ends
-            .chunks_exact(2)
-            .map(|call| ours.call([&call[0], &call[1]]))
-            .collect();
         here.add(&load::run(&mut ends, plan.window(), &watched));
-        here.kilobytes = per_call(&engines, before, count);
-        for call in &calls {
-            ours.hang_up(call);
-        }
         if let Some((rtpengines, _, ends, _)) = &mut peer {
-            thread::sleep(AFTER_THE_LAST);
             let [first, second] = rtpengines.processes();
             let watched = [first, second, Process(rtpengines.coturn())];
             there.add(&load::run(ends, plan.window(), &watched));
         }
+    }
+    here.kilobytes = per_call(&engines, before, count);
+    for call in &calls {
+        ours.hang_up(call);
     }
     let there = peer.map(|(rtpengines, before, _, calls)| {
         there.kilobytes = per_call(&rtpengines.processes(), before, count);
