@@ -17,6 +17,7 @@
 //! *Faults.* A panic ends the call in which it happened; a thread that ends takes its calls with it, and another one is started for the next.
 //! Their tasks notice that no report can come any more, and tell the engine.
 
+mod batches;
 mod call;
 mod poller;
 mod reactor;

@@ -5,10 +5,12 @@ use std::collections::{BinaryHeap, HashMap};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::{Result, read};
 
+use super::batches::Batches;
 use super::call::{Handled, Source, ThreadCall};
 use super::poller::{Poller, Ready, SocketReadiness};
 use super::{CallOrder, Message};
@@ -53,6 +55,7 @@ pub(super) struct Reactor {
     /// timeout than that of the call means nothing.
     timeouts: BinaryHeap<Reverse<(Instant, u64)>>,
     buffer: Vec<u8>,
+    batches: Batches,
     /// When the last wait ended.
     now: Instant,
 }
@@ -64,14 +67,20 @@ impl Reactor {
             calls: HashMap::new(),
             timeouts: BinaryHeap::new(),
             buffer: vec![0; READ],
+            batches: Batches::new(clock::now()),
             now: clock::now(),
         })
     }
 
     fn wait(&mut self, ready: &mut Ready) -> Result<()> {
+        let rest = self.batches.rest(clock::now());
+        if !rest.is_zero() {
+            thread::sleep(rest);
+        }
         let next = self.timeouts.peek().map(|Reverse((at, _))| *at);
         let waited = self.poller.wait(ready, next, clock::now());
         self.now = clock::now();
+        self.batches.note(ready.iter().count(), self.now);
         waited
     }
 
