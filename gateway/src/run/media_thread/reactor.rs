@@ -80,7 +80,7 @@ impl Reactor {
         let next = self.timeouts.peek().map(|Reverse((at, _))| *at);
         let waited = self.poller.wait(ready, next, clock::now());
         self.now = clock::now();
-        self.batches.note(ready.iter().count(), self.now);
+        self.batches.note(self.now);
         waited
     }
 
