@@ -14,6 +14,7 @@ use str0m::crypto::dtls::{
 use zeroize::Zeroize;
 
 use super::flight::Flight;
+use super::late_init::AssociationStart;
 use super::srtp_keys::KeySlot;
 use crate::srtp::{SrtpKeyPair, SrtpSuite};
 
@@ -118,6 +119,7 @@ impl DtlsProvider for CallDtls {
             dtls,
             keys: KeySlot::waiting(&cert.certificate),
             flight: Flight::default(),
+            sctp: AssociationStart::default(),
             now,
             served: None,
         }))
@@ -129,6 +131,7 @@ struct DtlsSession {
     /// Where the keys for SRTP go.
     keys: Option<KeySlot>,
     flight: Flight,
+    sctp: AssociationStart,
     /// The newest time that it was told.
     now: Instant,
     /// When its timers were served last, since the newest packet.
@@ -194,6 +197,9 @@ impl DtlsInstance for DtlsSession {
             DtlsOutput::KeyingMaterial(material, profile) => {
                 self.export(&material, profile);
                 // str0m polls again at once for a time that has come.
+                DtlsOutput::Timeout(self.now)
+            }
+            DtlsOutput::ApplicationData(packet) if self.sctp.is_late_init(packet) => {
                 DtlsOutput::Timeout(self.now)
             }
             output => output,

@@ -125,6 +125,9 @@ pub(crate) struct World {
     pub(crate) alters_flight: bool,
     /// Whether DTLS between the servers is lost, and all the rest is not.
     pub(crate) loses_dtls: bool,
+    /// The next datagram of this length between the servers is kept.
+    pub(crate) keeps: Option<usize>,
+    kept: Option<Delivery>,
     setup: Setup,
     relays: BTreeMap<SocketAddr, (SocketAddr, AllocationId)>,
     next_port: u16,
@@ -203,6 +206,8 @@ impl World {
             secret,
             alters_flight: false,
             loses_dtls: false,
+            keeps: None,
+            kept: None,
             setup,
             relays: BTreeMap::new(),
             next_port: 50_000,
@@ -330,6 +335,12 @@ impl World {
                 bytes: bytes.to_vec(),
             },
         );
+    }
+
+    /// What was kept arrives after all.
+    pub(crate) fn deliver_kept(&mut self) {
+        let kept = self.kept.take().expect("something was kept");
+        self.post(Duration::ZERO, kept);
     }
 
     pub(crate) fn run_for(&mut self, time: Duration) {
@@ -618,15 +629,17 @@ impl World {
                     .iter()
                     .find(|(_, open)| **open == (server, relay))
                     .unwrap();
-                let from = *from;
-                self.post(
-                    Duration::ZERO,
-                    Delivery::Peer {
-                        to: peer,
-                        from,
-                        bytes,
-                    },
-                );
+                let (from, length) = (*from, bytes.len());
+                let delivery = Delivery::Peer {
+                    to: peer,
+                    from,
+                    bytes,
+                };
+                if self.keeps.take_if(|kept| *kept == length).is_some() {
+                    self.kept = Some(delivery);
+                    return;
+                }
+                self.post(Duration::ZERO, delivery);
             }
             TurnOutput::OpenSocket {
                 allocation: relay, ..
