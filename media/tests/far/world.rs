@@ -125,6 +125,8 @@ pub(crate) struct World {
     pub(crate) alters_flight: bool,
     /// Whether DTLS between the servers is lost, and all the rest is not.
     pub(crate) loses_dtls: bool,
+    /// Clients whose logins are over.
+    pub(crate) logins_over: BTreeSet<SocketAddr>,
     /// The next datagram of this length between the servers is kept.
     pub(crate) keeps: Option<usize>,
     kept: Option<Delivery>,
@@ -206,6 +208,7 @@ impl World {
             secret,
             alters_flight: false,
             loses_dtls: false,
+            logins_over: BTreeSet::new(),
             keeps: None,
             kept: None,
             setup,
@@ -416,6 +419,16 @@ impl World {
         let now = self.now;
         match delivery {
             Delivery::Server { local, bytes } => {
+                if self.logins_over.contains(&local)
+                    && let [0, method @ (4 | 8 | 9), ..] = bytes[..]
+                {
+                    // 401 to a request of an allocation that stands (RFC 8489 sections 6.3.4 and 14.8).
+                    let head = [1, 0x10 | method, 0, 8];
+                    let code = [0, 9, 0, 4, 0, 0, 4, 1];
+                    let bytes = [&head, &bytes[4..20], &code].concat();
+                    self.post(self.setup.delay, Delivery::Client { local, bytes });
+                    return;
+                }
                 let (flow, server) = (self.flow(local), self.sockets[&local].server);
                 if !self.down.contains(&server) {
                     let machine = self.machines.get_mut(&server).unwrap();
@@ -447,6 +460,11 @@ impl World {
             TurnTransport::Stream => ClientTransport::Stream,
         };
         ClientFlow { transport, addr }
+    }
+
+    /// The server of a leg accepts the login no more with which the leg has got its way out.
+    pub(crate) fn end_login(&mut self, leg: usize) {
+        self.logins_over.insert(self.at[leg]);
     }
 
     pub(crate) fn set_loss(&mut self, thousandths: u32) {
