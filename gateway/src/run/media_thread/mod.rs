@@ -71,6 +71,9 @@ pub(super) enum CallOrder {
     NetworkChange,
     /// The call is over.
     Close,
+    /// A fault of the media core.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a thread reports to the task of a call.
@@ -90,6 +93,9 @@ pub(super) enum ThreadReport {
 enum Message {
     Add(u64, Box<ThreadCall>),
     Order(u64, CallOrder),
+    /// A fault of the thread itself.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The threads of one engine.
