@@ -1,42 +1,31 @@
-//! The way to the TURN server, against the embedded one and over TLS, on loopback.
+//! The way to the TURN server, against the embedded one, on loopback.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ringfence::config::TurnLogin;
-use ringfence::net::certificate_fault::CertificateProblem;
 use ringfence::net::tls;
 use ringfence::state::secret::Secret;
 use ringfence::turn::probe::{TurnProbeError, probe};
 use ringfence::turn::servers::TurnServers;
-use ringfence::turn::{SendOutcome, TurnDialError, TurnEndpoint, TurnSocket, TurnTarget};
+use ringfence::turn::{TurnEndpoint, TurnTarget};
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_media::far::FarLegError;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-async fn target(url: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
+async fn target(url: &str) -> TurnTarget {
     let endpoint: TurnEndpoint = url.parse().unwrap();
-    endpoint
-        .resolve(&tls::client(ca_file).unwrap())
-        .await
-        .unwrap()
+    endpoint.resolve(&tls::client(None).unwrap()).await.unwrap()
 }
 
 async fn servers(url: &str, secret: &str, private: bool) -> TurnServers {
     let login = TurnLogin::Shared(Secret::new(secret.to_owned()));
-    TurnServers::new(vec![target(url, None).await], login, private)
+    TurnServers::new(vec![target(url).await], login, private)
 }
 
 async fn turn() -> EmbeddedTurn {
@@ -89,75 +78,5 @@ async fn a_closed_port_is_unreachable() {
             all: 1,
             why: "connection refused".to_owned()
         })
-    );
-}
-
-/// A TLS server with a certificate for `localhost` that echoes once; its certificate as PEM.
-async fn tls_echo() -> (SocketAddr, String) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![cert.der().clone()], key)
-        .unwrap();
-    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else {
-                continue;
-            };
-            let mut bytes = [0; 64];
-            let count = stream.read(&mut bytes).await.unwrap();
-            stream.write_all(&bytes[..count]).await.unwrap();
-        }
-    });
-    (addr, cert.pem())
-}
-
-#[tokio::test]
-async fn bytes_cross_tls_when_the_certificate_is_trusted() {
-    let (addr, pem) = tls_echo().await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), pem).unwrap();
-    let target = target(
-        &format!("turns:localhost:{}", addr.port()),
-        Some(file.path()),
-    )
-    .await;
-    let mut socket = TurnSocket::dial(&target).await.unwrap();
-    assert_eq!(socket.send(b"hello"), SendOutcome::Sent);
-    let mut got = Vec::new();
-    assert!(socket.recv(&mut got).await);
-    assert_eq!(got, b"hello");
-}
-
-/// What is wrong with the certificate of this server.
-async fn refused(target: &TurnTarget) -> CertificateProblem {
-    let error = TurnSocket::dial(target).await.unwrap_err();
-    assert!(!error.unnamed().contains("localhost"), "{error:?}");
-    match error {
-        TurnDialError::Certificate { fault, .. } => fault.problem,
-        other => panic!("{other}"),
-    }
-}
-
-#[tokio::test]
-async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
-    let (addr, pem) = tls_echo().await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), pem).unwrap();
-    let unknown = target(&format!("turns:localhost:{}", addr.port()), None).await;
-    let problem = refused(&unknown).await;
-    assert_eq!(problem, CertificateProblem::UnknownIssuer);
-    let misnamed = target(&format!("turns:{addr}"), Some(file.path())).await;
-    let problem = refused(&misnamed).await;
-    assert!(
-        matches!(&problem, CertificateProblem::OtherName(names) if names.concat().contains("localhost")),
-        "{problem:?}"
     );
 }

@@ -174,14 +174,22 @@ struct Call {
 
 impl Call {
     fn new(server: SocketAddr, transport: TurnTransport, secret: &str) -> Self {
+        Self::with_logins_for(Duration::from_secs(600), server, transport, secret)
+    }
+
+    fn with_logins_for(
+        time: Duration,
+        server: SocketAddr,
+        transport: TurnTransport,
+        secret: &str,
+    ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let seed = unix.as_nanos().to_le_bytes();
         let mut rng =
             ChaCha20Rng::from_seed(std::array::from_fn(|index| seed[index % 16] ^ index as u8));
         let secret = TurnSecret::new(secret.into());
         let mut leg = || {
-            let (username, password) =
-                rest_credentials(&secret, Duration::from_secs(600), unix.as_secs(), &mut rng);
+            let (username, password) = rest_credentials(&secret, time, unix.as_secs(), &mut rng);
             let (socket, local) = Socket::open(server, transport);
             let turn = TurnAccess {
                 addr: server,
@@ -371,7 +379,22 @@ fn coturn_confirms_waiting_legs_also_when_its_nonces_are_stale() {
     let Some(coturn) = Coturn::start_with(&["--stale-nonce=1"]) else {
         return;
     };
-    let mut call = Call::new(coturn.addr, TurnTransport::Udp, "north-sea");
+    let call = Call::new(coturn.addr, TurnTransport::Udp, "north-sea");
+    is_confirmed_again_and_again(call);
+}
+
+#[test]
+fn coturn_does_not_look_at_a_login_again_once_an_allocation_stands() {
+    let Some(coturn) = Coturn::start_with(&["--stale-nonce=1"]) else {
+        return;
+    };
+    let (time, transport) = (Duration::from_secs(2), TurnTransport::Udp);
+    let call = Call::with_logins_for(time, coturn.addr, transport, "north-sea");
+    is_confirmed_again_and_again(call);
+}
+
+/// Waits for more than seven seconds with checks.
+fn is_confirmed_again_and_again(mut call: Call) {
     call.run_until(|call| call.both(|event| matches!(event, FarEvent::Allocated(_))));
     for _ in 0..6 {
         let next = Instant::now() + Duration::from_millis(1_200);

@@ -135,3 +135,33 @@ fn a_call_may_be_ended_by_either_side_while_it_is_held() {
         assert!(world.handset(pair.alice).is_free() && world.handset(pair.bob).is_free());
     }
 }
+
+#[test]
+fn a_phone_holds_and_resumes_while_its_engine_has_no_path_or_after_it() {
+    for way in [Hold::SendOnly, Hold::Inactive] {
+        for resumes_in_outage in [false, true] {
+            let (mut world, pair) = talking(4, way, false);
+            world.kill_turn(0);
+            world.run_for(2 * SECOND);
+            world.hold(pair.alice, true);
+            world.run_for(SECOND);
+            let told = answered(&world, pair.caller, pair.alice);
+            assert_ne!(told, "sendrecv", "{way:?}: the phone holds");
+            if resumes_in_outage {
+                world.hold(pair.alice, false);
+            }
+            world.run_for(SECOND);
+            world.restart_turn(0);
+            world.run_for(2 * SECOND);
+            if !resumes_in_outage {
+                let (alice, bob) = heard(&mut world, pair);
+                let has_music = way == Hold::SendOnly;
+                assert_eq!((alice, all(bob)), (0, has_music), "{way:?}: it stands");
+                world.hold(pair.alice, false);
+            }
+            let (alice, bob) = heard(&mut world, pair);
+            assert!(all(alice) && all(bob), "{way:?}: {alice} {bob}");
+            assert_eq!(answered(&world, pair.caller, pair.alice), "sendrecv");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! A world is determined by its seed: the same seed gives the same trace, with the same times and sizes.
 
-use std::time::Duration;
+use std::{thread::sleep, time::Duration};
 
+use ringfence_engine::CallStep;
 use ringfence_tests::world::{World, links::PacketKind};
 
 /// A call over bad links.
@@ -48,4 +49,24 @@ fn another_seed_gives_another_world() {
         lost.map(|packet| packet.at).collect()
     };
     assert_ne!(lost(&first), lost(&second));
+}
+
+#[test]
+fn the_time_that_a_machine_takes_for_a_world_changes_nothing_in_it() {
+    let steps = |pause| {
+        let (mut world, pair) = World::of_two(11);
+        sleep(pause);
+        let mut is_kept = false;
+        // SCTP's INIT, which is repeated by a timer.
+        world.filter_packets(move |packet| {
+            let is_init = packet.kind == PacketKind::Dtls && packet.bytes.len() == 66;
+            !is_init || std::mem::replace(&mut is_kept, true)
+        });
+        world.call(pair);
+        world.run_until("the data channel", Duration::from_secs(10), |world| {
+            (0..2).all(|engine| world.has_reached(engine, CallStep::ControlOpen))
+        });
+        world.steps().to_vec()
+    };
+    assert_eq!(steps(Duration::ZERO), steps(Duration::from_millis(300)));
 }

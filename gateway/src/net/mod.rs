@@ -15,4 +15,6 @@ pub(crate) mod rtp_ports;
 pub mod socks;
 #[cfg(test)]
 pub(crate) mod test_proxy;
+#[cfg(test)]
+pub(crate) mod test_tls;
 pub mod tls;

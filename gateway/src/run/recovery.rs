@@ -49,7 +49,10 @@ impl Recovery {
     /// Begins or ends the search, as the call wants.
     pub(super) fn follow(&mut self, terms: Option<SearchTerms>, context: &MediaTaskContext) {
         self.stop();
-        if let Some(terms) = terms {
+        // A change of network, after which names may lead elsewhere, makes other terms of these.
+        let is_of_use =
+            |terms: &SearchTerms| !terms.is_elsewhere || context.turn.is_elsewhere(terms.own);
+        if let Some(terms) = terms.filter(is_of_use) {
             tracing::debug!("the way out of a call is lost, and another is looked for");
             self.search = Some(Search {
                 servers: context.turn.clone(),
@@ -131,6 +134,55 @@ impl Recovery {
     fn stop(&mut self) {
         if let Some(race) = self.search.take().and_then(|search| search.race) {
             self.endings.spawn(race.end());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::net::tls;
+    use crate::run::media_thread::MediaThreads;
+    use crate::turn::TurnEndpoint;
+    use crate::turn::credentials::TurnLogin;
+    use crate::turn::pool::AllocationPool;
+
+    #[tokio::test]
+    async fn another_server_is_looked_for_only_where_there_is_one() {
+        let tls = tls::client(None).unwrap();
+        let (own, other) = ("turn:127.0.0.1:1", "turn:127.0.0.2:1");
+        for (urls, is_found) in [
+            (vec![own, "turn:127.0.0.1:1?transport=tcp"], false),
+            (vec![own, other], true),
+        ] {
+            let mut targets = Vec::new();
+            for url in urls {
+                let endpoint: TurnEndpoint = url.parse().unwrap();
+                targets.push(endpoint.resolve(&tls).await.unwrap());
+            }
+            let turn = TurnServers::new(targets, TurnLogin::None, true);
+            let (_pool, allocations) = AllocationPool::start(turn.clone());
+            let context = MediaTaskContext {
+                threads: Arc::new(MediaThreads::new()),
+                allocations,
+                turn,
+                network: watch::channel(0).1,
+                events: mpsc::channel(1).0,
+            };
+            let mut recovery = Recovery::default();
+            for is_elsewhere in [false, true] {
+                let terms = SearchTerms {
+                    own: [127, 0, 0, 1].into(),
+                    is_elsewhere,
+                    relays_ipv6: false,
+                };
+                recovery.follow(Some(terms), &context);
+                assert_eq!(recovery.search.is_some(), is_found || !is_elsewhere);
+            }
         }
     }
 }

@@ -148,6 +148,11 @@ impl TurnServers {
         addrs.map(|addr| addr.ip()).collect()
     }
 
+    /// Whether there is a server at another address than this.
+    pub(crate) fn is_elsewhere(&self, than: IpAddr) -> bool {
+        (0..self.servers.len()).any(|entry| !self.is_at(entry, &[than]))
+    }
+
     /// Looks the servers' names up again, for all clones: another network may have other answers.
     pub(crate) async fn look_up_again(&self) {
         for target in self.servers.iter().filter(|target| target.has_name()) {

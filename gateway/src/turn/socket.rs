@@ -380,11 +380,17 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::net::certificate_fault::CertificateProblem;
+    use crate::net::test_tls::TlsEcho;
     use crate::turn::TurnEndpoint;
     use crate::turn::stream::WRITE_QUEUE;
 
     async fn target(text: &str) -> TurnTarget {
-        let tls = crate::net::tls::client(None).unwrap();
+        trusting(text, None).await
+    }
+
+    async fn trusting(text: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
+        let tls = crate::net::tls::client(ca_file).unwrap();
         text.parse::<TurnEndpoint>()
             .unwrap()
             .resolve(&tls)
@@ -476,5 +482,41 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[tokio::test]
+    async fn bytes_cross_tls_when_the_certificate_is_trusted() {
+        let server = TlsEcho::start("localhost").await;
+        let url = format!("turns:localhost:{}", server.addr.port());
+        let target = trusting(&url, Some(server.ca_file())).await;
+        let mut socket = TurnSocket::dial(&target).await.unwrap();
+        assert_eq!(socket.send(b"hello"), SendOutcome::Sent);
+        let mut got = Vec::new();
+        assert!(socket.recv(&mut got).await);
+        assert_eq!(got, b"hello");
+    }
+
+    /// What is wrong with the certificate of this server.
+    async fn refused(target: &TurnTarget) -> CertificateProblem {
+        let error = TurnSocket::dial(target).await.unwrap_err();
+        assert!(!error.unnamed().contains("localhost"), "{error:?}");
+        match error {
+            TurnDialError::Certificate { fault, .. } => fault.problem,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
+        let server = TlsEcho::start("localhost").await;
+        let unknown = target(&format!("turns:localhost:{}", server.addr.port())).await;
+        assert_eq!(refused(&unknown).await, CertificateProblem::UnknownIssuer);
+        let url = format!("turns:{}", server.addr);
+        let misnamed = trusting(&url, Some(server.ca_file())).await;
+        let problem = refused(&misnamed).await;
+        assert!(
+            matches!(&problem, CertificateProblem::OtherName(names) if names.concat().contains("localhost")),
+            "{problem:?}"
+        );
     }
 }

@@ -171,52 +171,26 @@ impl AsFd for TurnWire {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::time::{sleep, timeout};
-    use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
-    use tokio_rustls::rustls::crypto::aws_lc_rs;
-    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
     use super::*;
     use crate::clock;
+    use crate::net::test_tls::TlsEcho;
     use crate::turn::TurnEndpoint;
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    /// A TLS server that sends back what it gets, and the connection to it.
-    async fn echoed_over_tls() -> TurnSocket {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("turns:{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = TlsAcceptor::from(Arc::new(config));
-            let mut stream = acceptor.accept(stream).await.unwrap();
-            let mut bytes = vec![0; 100_000];
-            while let Ok(count @ 1..) = stream.read(&mut bytes).await {
-                stream.write_all(&bytes[..count]).await.unwrap();
-            }
-        });
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), cert.pem()).unwrap();
-        let tls = crate::net::tls::client(Some(file.path())).unwrap();
-        let endpoint: TurnEndpoint = url.parse().unwrap();
+    /// A connection to a TLS server that sends back what it gets.
+    async fn echoed_over_tls() -> (TlsEcho, TurnSocket) {
+        let server = TlsEcho::start("127.0.0.1").await;
+        let tls = crate::net::tls::client(Some(server.ca_file())).unwrap();
+        let endpoint: TurnEndpoint = format!("turns:{}", server.addr).parse().unwrap();
         let target = endpoint.resolve(&tls).await.unwrap();
-        TurnSocket::dial(&target).await.unwrap()
+        let socket = TurnSocket::dial(&target).await.unwrap();
+        (server, socket)
     }
 
     /// Reads until so many bytes are there, as a thread does.
@@ -241,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_over_tls_leaves_the_runtime_and_comes_back() {
-        let mut socket = echoed_over_tls().await;
+        let (_server, mut socket) = echoed_over_tls().await;
         assert_eq!(socket.send(b"one"), SendOutcome::Sent);
         let mut got = Vec::new();
         assert!(timeout(LIMIT, socket.recv(&mut got)).await.unwrap());

@@ -61,6 +61,8 @@ pub(super) enum AllocationEvent {
     Confirmed,
     /// The server says that it has no such allocation of ours: it has started again, or our address has changed.
     Unknown,
+    /// The server refuses the login that the allocation was made with.
+    LoginOver,
     /// The allocation is gone: deleted, expired or never there.
     Gone,
 }
@@ -82,6 +84,7 @@ pub(super) struct Allocation {
     refused: Option<u16>,
     confirmed: bool,
     unknown: bool,
+    login_over: bool,
     timeout: Option<Instant>,
     gone: bool,
 }
@@ -128,6 +131,7 @@ impl Allocation {
             refused: None,
             confirmed: false,
             unknown: false,
+            login_over: false,
             timeout: None,
             gone: false,
         }
@@ -142,6 +146,7 @@ impl Allocation {
         match self.replies.read(frame, now) {
             Some(TurnRefusal::Allocate(code)) => self.refused = Some(code),
             Some(TurnRefusal::Unknown) => self.unknown = true,
+            Some(TurnRefusal::LoginOver) => self.login_over = true,
             None => {}
         }
         let transmit = Transmit::new(frame, self.transport, self.server, self.local);
@@ -153,7 +158,11 @@ impl Allocation {
                 Ok(None)
             }
             TurnRecvRet::PeerIcmp { .. } => Ok(None),
-            TurnRecvRet::Ignored(_) if self.refused.is_some() || self.unknown => Ok(None),
+            TurnRecvRet::Ignored(_)
+                if self.refused.is_some() || self.unknown || self.login_over =>
+            {
+                Ok(None)
+            }
             TurnRecvRet::Ignored(_) => Err(Stray),
         }
     }
@@ -176,6 +185,9 @@ impl Allocation {
         }
         if std::mem::take(&mut self.unknown) {
             notify(AllocationEvent::Unknown);
+        }
+        if std::mem::take(&mut self.login_over) {
+            notify(AllocationEvent::LoginOver);
         }
         if std::mem::take(&mut self.confirmed) {
             notify(AllocationEvent::Confirmed);

@@ -33,6 +33,11 @@ pub enum FarLegError {
     ServerGone,
 }
 
+impl FarLegError {
+    /// A server refuses a login that it has accepted before (RFC 8489 section 9.2.5): its time is over.
+    pub(super) const LOGIN_OVER: Self = Self::Allocation { code: 401 };
+}
+
 /// Why a far leg does not accept a description.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

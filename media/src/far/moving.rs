@@ -172,6 +172,13 @@ impl FarLeg {
         if !self.moves.allows(now) {
             return;
         }
+        if error == FarLegError::LOGIN_OVER
+            && let Some(search) = self.search_mut()
+        {
+            // The path lives until there is another one, so that nothing is to be told.
+            search.handle_login_over();
+            return;
+        }
         let is_news = match &mut self.phase {
             LegPhase::Connecting { search, .. } | LegPhase::Talking { search, .. } => {
                 search.handle_lost()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive};
-use str0m::{Event, Input, Output, Reason, Rtc};
+use str0m::{Event, Input, Output, Reason, Rtc, RtcError};
 
 use super::MAX_CONTROL;
 use super::check_form::CheckForm;
@@ -270,11 +270,16 @@ impl WebRtcPeer {
         handle: &mut impl FnMut(PeerOutput),
     ) -> Result<Instant, FarLegError> {
         loop {
-            match self
-                .rtc
-                .poll_output()
-                .map_err(|error| setup::error(&error))?
-            {
+            let output = match self.rtc.poll_output() {
+                // The other side's close_notify. str0m shuts SCTP down then, and fails where that does not stand yet.
+                Err(RtcError::Sctp(_)) => {
+                    self.rtc.disconnect();
+                    handle(PeerOutput::Event(FarEvent::Closed));
+                    continue;
+                }
+                output => output.map_err(|error| setup::error(&error))?,
+            };
+            match output {
                 Output::Timeout(at) => {
                     let at = match self.rtc.last_timeout_reason() {
                         Reason::Ice => self.pace.put_off(at, now),

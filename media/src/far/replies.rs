@@ -27,6 +27,8 @@ pub(super) enum TurnRefusal {
     Allocate(u16),
     /// The server has no allocation of ours (437, 400), or one of other credentials (441).
     Unknown,
+    /// The login is over (401): the allocation lasts to the end of its lifetime, and no longer.
+    LoginOver,
 }
 
 /// The requests that left, and what the replies said.
@@ -73,6 +75,9 @@ impl TurnReplies {
                 return None;
             }
             let code = message.attribute::<ErrorCode>().ok()?.code();
+            if code == ErrorCode::UNAUTHORIZED {
+                return Some(TurnRefusal::LoginOver);
+            }
             // coturn says 400 where section 5 asks for 437: to permissions and channels of a client of before its restart.
             let unknown = [
                 ErrorCode::ALLOCATION_MISMATCH,
@@ -158,6 +163,22 @@ mod tests {
 
     fn request() -> Vec<u8> {
         Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish()
+    }
+
+    #[test]
+    fn what_a_refused_refresh_says_of_the_allocation() {
+        let refresh = || Message::builder_request(REFRESH, MessageWriteVec::new()).finish();
+        for (code, said) in [
+            (401, Some(TurnRefusal::LoginOver)),
+            (437, Some(TurnRefusal::Unknown)),
+            (438, None),
+            (500, None),
+        ] {
+            let (mut replies, asked) = (TurnReplies::default(), refresh());
+            replies.sent(&asked, some_time());
+            assert_eq!(replies.read(&refusal(&asked, code), some_time()), said);
+            assert_eq!(replies.read(&refusal(&asked, code), some_time()), None);
+        }
     }
 
     fn refusal(request: &[u8], code: u16) -> Vec<u8> {

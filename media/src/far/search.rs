@@ -99,6 +99,8 @@ pub(super) struct WaySearch {
     /// Whether the owner knows that the call is over.
     is_over: bool,
     is_lost: bool,
+    /// Whether the way lasts to the end of its allocation's lifetime only, heard or not.
+    is_ending: bool,
     is_doubted: bool,
     /// When the way is doubted, and the time until the next one is; a callee's are never.
     doubt: Option<(Instant, Duration)>,
@@ -126,6 +128,7 @@ impl WaySearch {
             is_unheard: false,
             is_over: false,
             is_lost: false,
+            is_ending: false,
             is_doubted: false,
             doubt: (role == Role::Caller).then_some((now + DOUBT, 2 * DOUBT)),
             role,
@@ -161,6 +164,7 @@ impl WaySearch {
     pub(super) fn handle_heard(&mut self, now: Instant) -> bool {
         let is_told = self.is_told;
         *self = Self {
+            is_ending: self.is_ending,
             is_deaf: self.is_deaf,
             // Without a word there was no answer either.
             deaf: match self.is_unheard {
@@ -230,9 +234,14 @@ impl WaySearch {
         !std::mem::replace(&mut self.is_lost, true)
     }
 
+    /// The server refuses the login of the way, which goes on for a while.
+    pub(super) fn handle_login_over(&mut self) {
+        self.is_ending = true;
+    }
+
     /// There is a new way: it is asked about only if the silence goes on.
     pub(super) fn handle_adopted(&mut self, now: Instant) {
-        (self.is_lost, self.is_told) = (false, true);
+        (self.is_lost, self.is_ending, self.is_told) = (false, false, true);
         self.put_off_doubt(now);
         self.ask_at = now + SILENCE;
         self.check_anew_at = now + CHECK_ANEW;
@@ -253,12 +262,12 @@ impl WaySearch {
 
     /// Whether a new way is wanted.
     pub(super) fn wants_way(&self) -> bool {
-        self.is_lost || self.is_doubted || self.is_deaf
+        self.is_lost || self.is_ending || self.is_doubted || self.is_deaf
     }
 
     /// Whether the own way stands as far as its server knows: a new one is of use at another server only.
     pub(super) fn wants_elsewhere(&self) -> bool {
-        self.wants_way() && !self.is_lost
+        self.wants_way() && !self.is_lost && !self.is_ending
     }
 
     /// How long the own server may take to answer.
@@ -406,6 +415,18 @@ mod tests {
         assert!(search.handle_heard(start + SILENCE));
         assert!(!search.wants_way());
         assert!(search.handle_lost(), "and may be lost again");
+    }
+
+    #[test]
+    fn a_way_whose_login_is_over_is_replaced_at_any_server_though_the_other_side_is_heard() {
+        let start = crate::some_time();
+        let mut search = WaySearch::new(Role::Caller, start);
+        search.handle_login_over();
+        assert!(!search.handle_heard(start), "it is no news");
+        assert!(search.wants_way() && !search.wants_elsewhere());
+        assert!(search.handle_lost(), "it may be lost besides");
+        search.handle_adopted(start);
+        assert!(!search.wants_way());
     }
 
     #[test]

@@ -414,3 +414,46 @@ fn only_the_accepted_relay_reaches_webrtc() {
     world.run_for(MS(10));
     assert_eq!(world.heard(0).len(), 1);
 }
+
+/// A DTLS record with the INIT of SCTP: 40 bytes (RFC 9260 section 3.3.2).
+const INIT_RECORD: usize = 62;
+
+#[test]
+fn an_init_of_sctp_that_comes_late_ends_no_call() {
+    let mut world = World::new(Setup {
+        delay: Duration::from_millis(5),
+        ..Setup::default()
+    });
+    world.allocate();
+    world.keeps = Some(INIT_RECORD);
+    world.connect();
+    // SCTP repeats it after three seconds.
+    let open = |event: &FarEvent| *event == FarEvent::ControlOpen;
+    world.run_until(Duration::from_secs(10), |world| world.both(open));
+    world.deliver_kept();
+    world.run_for(Duration::from_secs(1));
+    let over = |event: &FarEvent| matches!(event, FarEvent::Closed | FarEvent::Failed(_));
+    assert!(!world.has(0, over) && !world.has(1, over));
+    for (leg, text) in [(0, b"one"), (1, b"two")] {
+        assert!(world.legs[leg].send_control(text, world.now));
+        world.run_until(Duration::from_secs(1), |world| {
+            world.has(1 - leg, |event| *event == FarEvent::Control(text.to_vec()))
+        });
+    }
+}
+
+#[test]
+fn an_end_before_the_data_channel_stands_is_no_failure() {
+    let mut world = World::new(Setup::default());
+    world.allocate();
+    world.keeps = Some(INIT_RECORD);
+    world.connect();
+    world.run_until(Duration::from_secs(5), |world| {
+        world.both(|event| *event == FarEvent::Connected)
+    });
+    world.legs[0].close(world.now);
+    let over = |event: &FarEvent| *event == FarEvent::Closed;
+    world.run_until(Duration::from_secs(5), |world| world.both(over));
+    assert!(!world.has(1, |event| matches!(event, FarEvent::Failed(_))));
+    assert!(!world.has(1, |event| *event == FarEvent::ControlOpen));
+}

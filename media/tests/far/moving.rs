@@ -114,6 +114,32 @@ fn a_server_that_does_not_come_back_is_replaced_by_another() {
 }
 
 #[test]
+fn a_way_whose_login_is_over_is_changed_for_another_before_it_ends() {
+    for leg in [0, 1] {
+        let setup = two_servers();
+        let mut world = World::connected(setup.clone());
+        talk(&mut world, 0, 50);
+        world.end_login(leg);
+        // It is met with the next refresh.
+        world.change_network(leg);
+        let gaps = talk(&mut world, 50, 50);
+        assert!(gaps.iter().all(|gap| *gap <= MS(61)), "{gaps:?}");
+        assert!(world.legs[leg].wants_way() && !world.legs[leg].wants_elsewhere());
+        world.ask(leg, setup.servers[leg]);
+        // The other side sends to where this one was, for as long as a check and its answer take.
+        let gaps = talk(&mut world, 100, 100);
+        assert!(gaps.iter().all(|gap| *gap <= MS(250)), "{leg}: {gaps:?}");
+        assert!(!world.legs[leg].wants_way());
+        assert_eq!((lost(&world, leg), found(&world, leg)), (0, 1));
+        // The server does not let the old allocation be deleted either: it ends with its lifetime.
+        let gaps = talk(&mut world, 200, 500);
+        assert!(gaps.iter().all(|gap| *gap <= MS(61)), "{gaps:?}");
+        assert_eq!(world.open_relays(), 3);
+        no_one_failed(&world);
+    }
+}
+
+#[test]
 fn after_a_change_of_network_the_server_is_asked_at_once() {
     let mut lost_after = Vec::new();
     for changes in [false, true] {

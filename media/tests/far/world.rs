@@ -125,6 +125,11 @@ pub(crate) struct World {
     pub(crate) alters_flight: bool,
     /// Whether DTLS between the servers is lost, and all the rest is not.
     pub(crate) loses_dtls: bool,
+    /// Clients whose logins are over.
+    pub(crate) logins_over: BTreeSet<SocketAddr>,
+    /// The next datagram of this length between the servers is kept.
+    pub(crate) keeps: Option<usize>,
+    kept: Option<Delivery>,
     setup: Setup,
     relays: BTreeMap<SocketAddr, (SocketAddr, AllocationId)>,
     next_port: u16,
@@ -203,6 +208,9 @@ impl World {
             secret,
             alters_flight: false,
             loses_dtls: false,
+            logins_over: BTreeSet::new(),
+            keeps: None,
+            kept: None,
             setup,
             relays: BTreeMap::new(),
             next_port: 50_000,
@@ -332,6 +340,12 @@ impl World {
         );
     }
 
+    /// What was kept arrives after all.
+    pub(crate) fn deliver_kept(&mut self) {
+        let kept = self.kept.take().expect("something was kept");
+        self.post(Duration::ZERO, kept);
+    }
+
     pub(crate) fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         while self.step(end) {}
@@ -405,6 +419,16 @@ impl World {
         let now = self.now;
         match delivery {
             Delivery::Server { local, bytes } => {
+                if self.logins_over.contains(&local)
+                    && let [0, method @ (4 | 8 | 9), ..] = bytes[..]
+                {
+                    // 401 to a request of an allocation that stands (RFC 8489 sections 6.3.4 and 14.8).
+                    let head = [1, 0x10 | method, 0, 8];
+                    let code = [0, 9, 0, 4, 0, 0, 4, 1];
+                    let bytes = [&head, &bytes[4..20], &code].concat();
+                    self.post(self.setup.delay, Delivery::Client { local, bytes });
+                    return;
+                }
                 let (flow, server) = (self.flow(local), self.sockets[&local].server);
                 if !self.down.contains(&server) {
                     let machine = self.machines.get_mut(&server).unwrap();
@@ -436,6 +460,11 @@ impl World {
             TurnTransport::Stream => ClientTransport::Stream,
         };
         ClientFlow { transport, addr }
+    }
+
+    /// The server of a leg accepts the login no more with which the leg has got its way out.
+    pub(crate) fn end_login(&mut self, leg: usize) {
+        self.logins_over.insert(self.at[leg]);
     }
 
     pub(crate) fn set_loss(&mut self, thousandths: u32) {
@@ -618,15 +647,17 @@ impl World {
                     .iter()
                     .find(|(_, open)| **open == (server, relay))
                     .unwrap();
-                let from = *from;
-                self.post(
-                    Duration::ZERO,
-                    Delivery::Peer {
-                        to: peer,
-                        from,
-                        bytes,
-                    },
-                );
+                let (from, length) = (*from, bytes.len());
+                let delivery = Delivery::Peer {
+                    to: peer,
+                    from,
+                    bytes,
+                };
+                if self.keeps.take_if(|kept| *kept == length).is_some() {
+                    self.kept = Some(delivery);
+                    return;
+                }
+                self.post(Duration::ZERO, delivery);
             }
             TurnOutput::OpenSocket {
                 allocation: relay, ..

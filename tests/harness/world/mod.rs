@@ -50,6 +50,10 @@ pub use self::{faults::ClockError, setup::CallPair};
 /// Every world begins at noon on 22 November 2026.
 const BEGINNING: u64 = 1_795_348_800;
 
+/// How far simulated time is ahead of the system's. SCTP begins its first timer by the system's clock (sctp-proto's `Endpoint::connect`), which
+/// would repeat an INIT sooner or later as a machine is quick or slow. Like this the first repetition comes at once, always.
+const AHEAD: Duration = Duration::from_secs(86_400);
+
 /// Timeouts that may be handled at one instant. More mean that a component asks for a timeout without making progress.
 const STANDSTILL: usize = 10_000;
 
@@ -111,7 +115,7 @@ pub struct StepRecord {
 impl World {
     /// A world with a phone book, a relay and a TURN server, without engines and phones.
     pub fn new(seed: u64) -> Self {
-        let now = Instant::now();
+        let now = Instant::now() + AHEAD;
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut book_seed = [0; 32];
         rng.fill_bytes(&mut book_seed);

@@ -22,16 +22,7 @@ pub(super) const FAULTS: [Fault; 6] = [
         name: "one side's server is not reached any more, another is",
         expected: HEARD,
         briefly: 1,
-        play: Play::Alone(|lab, number| {
-            breaks(lab, &[number % 2], |lab, wires| {
-                for [engine, wire] in wires {
-                    lab.turn_wires[*engine][*wire].set(WireFaults {
-                        is_cut: true,
-                        ..WireFaults::default()
-                    });
-                }
-            })
-        }),
+        play: Play::Alone(|lab, number| breaks(lab, &[number % 2], cut)),
     },
     Fault {
         name: "UDP blocked for one side in a call, TCP passes",
@@ -72,15 +63,8 @@ pub(super) const TLS_FAULTS: [Fault; 1] = [Fault {
     briefly: 1,
     play: Play::Alone(|lab, number| {
         breaks(lab, &[number % 2], |lab, wires| {
-            for [engine, wire] in wires {
-                let wire = &lab.turn_wires[*engine][*wire];
-                wire.set(WireFaults {
-                    is_cut: true,
-                    ..WireFaults::default()
-                });
-                sleep(Duration::from_millis(20));
-                wire.set(WireFaults::default());
-            }
+            cut_for_a_moment(lab, wires);
+            mend(lab);
         })
     }),
 }];
@@ -117,18 +101,27 @@ fn tcp_is_cut(lab: &mut FaultLab, number: usize) -> Seen {
     // Allocations over UDP that wait for a call are noticed to be dead.
     sleep(Duration::from_secs(3));
     let seen = breaks(lab, &[side], |lab, wires| {
-        for [engine, wire] in wires {
-            let wire = &lab.turn_wires[*engine][*wire];
-            wire.set(WireFaults {
-                is_cut: true,
-                ..WireFaults::default()
-            });
-            sleep(Duration::from_millis(20));
-        }
+        cut_for_a_moment(lab, wires);
         block_udp(lab, wires);
     });
     mend(lab);
     seen
+}
+
+/// Nothing passes on these wires, and their connections end.
+fn cut(lab: &FaultLab, wires: &[[usize; 2]]) {
+    for [engine, wire] in wires {
+        lab.turn_wires[*engine][*wire].set(WireFaults {
+            is_cut: true,
+            ..WireFaults::default()
+        });
+    }
+}
+
+/// The same for so long that both ends of a connection learn of it; what passes after that is set anew.
+fn cut_for_a_moment(lab: &FaultLab, wires: &[[usize; 2]]) {
+    cut(lab, wires);
+    sleep(Duration::from_millis(20));
 }
 
 /// UDP is lost on all wires of these engines.

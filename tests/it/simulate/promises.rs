@@ -38,6 +38,9 @@ const ANSWER_DIRECT: Duration = Duration::from_secs(2);
 /// A fault explains the end of a call for so long: as long as a call waits for a path or for its phone.
 const EXPLAINS: Duration = Duration::from_secs(75);
 
+/// How long a hang-up is on its way where nothing is broken.
+const HANGS_UP: Duration = Duration::from_secs(15);
+
 /// How long a call waits for a path, at least: a minute, less what it takes to notice and to announce that it is lost.
 const WAITED: Duration = Duration::from_secs(58);
 
@@ -285,8 +288,27 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
                 "engine {engine} lost a call without a fault: {reason:?}"
             ));
         }
+        if let Some((at, Some(EndReason::HungUpThere))) = call.ended
+            && call.is_talking()
+            && at + Duration::from_secs(2) > now
+            && !has_left(view, *engine, at)
+        {
+            return Err(format!(
+                "engine {engine} was told of a hang-up that was none"
+            ));
+        }
     }
     Ok(())
+}
+
+/// Whether a call of another engine than this has ended before this moment in any other way than that it was told so.
+fn has_left(view: &View, than: usize, now: Duration) -> bool {
+    let mut others = view.calls.iter().filter(|((engine, _), _)| *engine != than);
+    others.any(|(_, call)| {
+        call.ended.is_some_and(|(at, reason)| {
+            reason != Some(EndReason::HungUpThere) && at <= now && now <= at + HANGS_UP
+        })
+    })
 }
 
 /// A call that was heard waits for a path as long as it was lost for less than a minute.

@@ -47,7 +47,6 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.tell_hang_up(call);
         cx.report_end(call, end);
         let times = (LINGER, HANG_UP_ECHO, true);
         Self::linger(hang_up, Some(session), times, call, cx)
@@ -60,7 +59,6 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.tell_hang_up(call);
         cx.report_end(call, end);
         let times = (LINGER_IN_OUTAGE, ANSWER_AGAIN, false);
         Self::linger(hang_up, Some(session), times, call, cx)
@@ -86,11 +84,10 @@ impl Ending {
         if let Some(hang_up) = &hang_up {
             cx.send_datagram(call, hang_up);
         }
-        cx.media(call, MediaOrder::Detach);
         Self::linger(hang_up, None, (LINGER, ANSWER_AGAIN, false), call, cx)
     }
 
-    /// Waits for an answer; `pause` is the time until it is said in a datagram.
+    /// Says it on the data channel, if that is open, and waits for an answer; `pause` is the time until it is said in a datagram.
     fn linger(
         again: Option<Datagram>,
         session: Option<EndedSession>,
@@ -98,6 +95,7 @@ impl Ending {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
+        cx.tell_hang_up(call);
         let pause = again.as_ref().map_or(time, |_| pause);
         cx.set_deadline(call, pause, Timer::HangUp);
         CallState::Ending(Self {

@@ -119,9 +119,7 @@ impl ThreadCall {
 
     /// Time has passed.
     pub(super) fn handle_timeout(&mut self, poller: &Poller, now: Instant) -> Result<()> {
-        if self.media.next_timeout().is_some_and(|at| at <= now) {
-            self.media.handle_timeout(now);
-        }
+        self.media.handle_timeout(now);
         if !self.is_closing && self.stats_at <= now {
             self.stats_at = now + STATS;
             let figures = Box::new(self.media.bridge().stats());
@@ -200,30 +198,35 @@ impl ThreadCall {
                     self.notify(MediaEvent::Refused(failure));
                 }
             }
-            CallOrder::Adopt(way, turn) => self.adopt(*way, turn, poller, now)?,
+            CallOrder::Adopt(way, turn) => self.adopt(*way, turn, poller, now),
             CallOrder::NetworkChange if self.turn.has_own_address() => {
                 self.media.bridge().handle_network_change(now);
             }
             CallOrder::NetworkChange => self.media.bridge().handle_turn_unreachable(now),
             CallOrder::Close => {}
+            #[cfg(test)]
+            CallOrder::Panic => panic!("a fault of the media core"),
         }
         Ok(())
     }
 
-    /// Takes another way out, if it is of use; whichever it does not use then is released by its task.
-    fn adopt(&mut self, way: TurnWay, turn: TurnWire, poller: &Poller, now: Instant) -> Result<()> {
-        let (left, wire) = match self.media.adopt(way, now) {
+    /// Takes another way out, if it is of use; whichever it does not use then is released by its task. One that the system does not watch
+    /// is of no use.
+    fn adopt(&mut self, way: TurnWay, turn: TurnWire, poller: &Poller, now: Instant) {
+        let adopted = match poller.add(&turn, Source::Turn.token(self.id)) {
+            Ok(()) => self.media.adopt(way, now),
+            Err(_) => Err(Box::new(way)),
+        };
+        let (left, wire) = match adopted {
             Ok(left) => {
-                poller.remove(&self.turn);
-                poller.add(&turn, Source::Turn.token(self.id))?;
                 self.paused.retain(|(source, _)| *source != Source::Turn);
                 (self.is_turn_closed, self.watches_writing) = (false, false);
                 (Box::new(left), std::mem::replace(&mut self.turn, turn))
             }
             Err(refused) => (refused, turn),
         };
+        poller.remove(&wire);
         self.report(ThreadReport::Release(left, wire));
-        Ok(())
     }
 
     /// Ends the call: nothing passes any more. Returns the call if its last packets are to leave.
@@ -356,6 +359,13 @@ impl ThreadCall {
         self.is_turn_closed = true;
         poller.remove(&self.turn);
         self.media.bridge().handle_turn_closed(now);
+    }
+}
+
+#[cfg(test)]
+impl ThreadCall {
+    pub(super) fn media(&mut self) -> &mut AllocatedMedia {
+        &mut self.media
     }
 }
 

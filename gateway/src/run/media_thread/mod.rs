@@ -72,6 +72,9 @@ pub(super) enum CallOrder {
     NetworkChange,
     /// The call is over.
     Close,
+    /// A fault of the media core.
+    #[cfg(test)]
+    Panic,
 }
 
 /// What a thread reports to the task of a call.
@@ -91,6 +94,9 @@ pub(super) enum ThreadReport {
 enum Message {
     Add(u64, Box<ThreadCall>),
     Order(u64, CallOrder),
+    /// A fault of the thread itself.
+    #[cfg(test)]
+    Panic,
 }
 
 /// The threads of one engine.

@@ -100,6 +100,8 @@ impl Reactor {
                         call.carry_out(order, poller, now)
                     });
                 }
+                #[cfg(test)]
+                Ok(Message::Panic) => panic!("a fault of the thread"),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }

@@ -11,13 +11,16 @@ use ringfence_media::frame::CONTROL_BYTES;
 use ringfence_media::{BridgeEvent, Codec, Description, LocalEndpoint};
 use tokio::time::{sleep, timeout};
 
+use super::call::Handled;
+use super::poller::Poller;
 use super::*;
 use crate::clock;
 use crate::net::tls;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
+use crate::turn::allocation_io::release;
 use crate::turn::credentials::TurnLogin;
-use crate::turn::race::{Race, RaceTerms};
+use crate::turn::race::{Race, RaceTerms, Winner};
 use crate::turn::servers::TurnServers;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -28,6 +31,19 @@ async fn turn() -> EmbeddedTurn {
     EmbeddedTurn::start(ANY_PORT, TurnSecret::new("secret".to_owned()), true)
         .await
         .unwrap()
+}
+
+/// An allocation.
+async fn allocate(turn: &EmbeddedTurn, transport: &str) -> Winner {
+    let url = format!("turn:{}?transport={transport}", turn.local_addr());
+    let endpoint: TurnEndpoint = url.parse().unwrap();
+    let target = endpoint.resolve(&tls::client(None).unwrap()).await.unwrap();
+    let login = TurnLogin::Shared(Secret::new("secret".to_owned()));
+    let servers = TurnServers::new(vec![target], login, true);
+    let mut race = Race::start(servers, RaceTerms::of_call(&[]));
+    let winner = race.outcome().await.unwrap();
+    race.end().await;
+    *winner
 }
 
 /// A call on a thread, and what the event loop gets of it.
@@ -43,14 +59,7 @@ impl Placed {
         transport: &str,
         room: usize,
     ) -> Self {
-        let url = format!("turn:{}?transport={transport}", turn.local_addr());
-        let endpoint: TurnEndpoint = url.parse().unwrap();
-        let target = endpoint.resolve(&tls::client(None).unwrap()).await.unwrap();
-        let login = TurnLogin::Shared(Secret::new("secret".to_owned()));
-        let servers = TurnServers::new(vec![target], login, true);
-        let mut race = Race::start(servers, RaceTerms::of_call(&[]));
-        let winner = race.outcome().await.unwrap();
-        race.end().await;
+        let winner = allocate(turn, transport).await;
         let (to_loop, events) = reports::channel(room);
         let thread = threads
             .place(ThreadCallParts {
@@ -118,10 +127,10 @@ impl Placed {
     }
 }
 
-async fn two_calls_meet_and_end_over(transport: &str) {
-    let (turn, threads) = (turn().await, MediaThreads::new());
-    let mut caller = Placed::new(&threads, &turn, transport, 64).await;
-    let mut callee = Placed::new(&threads, &turn, transport, 64).await;
+/// Two calls that are connected to each other.
+async fn meeting(threads: &MediaThreads, turn: &EmbeddedTurn, transport: &str) -> [Placed; 2] {
+    let mut caller = Placed::new(threads, turn, transport, 64).await;
+    let mut callee = Placed::new(threads, turn, transport, 64).await;
     let (a, b) = (caller.endpoint().await, callee.endpoint().await);
     caller.connect(&b, Role::Caller);
     callee.connect(&a, Role::Callee);
@@ -129,13 +138,24 @@ async fn two_calls_meet_and_end_over(transport: &str) {
         call.event(|event| (event == BridgeEvent::ControlOpen).then_some(()))
             .await;
     }
+    [caller, callee]
+}
+
+/// One says something, and the other hears it.
+async fn says(one: &Placed, other: &mut Placed) {
     let message = [7; CONTROL_BYTES];
-    caller.order(MediaOrder::Control(message.to_vec()));
-    let heard = callee.event(|event| match event {
+    one.order(MediaOrder::Control(message.to_vec()));
+    let heard = other.event(|event| match event {
         BridgeEvent::Control(bytes) => Some(bytes),
         _ => None,
     });
     assert_eq!(heard.await, message);
+}
+
+async fn two_calls_meet_and_end_over(transport: &str) {
+    let (turn, threads) = (turn().await, MediaThreads::new());
+    let [caller, mut callee] = meeting(&threads, &turn, transport).await;
+    says(&caller, &mut callee).await;
     assert!(caller.ends().await && callee.ends().await);
     turn.stop().await;
 }
@@ -206,5 +226,87 @@ async fn calls_are_shared_out_and_a_thread_ends_with_its_last_way_in() {
         }
     };
     timeout(LIMIT, all).await.unwrap();
+    turn.stop().await;
+}
+
+/// A call that is ready, and that a thread serves.
+async fn is_served(threads: &MediaThreads, turn: &EmbeddedTurn) -> bool {
+    let mut call = Placed::new(threads, turn, "udp", 64).await;
+    call.endpoint().await;
+    call.ends().await
+}
+
+#[tokio::test]
+async fn a_call_whose_media_panic_is_over_and_those_beside_it_go_on() {
+    let (turn, threads) = (turn().await, MediaThreads::with(1));
+    let mut calls = Vec::new();
+    for _ in 0..2 {
+        calls.push(meeting(&threads, &turn, "udp").await);
+    }
+    let [[mut broken, _there], [here, mut there]] = calls.try_into().ok().unwrap();
+    broken.thread.order(CallOrder::Panic);
+    let report = timeout(LIMIT, async {
+        while let Some(report) = broken.thread.report().await {
+            assert!(matches!(report, ThreadReport::Search(_)));
+        }
+    });
+    report.await.expect("its task learns");
+    says(&here, &mut there).await;
+    assert!(is_served(&threads, &turn).await);
+    turn.stop().await;
+}
+
+#[tokio::test]
+async fn a_thread_that_ends_takes_its_calls_along_and_the_next_call_gets_another() {
+    let (turn, threads) = (turn().await, MediaThreads::with(1));
+    let mut call = Placed::new(&threads, &turn, "udp", 64).await;
+    call.endpoint().await;
+    let inbox = call.thread.inbox.clone();
+    inbox.send(Message::Panic);
+    let over = timeout(LIMIT, call.thread.report()).await;
+    assert!(over.expect("its task learns").is_none());
+    // The thread has let go of the call a moment before it has ended.
+    let ended = async {
+        let is_finished = |thread: &Option<MediaThread>| {
+            thread.as_ref().is_some_and(|at| at.thread.is_finished())
+        };
+        while !threads.threads.lock().unwrap().iter().all(is_finished) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, ended).await.unwrap();
+    assert!(is_served(&threads, &turn).await);
+    turn.stop().await;
+}
+
+#[tokio::test]
+async fn a_way_that_the_system_does_not_watch_is_released_and_the_call_goes_on_with_its_own() {
+    let (turn, poller) = (turn().await, Poller::new().unwrap());
+    let (first, second) = (allocate(&turn, "udp").await, allocate(&turn, "udp").await);
+    let (reports, mut reported) = reports::unbounded_channel();
+    let parts = ThreadCallParts {
+        label: CallLabel::default(),
+        media: AllocatedMedia::new(first.way, None, clock::now()),
+        turn: first.turn.into_wire().unwrap(),
+        ports: Vec::new(),
+        events: reports::channel(64).0,
+    };
+    let mut call = ThreadCall::new(parts, reports, Arc::default(), clock::now());
+    let now = clock::now();
+    call.begin(1, &poller, &mut [0; 2_048], now).unwrap();
+    // Its server refuses datagrams for a moment, so that it wants another way.
+    call.media().bridge().handle_turn_unreachable(now);
+    let wire = second.turn.into_wire().unwrap();
+    // A socket cannot be watched twice.
+    poller.add(&wire, 99).unwrap();
+    let order = CallOrder::Adopt(Box::new(second.way), wire);
+    call.carry_out(order, &poller, now).unwrap();
+    assert_eq!(call.settle(&poller, now).unwrap(), Handled::GoesOn);
+    let Ok(ThreadReport::Release(way, wire)) = reported.try_recv() else {
+        panic!("the new way is to be released");
+    };
+    release(*way, wire.into_socket().await.unwrap()).await;
+    assert_eq!(turn.allocations(), 1);
+    assert!(call.media().bridge().wants_way());
     turn.stop().await;
 }

@@ -68,8 +68,19 @@ fn closed_to_others(
     }
 }
 
-/// Takes the lock of a state folder; it is held as long as the file lives, also through a crash of the process.
-pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreError> {
+/// The lock of a state folder, which ends with this or with the process.
+#[derive(Debug)]
+pub(super) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Closing alone does not end it: a process that is just being started has a copy of the descriptor until it runs its own program.
+        self.0.unlock().ok();
+    }
+}
+
+/// Takes the lock of a state folder.
+pub(super) fn lock(folder: &Path) -> Result<FolderLock, KeystoreError> {
     let path = folder.join("lock");
     let file = OpenOptions::new()
         .write(true)
@@ -79,7 +90,7 @@ pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreError> {
         .open(&path)
         .map_err(disk("write", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::WouldBlock) => Err(KeystoreError::InUse {
             path: folder.to_owned(),
         }),
@@ -309,6 +320,16 @@ mod tests {
         ));
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_owner_though_a_process_that_starts_has_a_copy_of_the_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        let _copy = held.0.try_clone().unwrap();
+        assert!(lock(folder.path()).is_err());
+        drop(held);
+        assert!(lock(folder.path()).is_ok());
     }
 
     #[test]

@@ -37,7 +37,6 @@ mod stored;
 pub(in crate::state) mod turn_memory;
 pub(in crate::state) mod vault;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -47,6 +46,7 @@ pub(crate) use contacts::FileIdentity;
 pub use damaged::{DamagedFile, damaged_files};
 pub use error::KeystoreError;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
+use file::FolderLock;
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
 pub use restart_state::RestartFile;
@@ -73,7 +73,7 @@ pub(in crate::state) const RESTORED: &str = "restored";
 #[derive(Debug)]
 pub struct Keystore {
     state: StateFolder,
-    _lock: File,
+    _lock: FolderLock,
 }
 
 impl Keystore {

@@ -85,11 +85,17 @@ impl TurnWay {
             (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
             (AllocationEvent::Forbidden(ip), _) => self.forbidden(ip),
             (
-                AllocationEvent::Gone | AllocationEvent::Refused(_) | AllocationEvent::Unknown,
+                AllocationEvent::Gone
+                | AllocationEvent::Refused(_)
+                | AllocationEvent::Unknown
+                | AllocationEvent::LoginOver,
                 WayPhase::Releasing { .. },
             ) => self.finish(),
             (AllocationEvent::Unknown, WayPhase::Standing { .. }) => {
                 self.lose(FarLegError::ServerGone);
+            }
+            (AllocationEvent::LoginOver, WayPhase::Standing { .. }) => {
+                self.lose(FarLegError::LOGIN_OVER);
             }
             (AllocationEvent::Gone, WayPhase::Standing { .. }) => {
                 self.lose(FarLegError::ServerGone);
@@ -104,6 +110,7 @@ impl TurnWay {
                 | AllocationEvent::Refused(_)
                 | AllocationEvent::Confirmed
                 | AllocationEvent::Unknown
+                | AllocationEvent::LoginOver
                 | AllocationEvent::Gone,
                 _,
             ) => {}
