@@ -117,7 +117,7 @@ fn a_contact_at_another_address_is_not_called_there() {
     let mut register = alice.register_request(&mut world, 300);
     register
         .headers
-        .replace(Name::Contact, "<sip:alice@203.0.113.9:5060>");
+        .replace(Name::Contact, "<sip:alice@203.0.113.9:5070>");
     let answer_to_via = |world: &mut World, request: &Request| {
         let mut request = request.clone();
         let branch = request.headers.via().unwrap().branch().unwrap();
