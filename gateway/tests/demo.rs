@@ -47,6 +47,27 @@ async fn two_built_in_phones_call_each_other_and_hear_each_other() {
     assert!(result["answer_to_audio_ms"].as_f64().unwrap() > 0.0);
 }
 
+/// IPv6 on every leg: phones, phone book, relay, and TURN with relayed addresses of IPv6 (RFC 8656 section 7.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_without_ipv4_anywhere() {
+    let options = DemoOptions {
+        once: true,
+        json: true,
+        stack: StackOptions {
+            is_ipv6: true,
+            ..StackOptions::default()
+        },
+        ..DemoOptions::default()
+    };
+    let (held, lines) = run(options, std::future::pending()).await;
+    let [stack, outcome] = lines.as_slice() else {
+        panic!("{lines:?}")
+    };
+    assert!(!stack.to_string().contains("127.0.0.1"), "{stack}");
+    let result = &outcome["result"];
+    assert!(held && result["ok"] == true, "{result}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_external_relay_that_is_away_is_named_as_the_failure() {
     let stack = StackOptions {

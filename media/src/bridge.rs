@@ -24,7 +24,7 @@ use crate::far::{FarConnectError, FarLeg, FarOutput, FarPacket, Role, TurnWay};
 use crate::frame::control::ControlSlots;
 use crate::frame::receiver::FrameReceiver;
 use crate::frame::sender::FrameSender;
-use crate::near::{Microphone, NearLeg};
+use crate::near::{Microphone, NearLeg, PressWatch};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
 use crate::stats::MediaStats;
@@ -51,6 +51,7 @@ pub struct Bridge {
     first_audio: FirstAudio,
     /// Whether `FormatNotCarried` was reported.
     not_carried_reported: bool,
+    presses: PressWatch,
 }
 
 /// Whether the phone got audio of the other side.
@@ -83,6 +84,7 @@ impl Bridge {
             microphone_open: false,
             first_audio: FirstAudio::Awaited,
             not_carried_reported: false,
+            presses: PressWatch::default(),
         }
     }
 
@@ -268,6 +270,9 @@ impl Bridge {
         if self.near.audio.has_not_carried() && !self.not_carried_reported {
             self.not_carried_reported = true;
             return Some(BridgeOutput::Event(BridgeEvent::FormatNotCarried));
+        }
+        if self.presses.take() {
+            return Some(BridgeOutput::Event(BridgeEvent::KeyPressed));
         }
         loop {
             if let Some(output) = self.poll_near() {

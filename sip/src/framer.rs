@@ -63,15 +63,13 @@ impl Framer {
         if let Some(error) = self.broken {
             return Some(Err(error));
         }
+        let stray = stray_bytes(&self.buffer);
+        if stray > 0 {
+            self.cut(stray);
+        }
         if self.buffer.starts_with(b"\r\n\r\n") {
             self.cut(4);
             return Some(Ok(Frame::KeepAlive));
-        }
-        // A lone CRLF is the answer to a keep-alive, or stands in front of a message (RFC 3261 section 7.5).
-        while self.buffer.starts_with(b"\r\n")
-            && self.buffer.get(2).is_some_and(|byte| *byte != b'\r')
-        {
-            self.cut(2);
         }
         match self.message_length() {
             Ok(length) => length.map(|length| Ok(Frame::Message(self.cut(length)))),
@@ -123,6 +121,21 @@ impl std::fmt::Debug for Framer {
 
 /// The longest header part: ten times the longest that was seen from a phone.
 const MAX_HEAD: usize = 32 * 1024;
+
+/// How many bytes stand in front of the next message or keep-alive and belong to neither. A lone CRLF is the answer to a keep-alive, or
+/// stands in front of a message (RFC 3261 section 7.5); some phones end a message with a NUL, or with a line end that Content-Length
+/// does not count.
+fn stray_bytes(buffer: &[u8]) -> usize {
+    let mut rest = buffer;
+    loop {
+        rest = match rest {
+            [b'\0' | b'\n', rest @ ..] => rest,
+            [b'\r', b'\n', next, ..] if *next != b'\r' => rest.get(2..).unwrap_or_default(),
+            [b'\r', next, ..] if *next != b'\n' => rest.get(1..).unwrap_or_default(),
+            _ => return buffer.len().saturating_sub(rest.len()),
+        };
+    }
+}
 
 /// Section 18.3: over a stream Content-Length says where the body ends. Linphone leaves it out where there is no body.
 fn body_length(head: &[u8]) -> Result<usize, FramingError> {
@@ -179,6 +192,46 @@ mod tests {
     fn a_double_line_end_is_a_keep_alive() {
         let mut framer = Framer::new();
         framer.push(b"\r\n\r\n");
+        assert_eq!(frames(&mut framer), [Ok(Frame::KeepAlive)]);
+    }
+
+    /// Section 7.5 asks for CRLF; a NUL, or another line end, is what some phones and proxies let slip.
+    #[test]
+    fn what_strays_between_two_messages_is_skipped() {
+        for stray in [
+            "\0",
+            "\0\0\0\0",
+            "\n",
+            "\r",
+            "\r\n",
+            "\r\n\0",
+            "\0\r\n",
+            "\n\n\r\n\n",
+        ] {
+            let text = format!(
+                "{stray}OPTIONS sip:a SIP/2.0\r\nl: 3\r\n\r\nabc{stray}BYE sip:a SIP/2.0\r\nX: y\r\n\r\n{stray}"
+            );
+            for cut in 0..text.len() {
+                let (one, two) = text.as_bytes().split_at(cut);
+                let mut framer = Framer::new();
+                framer.push(one);
+                let mut got = frames(&mut framer);
+                framer.push(two);
+                got.extend(frames(&mut framer));
+                let message = |text: &str| Ok(Frame::Message(text.into()));
+                let expected = [
+                    message("OPTIONS sip:a SIP/2.0\r\nl: 3\r\n\r\nabc"),
+                    message("BYE sip:a SIP/2.0\r\nX: y\r\n\r\n"),
+                ];
+                assert_eq!(got, expected, "{stray:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_keep_alive_behind_a_nul_is_answered() {
+        let mut framer = Framer::new();
+        framer.push(b"\0\r\n\r\n");
         assert_eq!(frames(&mut framer), [Ok(Frame::KeepAlive)]);
     }
 

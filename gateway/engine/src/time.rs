@@ -136,6 +136,8 @@ pub enum Timer {
     Moved,
     /// The phone of a call is silent.
     PhoneWatch,
+    /// A key that a phone said in INFO did not come in its audio.
+    KeyPress,
     /// The other side has had time to receive the hang-up.
     HangUp,
     /// What the next process must know is to be saved.
@@ -165,6 +167,7 @@ impl Timer {
             Self::Connection => "the two engines did not connect",
             Self::Moved => "the callee may not know the new relayed address",
             Self::PhoneWatch => "a silent phone is watched",
+            Self::KeyPress => "a key in INFO has waited for the same in the audio",
             Self::HangUp => "the other side has had time to receive the hang-up",
             Self::RestartState => "what a restart must know is saved",
             Self::EndingPosting => "the end of a call from before the restart is posted again",

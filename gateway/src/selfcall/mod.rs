@@ -12,6 +12,5 @@ pub mod stack;
 pub mod tone;
 
 pub use error::StackError;
-use options::ANY_PORT;
 pub use options::{NetworkServers, StackOptions};
 pub use outcome::TestCallError;

@@ -7,7 +7,7 @@ use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::relay::EmbeddedRelay;
 use ringfence_box::turn::service::EmbeddedTurn;
 
-use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
+use super::{NetworkServers, StackError, StackOptions};
 use crate::config::{TurnLogin, TurnSettings};
 use crate::net::outbound::Outbound;
 use crate::state::secret::Secret;
@@ -30,8 +30,8 @@ impl Around {
     }
 
     pub(super) async fn start(options: &StackOptions) -> Result<Self, StackError> {
-        let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
-        let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
+        let (relay, relay_url) = start_relay(options).await?;
+        let (turn, endpoint, secret) = start_turn(options).await?;
         let usual = ringfence_phonebook::config::Config::default();
         let servers = NetworkServers {
             relays: vec![relay_url],
@@ -60,12 +60,12 @@ pub(super) fn listed(servers: &[TurnEndpoint]) -> String {
 }
 
 async fn start_relay(
-    external: Option<&str>,
+    options: &StackOptions,
 ) -> Result<(Option<EmbeddedRelay>, String), StackError> {
-    match external {
-        Some(url) => Ok((None, url.to_owned())),
+    match &options.relay {
+        Some(url) => Ok((None, url.clone())),
         None => {
-            let relay = EmbeddedRelay::start(ANY_PORT).await?;
+            let relay = EmbeddedRelay::start(options.any_port()).await?;
             let url = relay.url();
             Ok((Some(relay), url))
         }
@@ -73,13 +73,14 @@ async fn start_relay(
 }
 
 async fn start_turn(
-    external: Option<&(TurnEndpoint, Secret)>,
+    options: &StackOptions,
 ) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackError> {
-    match external {
+    match &options.turn {
         Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
         None => {
             let secret = hex::encode(rand::rng().random::<[u8; 16]>());
-            let turn = EmbeddedTurn::start(ANY_PORT, TurnSecret::new(secret.clone()), true).await?;
+            let shared = TurnSecret::new(secret.clone());
+            let turn = EmbeddedTurn::start(options.any_port(), shared, true).await?;
             let addr = turn.local_addr();
             let endpoint = TurnEndpoint {
                 host: addr.ip().to_string(),

@@ -3,7 +3,7 @@
 //! The engines are real: each redeems its own activation code over HTTP, keeps its keys in its own folder, downloads the whole
 //! book and listens for phones on its own ports. Only the servers are small embedded ones, and external servers can take their place.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::report::{LineReport, SipReport, StackReport};
 use super::servers::{Around, listed};
-use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
+use super::{NetworkServers, StackError, StackOptions};
 use crate::config::{Config, SipListen};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
@@ -82,7 +82,7 @@ impl Stack {
             None => Around::start(options).await?,
         };
         let book = PhoneBook::start(ringfence_phonebook::config::Config {
-            listen: ANY_PORT,
+            listen: options.any_port(),
             database: Database::Memory,
             plan: NumberPlan::new(FIRST_NUMBER, TILES)
                 .expect("two tiles end far below the last number"),
@@ -99,16 +99,18 @@ impl Stack {
             .audited(options.watch.clone());
         let activate_line = |name: &str, port| {
             let servers = &around.servers;
-            let config = settings(&folder.path().join(name), port, servers);
+            let at = SocketAddr::new(options.loopback(), port);
+            let config = settings(&folder.path().join(name), at, servers);
             activate_line(config, &book, &outbound)
         };
         // Both numbers are in the book before an engine downloads it.
+        let free_port = || free_port(options.loopback());
         let first = activate_line("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
         let second = activate_line("b", free_port().unwrap_or(0)).await?;
         book.close_epoch_now().await?;
         let (first, second) = (
-            start_end(first, &book, &outbound).await?,
-            start_end(second, &book, &outbound).await?,
+            start_end(first, &book, &outbound, options.any_port()).await?,
+            start_end(second, &book, &outbound, options.any_port()).await?,
         );
         let report = StackReport {
             lines: vec![first.report(), second.report()],
@@ -165,23 +167,23 @@ impl StackEnd {
     clippy::disallowed_methods,
     reason = "a port towards phones, on loopback, closed at once"
 )]
-fn free_port() -> Option<u16> {
+fn free_port(at: IpAddr) -> Option<u16> {
     (0..PORT_TRIES).find_map(|_| {
         let port = rand::rng().random_range(OWN_PORTS);
-        let addr = (Ipv4Addr::LOCALHOST, port);
+        let addr = (at, port);
         let _tcp = std::net::TcpListener::bind(addr).ok()?;
         std::net::UdpSocket::bind(addr).ok().map(|_| port)
     })
 }
 
 /// The settings of one engine, as a file would give them. Relays come from the phone book.
-fn settings(state: &Path, sip_port: u16, servers: &NetworkServers) -> Config {
+fn settings(state: &Path, sip: SocketAddr, servers: &NetworkServers) -> Config {
     Config {
         state: state.into(),
         sip: SipListen {
-            addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            udp_port: sip_port,
-            tcp_port: sip_port,
+            addresses: vec![sip.ip()],
+            udp_port: sip.port(),
+            tcp_port: sip.port(),
             tls_port: 0,
             ..Config::with_state(state).sip
         },
@@ -219,6 +221,7 @@ async fn start_end(
     enrolled: ActivatedLine,
     book: &PhoneBook,
     outbound: &Outbound,
+    page: SocketAddr,
 ) -> Result<StackEnd, StackError> {
     let ActivatedLine {
         config,
@@ -236,7 +239,7 @@ async fn start_end(
     let gateway = Gateway::start(parts).await?;
     let registrar = RegistrarInfo::of(&config, std::slice::from_ref(&line), &gateway);
     Ok(StackEnd {
-        page: StatusPage::open(ANY_PORT, registrar, gateway.handle()).await?,
+        page: StatusPage::open(page, registrar, gateway.handle()).await?,
         gateway,
         line,
         relays,

@@ -10,7 +10,7 @@ pub mod tape;
 mod task;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,8 @@ impl Softphone {
     /// # Errors
     /// When no socket can be opened.
     pub async fn plug_in(registration: Registration, audio: impl PhoneAudio) -> io::Result<Self> {
-        let (sip, rtp) = (loopback().await?, loopback().await?);
+        let at = loopback(registration.line);
+        let (sip, rtp) = (open(at).await?, open(at).await?);
         sip.connect(registration.line).await?;
         let (commands, received) = mpsc::channel(EVENTS);
         let (event_sender, events) = mpsc::channel(EVENTS);
@@ -117,10 +118,18 @@ impl Drop for Softphone {
     }
 }
 
+/// The loopback address of the family of the line's server.
+const fn loopback(line: SocketAddr) -> IpAddr {
+    match line {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a phone's socket, on loopback only"
 )]
-async fn loopback() -> io::Result<UdpSocket> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await
+async fn open(at: IpAddr) -> io::Result<UdpSocket> {
+    UdpSocket::bind((at, 0)).await
 }

@@ -50,6 +50,8 @@ pub enum BridgeEvent {
         /// How long, in milliseconds.
         millis: u16,
     },
+    /// A key is pressed on the phone, which says so in-band (RFC 4733). Once for each press.
+    KeyPressed,
     /// The first packet of the other side's audio went to the phone. Once per call.
     FirstAudio,
     /// Nothing has come from the phone for five seconds since its terms were attached or it was heard last: no audio, no comfort

@@ -55,6 +55,7 @@ impl Bridge {
     /// Takes what the near leg has read of the phone.
     pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
         if let Some(packet) = packet {
+            self.presses.note(&packet);
             if !self.frames.push(packet, now) {
                 self.near.audio.note_too_late();
             }

@@ -37,6 +37,30 @@ impl DtmfReceiver {
     }
 }
 
+/// Finds the beginning of each key press of the phone.
+#[derive(Debug, Default)]
+pub(crate) struct PressWatch {
+    /// The start time of the last one.
+    last: Option<u32>,
+    is_new: bool,
+}
+
+impl PressWatch {
+    /// Takes a packet of the phone. All packets of one press have one timestamp (RFC 4733 section 2.2).
+    pub(crate) fn note(&mut self, packet: &FarPacket) {
+        let codec = Codec::from_far_payload_type(packet.payload_type);
+        if codec.is_some_and(Codec::is_events) && self.last != Some(packet.timestamp) {
+            self.last = Some(packet.timestamp);
+            self.is_new = true;
+        }
+    }
+
+    /// Whether a press has begun since this was asked last.
+    pub(crate) fn take(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
+    }
+}
+
 /// The E bit (RFC 4733 section 2.3.3).
 const END: u8 = 0x80;
 /// 0 to 9, `*`, `#`, A to D (section 3.2).
@@ -54,6 +78,22 @@ mod tests {
             timestamp,
             payload: payload.to_vec(),
         }
+    }
+
+    #[test]
+    fn a_press_begins_once_with_the_first_of_its_packets() {
+        let mut watch = PressWatch::default();
+        let mut begins = |timestamp, payload_type| {
+            watch.note(&FarPacket {
+                payload_type,
+                ..packet(timestamp, &[5, 10, 0, 160])
+            });
+            watch.take()
+        };
+        assert!(!begins(800, Codec::Pcmu.far_payload_type()));
+        assert!(begins(800, Codec::Events8k.far_payload_type()));
+        assert!(!begins(800, Codec::Events8k.far_payload_type()));
+        assert!(begins(2_400, Codec::Events48k.far_payload_type()));
     }
 
     #[test]

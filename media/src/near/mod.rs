@@ -29,7 +29,7 @@ use crate::far::FarPacket;
 use crate::negotiate::{KeyframeFeedback, NegotiatedMedia};
 use agreed::{StreamKind, StreamTerms};
 use dtmf_receiver::DtmfReceiver;
-pub(crate) use dtmf_receiver::KeyPress;
+pub(crate) use dtmf_receiver::{KeyPress, PressWatch};
 use formats::StreamFormats;
 use stream::PhoneStream;
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::crypto::{self, CryptoAttribute};
 use super::media_line::{MediaKind, MediaLine, MediaProtocol};
 use super::video::VideoAttributes;
-use super::{MediaDirection, NotAcceptableError, SdpError};
+use super::{MediaDirection, NotAcceptableError};
 use crate::codec::Codec;
 use crate::srtp::SrtpKey;
 use crate::video::VideoFormat;
@@ -30,28 +30,23 @@ pub(super) struct MediaSectionDraft<'a> {
 }
 
 impl<'a> MediaSectionDraft<'a> {
-    pub(super) fn read(value: &str, malformed: SdpError) -> Result<Self, SdpError> {
+    /// Reads the value of an `m=` line. One that cannot be read is a stream with port 0, which an answer has to count as well.
+    pub(super) fn read(value: &str) -> Self {
         let mut words = value.split_ascii_whitespace();
-        let (Some(kind), Some(port), Some(protocol)) = (words.next(), words.next(), words.next())
-        else {
-            return Err(malformed);
-        };
-        let port = port
-            .split_once('/')
-            .map_or(port, |(first, _)| first)
-            .parse()
-            .map_err(|_| malformed)?;
+        let mut word = || words.next().unwrap_or_default();
+        let (kind, port, protocol) = (word(), word(), word());
+        let port = port.split_once('/').map_or(port, |(first, _)| first);
         let line = MediaLine {
-            kind: MediaKind::read(kind).ok_or(NotAcceptableError::UnknownStream)?,
-            protocol: MediaProtocol::read(protocol).ok_or(NotAcceptableError::UnknownStream)?,
+            kind: MediaKind::read(kind),
+            protocol: MediaProtocol::read(protocol),
         };
         let mut payload_types = Vec::new();
         if line.kind.is_carried() {
             payload_types.extend(words.filter_map(payload_type).take(PAYLOAD_TYPES));
         }
-        Ok(Self {
+        Self {
             line,
-            port,
+            port: port.parse().unwrap_or(0),
             payload_types,
             address: None,
             direction: None,
@@ -60,7 +55,7 @@ impl<'a> MediaSectionDraft<'a> {
             cryptos: Vec::new(),
             mapped: Vec::new(),
             video: VideoAttributes::default(),
-        })
+        }
     }
 
     pub(super) fn is_audio(&self) -> bool {
@@ -69,24 +64,18 @@ impl<'a> MediaSectionDraft<'a> {
 
     /// Whether the stream is not refused and runs over a kind of RTP that we support.
     pub(super) fn is_open(&self) -> bool {
-        let protocol = self.line.protocol;
+        let protocol = &self.line.protocol;
         self.port != 0 && (protocol.is_plain_rtp() || protocol.has_keys_in_sdp())
     }
 
-    /// Takes an attribute of an audio or video section; the error names what was expected.
-    pub(super) fn attribute(&mut self, name: &str, value: &'a str) -> Result<(), &'static str> {
-        match (name, self.line.kind) {
-            ("rtpmap", MediaKind::Audio) => self.map(value).ok_or("payload type and format"),
-            ("rtpmap" | "fmtp" | "rtcp-fb", MediaKind::Video) => {
-                self.video.line(name, value);
-                Ok(())
-            }
-            ("rtcp", kind) if kind.is_carried() => self.rtcp(value).ok_or("port of RTCP"),
-            ("crypto", kind) if kind.is_carried() => {
-                self.cryptos.extend(crypto::read(value));
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Takes an attribute of an audio or video section. One that cannot be read is skipped (RFC 8866 section 5).
+    pub(super) fn attribute(&mut self, name: &str, value: &'a str) {
+        match (name, &self.line.kind) {
+            ("rtpmap", MediaKind::Audio) => self.mapped.extend(mapped(value)),
+            ("rtpmap" | "fmtp" | "rtcp-fb", MediaKind::Video) => self.video.line(name, value),
+            ("rtcp", kind) if kind.is_carried() => self.rtcp = rtcp(value).or(self.rtcp),
+            ("crypto", kind) if kind.is_carried() => self.cryptos.extend(crypto::read(value)),
+            _ => {}
         }
     }
 
@@ -132,26 +121,6 @@ impl<'a> MediaSectionDraft<'a> {
         self.cryptos.iter().find(fits).cloned()
     }
 
-    /// `a=rtpmap:<payload type> <format>` (RFC 8866 section 6.6).
-    fn map(&mut self, value: &str) -> Option<()> {
-        let (number, format) = value.trim().split_once(' ')?;
-        let number = payload_type(number)?;
-        self.mapped
-            .push((number, Codec::from_rtpmap(format.trim())));
-        Some(())
-    }
-
-    /// `a=rtcp:<port> [IN IP4 <address>]` (RFC 3605 section 2.1).
-    fn rtcp(&mut self, value: &str) -> Option<()> {
-        let value = value.trim();
-        let (port, address) = value
-            .split_once(' ')
-            .map_or((value, None), |(port, address)| (port, Some(address)));
-        let address = address.and_then(connection_address).and_then(Result::ok);
-        self.rtcp = Some((port.parse().ok()?, address));
-        Some(())
-    }
-
     /// The formats of a video section that may be taken.
     pub(super) fn video_formats(&self) -> Vec<(VideoFormat, u8)> {
         match self.line.kind {
@@ -181,7 +150,24 @@ impl<'a> MediaSectionDraft<'a> {
     }
 }
 
-/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is malformed, an error if the address cannot be a phone's.
+/// `a=rtpmap:<payload type> <format>` (RFC 8866 section 6.6).
+fn mapped(value: &str) -> Option<(u8, Option<Codec>)> {
+    let (number, format) = value.trim().split_once([' ', '\t'])?;
+    Some((payload_type(number)?, Codec::from_rtpmap(format.trim())))
+}
+
+/// `a=rtcp:<port> [IN IP4 <address>]` (RFC 3605 section 2.1).
+fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
+    let value = value.trim();
+    let (port, address) = match value.split_once([' ', '\t']) {
+        Some((port, address)) => (port, connection_address(address)),
+        None => (value, None),
+    };
+    Some((port.parse().ok()?, address.and_then(Result::ok)))
+}
+
+/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is malformed, an error if the address cannot be a phone's. A name is not
+/// looked up: that would tell a name server of the call.
 pub(super) fn connection_address(value: &str) -> Option<Result<IpAddr, NotAcceptableError>> {
     let mut words = value.split_ascii_whitespace();
     let (Some("IN"), Some(family), Some(address)) = (words.next(), words.next(), words.next())
@@ -192,9 +178,10 @@ pub(super) fn connection_address(value: &str) -> Option<Result<IpAddr, NotAccept
         return Some(Err(NotAcceptableError::Address));
     };
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    match (family, ip) {
+    match family {
         _ if ip.is_multicast() || broadcast => Some(Err(NotAcceptableError::Address)),
-        ("IP4", IpAddr::V4(_)) | ("IP6", IpAddr::V6(_)) => Some(Ok(ip)),
+        // The address itself tells its family.
+        "IP4" | "IP6" => Some(Ok(ip)),
         _ => None,
     }
 }

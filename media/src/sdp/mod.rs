@@ -221,12 +221,10 @@ impl MediaDirection {
 #[non_exhaustive]
 pub enum SdpError {
     /// The phone sent something that is not SDP: to be answered with 400.
-    #[error("line {line} is not SDP: {what}")]
+    #[error("line {line} is not SDP: it should be v=0")]
     Malformed {
         /// The number of the line, from 1.
         line: usize,
-        /// What was expected there.
-        what: &'static str,
     },
     /// The SDP exceeds a limit: to be answered with 400.
     #[error("the SDP is longer than its limits")]
@@ -259,9 +257,6 @@ pub enum NotAcceptableError {
     /// No address, a name instead of a number, or an address that no phone can have.
     #[error("no usable address for audio")]
     Address,
-    /// A stream of a kind or over a protocol that is on none of our lists, so that no `m=` line can refuse it.
-    #[error("a stream of an unknown kind")]
-    UnknownStream,
 }
 
 #[cfg(test)]

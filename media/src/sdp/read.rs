@@ -1,7 +1,7 @@
 //! Reads a phone's SDP (RFC 8866 section 5) within limits, and as leniently as real phones require.
 //!
-//! Lines that do not matter to the media are skipped unread. Their order is not enforced beyond `v=` first, because phones
-//! do not keep it.
+//! Lines that do not matter to the media are skipped unread, and so are lines that cannot be read: one odd line costs no call. Their
+//! order is not enforced beyond `v=` first, because phones do not keep it.
 
 use std::net::IpAddr;
 
@@ -75,48 +75,38 @@ impl<'a> SessionDraft<'a> {
             return Err(SdpError::TooLong);
         }
         let mut draft = Self::default();
+        let mut is_begun = false;
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             if at >= MAX_LINES {
                 return Err(SdpError::TooLong);
             }
-            draft.line(line.strip_suffix(b"\r").unwrap_or(line), at + 1)?;
+            match trimmed(line) {
+                [] => {}
+                b"v=0" if !is_begun => is_begun = true,
+                _ if !is_begun => return Err(SdpError::Malformed { line: at + 1 }),
+                [kind, b'=', value @ ..] => draft.line(*kind, text(value).unwrap_or_default())?,
+                _ => {}
+            }
         }
-        Ok(draft)
+        match is_begun {
+            true => Ok(draft),
+            false => Err(SdpError::Malformed { line: 1 }),
+        }
     }
 
-    fn line(&mut self, line: &'a [u8], number: usize) -> Result<(), SdpError> {
-        let malformed = |what| SdpError::Malformed { line: number, what };
-        if number == 1 {
-            return if line == b"v=0" {
-                Ok(())
-            } else {
-                Err(malformed("v=0"))
-            };
-        }
-        let (kind, value) = match line {
-            [] => return Ok(()),
-            [kind, b'=', value @ ..] => (*kind, value),
-            _ => return Err(malformed("a letter and an equals sign")),
-        };
+    fn line(&mut self, kind: u8, value: &'a str) -> Result<(), SdpError> {
         match kind {
-            b'm' if self.streams.len() >= MAX_STREAMS => Err(SdpError::TooLong),
-            b'm' => {
-                let value = text(value).ok_or(malformed("text in m="))?;
-                self.streams.push(MediaSectionDraft::read(
-                    value,
-                    malformed("kind, port, protocol, formats"),
-                )?);
-                Ok(())
-            }
+            b'm' if self.streams.len() >= MAX_STREAMS => return Err(SdpError::TooLong),
+            b'm' => self.streams.push(MediaSectionDraft::read(value)),
             b'c' => {
-                let value = text(value).ok_or(malformed("text in c="))?;
-                *self.address_place() =
-                    Some(connection_address(value).ok_or(malformed("IN, IP4 or IP6, address"))?);
-                Ok(())
+                let address = connection_address(value);
+                let place = self.address_place();
+                *place = address.or(*place);
             }
-            b'a' => text(value).map_or(Ok(()), |value| self.attribute(value).map_err(malformed)),
-            _ => Ok(()),
+            b'a' => self.attribute(value),
+            _ => {}
         }
+        Ok(())
     }
 
     fn address_place(&mut self) -> &mut Option<Result<IpAddr, NotAcceptableError>> {
@@ -125,7 +115,7 @@ impl<'a> SessionDraft<'a> {
             .map_or(&mut self.address, |stream| &mut stream.address)
     }
 
-    fn attribute(&mut self, value: &'a str) -> Result<(), &'static str> {
+    fn attribute(&mut self, value: &'a str) {
         if let Some(direction) = MediaDirection::ALL
             .into_iter()
             .find(|direction| direction.attribute() == value.trim_end())
@@ -138,12 +128,10 @@ impl<'a> SessionDraft<'a> {
         if let ("rtcp-mux", Some(stream)) = (value.trim_end(), self.streams.last_mut()) {
             stream.rtcp_mux = true;
         }
-        let Some((name, value)) = value.split_once(':') else {
-            return Ok(());
-        };
-        match self.streams.last_mut() {
-            Some(stream) => stream.attribute(name, value),
-            None => Ok(()),
+        if let (Some((name, value)), Some(stream)) =
+            (value.split_once(':'), self.streams.last_mut())
+        {
+            stream.attribute(name, value);
         }
     }
 
@@ -220,10 +208,17 @@ impl<'a> SessionDraft<'a> {
             crypto,
             direction: stream.direction.or(self.direction).unwrap_or_default(),
             video,
-            streams: self.streams.iter().map(|stream| stream.line).collect(),
+            streams: self.streams.into_iter().map(|stream| stream.line).collect(),
             chosen,
         })
     }
+}
+
+/// A line without what some phones put behind it: blanks, and NULs at the end of the SDP.
+fn trimmed(line: &[u8]) -> &[u8] {
+    let is_text = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
+    let length = line.iter().rposition(is_text).map_or(0, |last| last + 1);
+    line.get(..length).unwrap_or_default()
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {

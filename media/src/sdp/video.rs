@@ -194,9 +194,10 @@ impl VideoSection {
 impl<'a> VideoAttributes<'a> {
     /// Takes an attribute that begins with a payload type. A malformed one is skipped.
     pub(super) fn line(&mut self, name: &str, value: &'a str) {
-        let Some((number, said)) = value.trim().split_once(' ') else {
+        let Some((number, said)) = value.trim().split_once([' ', '\t']) else {
             return;
         };
+        let said = said.trim_start();
         match (name, payload_type(number)) {
             ("rtpmap", Some(number)) => self.maps.push((number, said)),
             ("fmtp", Some(number)) => self.parameters.push((number, said)),

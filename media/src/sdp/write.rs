@@ -28,7 +28,7 @@ pub fn write_offer(own: &OwnMedia, codecs: &[Codec]) -> Vec<u8> {
     };
     let mut text = session_lines(own);
     text.push_str(&audio_lines(
-        line,
+        &line,
         own.rtp.port(),
         &numbered,
         MediaDirection::SendRecv,
@@ -78,7 +78,7 @@ pub fn write_answer(own: &OwnMedia, offer: &PhoneMedia, chosen: &[Codec]) -> Vec
         let is_open = key.is_some() || !line.protocol.is_secure_rtp();
         if at == offer.chosen && is_open && !numbered.is_empty() {
             text.push_str(&audio_lines(
-                *line,
+                line,
                 own.rtp.port(),
                 &numbered,
                 offer.direction.mirrored(),
@@ -92,7 +92,7 @@ pub fn write_answer(own: &OwnMedia, offer: &PhoneMedia, chosen: &[Codec]) -> Vec
         } else if let Some(video) = agreed_video(own, offer, at) {
             text.push_str(&video.lines(line.kind.name(), line.protocol.name()));
         } else {
-            text.push_str(&refused_line(*line));
+            text.push_str(&refused_line(line));
         }
     }
     text.into_bytes()
@@ -116,7 +116,7 @@ fn session_lines(own: &OwnMedia) -> String {
 }
 
 fn audio_lines(
-    line: MediaLine,
+    line: &MediaLine,
     port: u16,
     numbered: &[(Codec, u8)],
     direction: MediaDirection,
@@ -141,7 +141,7 @@ fn audio_lines(
 }
 
 /// RFC 3264 section 6: a refused stream has port 0; its format is there because the grammar requires one.
-fn refused_line(line: MediaLine) -> String {
+fn refused_line(line: &MediaLine) -> String {
     format!(
         "m={} 0 {} {}\r\n",
         line.kind.name(),

@@ -70,15 +70,14 @@ impl Nonces {
         self.write(self.last, age)
     }
 
-    /// Uses a nonce. False if it is stale: not ours, too old, or used with this count before.
-    pub(super) fn spend(&mut self, nonce: &str, count: Option<u32>, now: Instant) -> bool {
-        let Some((serial, born)) = self.read(nonce) else {
-            return false;
-        };
+    /// Uses a nonce, and gives its serial, by which a later one is known. `None` if it is stale: not ours, too old, or used with this
+    /// count before.
+    pub(super) fn spend(&mut self, nonce: &str, count: Option<u32>, now: Instant) -> Option<u64> {
+        let (serial, born) = self.read(nonce)?;
         let age = self.age(now).saturating_sub(born);
         let is_known = self.used.contains_key(&serial);
         if age > LIFE.as_secs() || (serial < self.floor && !is_known) {
-            return false;
+            return None;
         }
         if self.used.len() >= MAX_USED
             && !is_known
@@ -87,12 +86,13 @@ impl Nonces {
             self.floor = self.floor.max(oldest.saturating_add(1));
         }
         let window = self.used.entry(serial).or_default();
-        match count {
+        let is_fresh = match count {
             Some(0) => false,
             Some(count) => window.take(count),
             // Without a count the nonce is used up, as if all counts had been used.
             None => !is_known && window.take(u32::MAX),
-        }
+        };
+        is_fresh.then_some(serial)
     }
 
     fn age(&mut self, now: Instant) -> u64 {
@@ -143,7 +143,8 @@ mod tests {
             (100, false),
             (0, false),
         ] {
-            assert_eq!(nonces.spend(&nonce, Some(count), now), is_good, "{count}");
+            let spent = nonces.spend(&nonce, Some(count), now).is_some();
+            assert_eq!(spent, is_good, "{count}");
         }
     }
 
@@ -151,31 +152,33 @@ mod tests {
     fn without_a_count_a_nonce_serves_once() {
         let (mut nonces, now) = (nonces(), some_instant());
         let nonce = nonces.make(now);
-        assert!(nonces.spend(&nonce, None, now));
-        assert!(!nonces.spend(&nonce, None, now));
-        assert!(!nonces.spend(&nonce, Some(7), now));
+        assert!(nonces.spend(&nonce, None, now).is_some());
+        assert_eq!(nonces.spend(&nonce, None, now), None);
+        assert_eq!(nonces.spend(&nonce, Some(7), now), None);
     }
 
     #[test]
     fn old_and_foreign_nonces_are_stale() {
         let (mut nonces, now) = (nonces(), some_instant());
         let nonce = nonces.make(now);
-        assert!(!nonces.spend(&nonce, Some(1), now + LIFE + Duration::from_secs(2)));
+        let late = now + LIFE + Duration::from_secs(2);
+        assert_eq!(nonces.spend(&nonce, Some(1), late), None);
         let foreign = Nonces::new(Zeroizing::new([4; 32])).make(now);
-        assert!(!nonces.spend(&foreign, Some(1), now));
-        assert!(!nonces.spend("0000000000000001\u{e9}", Some(1), now));
+        assert_eq!(nonces.spend(&foreign, Some(1), now), None);
+        let broken = "0000000000000001\u{e9}";
+        assert_eq!(nonces.spend(broken, Some(1), now), None);
     }
 
     #[test]
     fn a_forgotten_nonce_does_not_become_fresh_again() {
         let (mut nonces, now) = (nonces(), some_instant());
         let first = nonces.make(now);
-        assert!(nonces.spend(&first, Some(1), now));
+        assert!(nonces.spend(&first, Some(1), now).is_some());
         for _ in 0..MAX_USED {
             let nonce = nonces.make(now);
-            assert!(nonces.spend(&nonce, Some(1), now));
+            assert!(nonces.spend(&nonce, Some(1), now).is_some());
         }
         assert_eq!(nonces.used.len(), MAX_USED);
-        assert!(!nonces.spend(&first, Some(1), now));
+        assert_eq!(nonces.spend(&first, Some(1), now), None);
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Verifier {
 /// What the credentials of a request prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DigestVerdict {
-    /// This line.
-    Proved(User),
+    /// This line, by a nonce of this serial.
+    Proved(User, u64),
     /// Nothing yet.
     Absent,
     /// The password is right, the nonce too old.
@@ -109,7 +109,7 @@ impl Verifier {
                     continue;
                 }
                 verdict = self.judge(&credentials, request, uri, source, now);
-                if matches!(verdict, DigestVerdict::Proved(_) | DigestVerdict::Stale) {
+                if matches!(verdict, DigestVerdict::Proved(..) | DigestVerdict::Stale) {
                     return verdict;
                 }
             }
@@ -143,10 +143,9 @@ impl Verifier {
         }
         self.throttle.note_success(&who);
         let count = credentials.count.as_ref().map(|count| count.number);
-        if self.nonces.spend(&credentials.nonce, count, now) {
-            DigestVerdict::Proved(user)
-        } else {
-            DigestVerdict::Stale
+        match self.nonces.spend(&credentials.nonce, count, now) {
+            Some(serial) => DigestVerdict::Proved(user, serial),
+            None => DigestVerdict::Stale,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INF
                                 SUBSCRIBE, MESSAGE";
 /// The supported extensions (section 20.37): offered to every phone, required of none.
 pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+/// The bodies of an INVITE that are read (section 20.1): SDP, alone or as a part (RFC 5621 section 3.1).
+const ACCEPT: &str = "application/sdp, multipart/mixed";
 /// The event packages a phone may subscribe to (RFC 6665 section 8.2.2).
 pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 
@@ -154,11 +156,11 @@ pub(crate) fn explain(response: &mut Response, method: &Method) {
         422 => headers.push(Name::MinSe, super::session_timer::MIN_SE.to_string()),
         469 => headers.push(Name::RecvInfo, ""),
         489 => headers.push(Name::AllowEvents, ALLOW_EVENTS),
-        415 => headers.push(Name::Accept, "application/sdp"),
+        415 => headers.push(Name::Accept, ACCEPT),
         _ => {}
     }
     if is_options {
-        headers.push(Name::Accept, "application/sdp");
+        headers.push(Name::Accept, ACCEPT);
         headers.push(Name::Supported, SUPPORTED);
         headers.push(Name::AllowEvents, ALLOW_EVENTS);
     }
@@ -184,17 +186,4 @@ pub(crate) fn attach_sdp(response: &mut Response, sdp: Vec<u8>) {
         response.headers.push(Name::ContentType, "application/sdp");
     }
     response.body = sdp;
-}
-
-/// True if the body is SDP, whatever parameters follow the type.
-pub(crate) fn is_sdp(request: &Request) -> bool {
-    let is_plain = request
-        .headers
-        .get(&Name::ContentEncoding)
-        .is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
-    let kind = request
-        .headers
-        .text(&Name::ContentType)
-        .and_then(|value| value.split(';').next());
-    is_plain && kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
 }

@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
-use super::context::{LegContext, attach_sdp, dialog_response, is_sdp};
+use super::context::{LegContext, attach_sdp, dialog_response};
 use super::established::Established;
 use super::local_offer::PendingRequest;
 use super::session_timer::SessionTimer;
 use super::unacknowledged::UnacknowledgedOk;
 use super::{InDialogRequest, Leg};
 use crate::event::Event;
-use crate::message::{Method, Name, Request, Response};
+use crate::message::{Method, Name, Request, Response, is_sdp};
 use crate::timers::T1;
 use crate::transaction::TransactionId;
 
@@ -31,7 +31,7 @@ impl Established {
         now: Instant,
     ) {
         let request = incoming.request;
-        let has_odd_body = !request.body.is_empty() && !is_sdp(request);
+        let has_odd_body = !request.body.is_empty() && !is_sdp(&request.headers);
         if self.remote_offer.is_some() {
             // Section 14.2: a second offer before the response to the first.
             let mut response = Response::to(request, 500);

@@ -6,7 +6,8 @@ use std::fmt;
 
 use super::method::CSeq;
 use super::name_addr::NameAddr;
-use super::scan::{number, trim};
+use super::params::Params;
+use super::scan::{Scan, number, trim};
 use super::via::Via;
 
 macro_rules! names {
@@ -223,10 +224,18 @@ impl Headers {
     /// All Contact values but `*`. `None` if one of them is broken.
     pub fn contacts(&self) -> Option<Vec<NameAddr>> {
         let mut contacts = Vec::new();
-        for value in self.all(&Name::Contact).filter(|value| *value != b"*") {
+        for value in self
+            .all(&Name::Contact)
+            .filter(|value| star(value).is_none())
+        {
             contacts.extend(NameAddr::parse_list(value)?);
         }
         Some(contacts)
+    }
+
+    /// The parameters of a Contact that is `*`. RFC 3261 section 25.1 gives it none; some phones write `*;expires=0`.
+    pub(crate) fn star_contact(&self) -> Option<Params> {
+        self.all(&Name::Contact).find_map(star)
     }
 
     /// True if one of the comma-separated tokens under a name is `token`, in any case.
@@ -244,6 +253,13 @@ impl Headers {
             .filter_map(|piece| std::str::from_utf8(trim(piece)).ok())
             .filter(|piece| !piece.is_empty())
     }
+}
+
+/// Reads `*` with parameters.
+fn star(value: &[u8]) -> Option<Params> {
+    let mut scan = Scan::new(value);
+    let params = scan.eat(b'*').then(|| Params::read(&mut scan))??;
+    scan.is_done().then_some(params)
 }
 
 /// Delta-seconds; too large a number is no error.

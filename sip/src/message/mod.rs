@@ -7,6 +7,7 @@ mod escape;
 mod headers;
 mod host;
 mod method;
+mod multipart;
 mod name_addr;
 mod params;
 mod parse;
@@ -30,6 +31,7 @@ pub use validate::{Defect, Essentials, Field};
 pub use via::Via;
 
 pub(crate) use headers::seconds;
+pub(crate) use multipart::{is_sdp, take_sdp};
 pub(crate) use parse::content_lengths;
 pub(crate) use scan::{Scan, number, quote};
 pub(crate) use via::{MAGIC_COOKIE, with_source};

@@ -86,6 +86,17 @@ pub(crate) fn content_lengths(head: &[u8]) -> Option<Vec<Vec<u8>>> {
     (!is_cut).then_some(reading.lengths)
 }
 
+/// A part of a multipart body: its header fields, and what follows them (RFC 2046 section 5.1).
+pub(super) fn read_part(part: &[u8]) -> (Headers, &[u8]) {
+    let mut reading = Reading {
+        headers: Headers::new(),
+        lengths: Vec::new(),
+        defect: None,
+    };
+    let body = reading.read_headers(part);
+    (reading.headers, body)
+}
+
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr_iter(b'\n', bytes)
         .filter_map(|at| at.checked_sub(1))

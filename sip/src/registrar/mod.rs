@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::account::User;
 use crate::event::{LegId, Package};
 use crate::flow::{Flow, Transport};
-use crate::message::{Name, NameAddr, Request, Uri, seconds};
+use crate::message::{NameAddr, Request, Uri, seconds};
 use crate::timers::Timer;
 
 /// Shorter registrations are refused with 423. Ten seconds are short enough to notice a dead phone, and a REGISTER each ten
@@ -41,6 +41,8 @@ pub(crate) struct ContactBinding {
     pub(crate) instance: Option<String>,
     pub(crate) call_id: String,
     pub(crate) number: u32,
+    /// The serial of the nonce that proved its last REGISTER.
+    pub(crate) nonce: u64,
     /// The OPTIONS that asks whether the phone is still there.
     pub(crate) check: Option<LegId>,
 }
@@ -71,6 +73,8 @@ pub(crate) struct RegisterRequest<'a> {
     pub(crate) flow: Flow,
     pub(crate) call_id: &'a str,
     pub(crate) number: u32,
+    /// The serial of the nonce that proved it.
+    pub(crate) nonce: u64,
     /// The packages that the request lists in Allow-Events.
     pub(crate) lists: Vec<Package>,
 }
@@ -127,21 +131,24 @@ impl Registrar {
         who: &RegisterRequest<'_>,
         now: Instant,
     ) -> Result<RegisterEffect, RegisterRefusal> {
-        let has_star = request
-            .headers
-            .all(&Name::Contact)
-            .any(|value| value == b"*");
+        let star = request.headers.star_contact();
         let contacts = request
             .headers
             .contacts()
             .ok_or(RegisterRefusal::Malformed)?;
         let line = self.lines.entry(who.user.clone()).or_default();
         let before = line.clone();
-        let done = if has_star {
-            unregister_all(line, request, !contacts.is_empty(), who)
-        } else {
-            changes(contacts, request.headers.expires(), longest(who.flow))
-                .and_then(|changes| apply(line, changes, who, now))
+        let expires = request.headers.expires();
+        let done = match star {
+            Some(star) => {
+                let own = star
+                    .get("expires")
+                    .and_then(|text| seconds(text.as_bytes()));
+                let ends = contacts.is_empty() && own.or(expires) == Some(0);
+                unregister_all(line, ends, who)
+            }
+            None => changes(contacts, expires, longest(who.flow))
+                .and_then(|changes| apply(line, changes, who, now)),
         };
         let effect = RegisterEffect::between(&before, line);
         if line.is_empty() {
@@ -198,14 +205,13 @@ impl Registrar {
     }
 }
 
-/// Section 10.2.2: `Contact: *` stands alone and needs `Expires: 0`.
+/// Section 10.2.2: `Contact: *` stands alone and needs `Expires: 0`, or says so itself.
 fn unregister_all(
     line: &mut Vec<ContactBinding>,
-    request: &Request,
-    has_others: bool,
+    is_well_formed: bool,
     who: &RegisterRequest<'_>,
 ) -> Result<(), RegisterRefusal> {
-    if has_others || request.headers.expires() != Some(0) {
+    if !is_well_formed {
         return Err(RegisterRefusal::Malformed);
     }
     if line.iter().any(|binding| is_newer(binding, who)) {
@@ -259,13 +265,15 @@ fn apply(
         return Err(RegisterRefusal::OutOfOrder);
     }
     for BindingChange { contact, expires } in changes {
+        if expires == 0 {
+            // By its address alone: a phone that has moved removes the old one, and keeps its instance.
+            line.retain(|binding| !binding.contact.is_same_contact(&contact.uri));
+            continue;
+        }
         let has_refused =
             |binding: &ContactBinding| is_same(binding, &contact) && binding.refuses_unsolicited;
         let refuses_unsolicited = line.iter().any(has_refused);
         line.retain(|binding| !is_same(binding, &contact));
-        if expires == 0 {
-            continue;
-        }
         let binding = ContactBinding {
             refuses_unsolicited,
             lists: who.lists.clone(),
@@ -275,6 +283,7 @@ fn apply(
             until: now + Duration::from_secs(u64::from(expires)),
             call_id: who.call_id.to_owned(),
             number: who.number,
+            nonce: who.nonce,
             check: None,
         };
         add(line, binding);
@@ -305,9 +314,11 @@ const fn longest(flow: Flow) -> u32 {
     }
 }
 
-/// Section 10.3, step 7: within one Call-ID the CSeq numbers increase.
+/// Section 10.3, step 7: within one Call-ID the CSeq numbers increase, until the phone restarts: one that derives its Call-ID from its
+/// hardware address counts from 1 again. A request that answers a newer challenge than the binding's was sent later, whatever its number.
 fn is_newer(binding: &ContactBinding, who: &RegisterRequest<'_>) -> bool {
-    binding.call_id == who.call_id && binding.number >= who.number
+    let is_of_call = binding.call_id == who.call_id;
+    is_of_call && binding.number >= who.number && binding.nonce >= who.nonce
 }
 
 /// The same phone: by its instance (RFC 5626 section 4.1) where both have one, else by its address.

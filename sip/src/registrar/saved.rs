@@ -115,6 +115,7 @@ fn read(saved: SavedBinding, now: Instant) -> Option<ContactBinding> {
         instance: saved.instance,
         call_id: saved.call_id,
         number: saved.number,
+        nonce: 0,
         check: None,
     })
 }

@@ -13,11 +13,10 @@ use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::DigestVerdict;
 use crate::event::{Event, LegId, Package};
 use crate::leg::Leg;
-use crate::leg::context::is_sdp;
 use crate::leg::inbound_invite::{InboundInvite, ReceivedInvite};
 use crate::leg::line_phone::LinePhone;
 use crate::leg::session_timer::SessionTimer;
-use crate::message::{Headers, Name, Replaces, Response, Scheme, Via};
+use crate::message::{Headers, Name, Replaces, Response, Scheme, Via, is_sdp};
 use crate::registrar::{MIN_EXPIRES, RegisterEffect, RegisterRefusal, RegisterRequest};
 use crate::restart::RestartChange;
 use crate::transaction::TransactionId;
@@ -29,6 +28,11 @@ impl UserAgent {
         received: &ReceivedRequest,
         now: Instant,
     ) -> Option<User> {
+        self.prove(received, now).map(|(user, _)| user)
+    }
+
+    /// The same with the serial of the nonce.
+    fn prove(&mut self, received: &ReceivedRequest, now: Instant) -> Option<(User, u64)> {
         let ReceivedRequest {
             request,
             uri,
@@ -39,7 +43,7 @@ impl UserAgent {
         let verdict = self.verifier.verify(request, uri, flow.peer.ip(), now);
         let is_stale = verdict == DigestVerdict::Stale;
         match verdict {
-            DigestVerdict::Proved(user) => return Some(user),
+            DigestVerdict::Proved(user, nonce) => return Some((user, nonce)),
             DigestVerdict::Wrong => self.counters.wrong_password += 1,
             DigestVerdict::Absent | DigestVerdict::Stale => {}
         }
@@ -54,7 +58,7 @@ impl UserAgent {
     }
 
     pub(super) fn register(&mut self, received: &ReceivedRequest, now: Instant) {
-        let Some(user) = self.authenticate(received, now) else {
+        let Some((user, nonce)) = self.prove(received, now) else {
             return;
         };
         let ReceivedRequest {
@@ -77,6 +81,7 @@ impl UserAgent {
             flow: *flow,
             call_id: &essentials.call_id,
             number,
+            nonce,
             lists: Package::ALL
                 .into_iter()
                 .filter(|package| request.headers.lists(&Name::AllowEvents, package.as_str()))
@@ -269,16 +274,19 @@ fn refusal_for_form(received: &ReceivedRequest) -> Option<u16> {
         return Some(416);
     }
     let request = &received.request;
-    (!request.body.is_empty() && !is_sdp(request)).then_some(415)
+    (!request.body.is_empty() && !is_sdp(&request.headers)).then_some(415)
 }
 
-/// Whether one of the Vias is ours.
+/// Whether one of the Vias below the topmost is ours. The topmost is the sender's own: a phone on this machine that connects by TCP may
+/// write our address and port into it, or no port, which means ours.
 fn has_been_here(headers: &Headers, local: SocketAddr) -> bool {
+    let mut is_topmost = true;
     headers.all(&Name::Via).any(|mut value| {
         // Each round consumes a Via and a comma, so the loop ends.
         while let Some((via, used)) = Via::parse_first(value) {
             let is_ours = via.host.ip() == Some(local.ip());
-            if is_ours && via.port.unwrap_or(DEFAULT_PORT) == local.port() {
+            let has_passed = !std::mem::take(&mut is_topmost);
+            if has_passed && is_ours && via.port.unwrap_or(DEFAULT_PORT) == local.port() {
                 return true;
             }
             value = value.get(used.saturating_add(1)..).unwrap_or_default();

@@ -11,8 +11,8 @@ use crate::flow::{Flow, Transport};
 use crate::leg::context::{SUPPORTED, explain};
 use crate::leg::{InDialogRequest, ReceivedResponse};
 use crate::message::{
-    Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,
-    with_source,
+    Defect, Essentials, Headers, Host, Message, Method, Name, ParseError, Request, Response, Uri,
+    Via, parse, take_sdp, with_source,
 };
 use crate::transaction::{Absorbed, ResponseMatch, TransactionId};
 
@@ -34,7 +34,7 @@ impl UserAgent {
     pub(super) fn receive(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
         match parse(bytes) {
             Ok(Message::Request(request)) => self.receive_request(request, flow, now),
-            Ok(Message::Response(response)) => self.receive_response(&response, now),
+            Ok(Message::Response(response)) => self.receive_response(response, now),
             Err(ParseError::KeepAlive) => {}
             Err(error) => {
                 tracing::debug!(%error, "dropped bytes that are not SIP");
@@ -53,21 +53,24 @@ impl UserAgent {
 
     fn receive_request(&mut self, mut request: Request, flow: Flow, now: Instant) {
         let checked = request.validate();
-        let reply = reply_flow(request.headers.via().as_ref(), flow);
+        let via = request.headers.via();
+        let reply = reply_flow(via.as_ref(), flow);
         request
             .headers
             .rewrite_first(&Name::Via, |value| with_source(value, flow.peer));
         match checked {
-            Ok((uri, essentials)) => self.dispatch(
-                ReceivedRequest {
+            Ok((uri, essentials)) => {
+                take_sdp(&mut request.headers, &mut request.body);
+                let flow = request_flow(&request.headers, &essentials.via, flow);
+                let received = ReceivedRequest {
                     request,
                     uri,
                     essentials,
                     flow,
                     reply,
-                },
-                now,
-            ),
+                };
+                self.dispatch(received, now)
+            }
             Err(_) if request.headers.get(&Name::Via).is_none() => self.drop_malformed(flow),
             // Section 17.1.1.3: an ACK is never answered.
             Err(_) if request.method == Method::Ack => self.counters.malformed += 1,
@@ -181,11 +184,13 @@ impl UserAgent {
         }
     }
 
-    fn receive_response(&mut self, response: &Response, now: Instant) {
+    fn receive_response(&mut self, mut response: Response, now: Instant) {
         let Ok(essentials) = response.validate() else {
             self.counters.malformed += 1;
             return;
         };
+        take_sdp(&mut response.headers, &mut response.body);
+        let response = &response;
         match self
             .context
             .transactions
@@ -265,13 +270,43 @@ impl UserAgent {
 /// the Via unless `rport` asks for the source port. `maddr` is ignored, because it could direct responses to any address.
 fn reply_flow(via: Option<&Via>, flow: Flow) -> Flow {
     match via {
-        Some(via) if flow.transport == Transport::Udp && !via.params.has("rport") => {
-            let port = via.port.unwrap_or(DEFAULT_PORT);
-            Flow {
-                peer: SocketAddr::new(flow.peer.ip(), port),
-                ..flow
-            }
-        }
+        Some(via) if listens_elsewhere(via, flow) => at_port(flow, via.port),
         _ => flow,
     }
+}
+
+/// Where our requests to the phone are sent: over the flow that it opened, but over UDP to its Contact (section 12.1.1) where it does not
+/// ask for `rport`. Such a phone (Cisco 79xx) sends from one port and listens at another. A request inside a dialog may have no Contact,
+/// and then names that port in its Via. An address that is not the source's, as behind a NAT, is not believed.
+fn request_flow(headers: &Headers, via: &Via, flow: Flow) -> Flow {
+    if !listens_elsewhere(via, flow) {
+        return flow;
+    }
+    let contacts = headers.contacts().unwrap_or_default();
+    let kept = contacts
+        .iter()
+        .find(|contact| contact.params.get("expires").as_deref() != Some("0"));
+    let (ip, port) = match kept {
+        Some(contact) => (contact.uri.host().and_then(Host::ip), contact.uri.port()),
+        None => (via.host.ip(), via.port),
+    };
+    match ip {
+        Some(ip) if ip == flow.peer.ip() => at_port(flow, port),
+        _ => flow,
+    }
+}
+
+/// Whether a phone on a flow may listen at another port than the one it sends from.
+fn listens_elsewhere(via: &Via, flow: Flow) -> bool {
+    flow.transport == Transport::Udp && !via.params.has("rport")
+}
+
+/// The same host at another port. No phone listens at port 0, or where we do.
+fn at_port(flow: Flow, port: Option<u16>) -> Flow {
+    let port = port.unwrap_or(DEFAULT_PORT);
+    let peer = SocketAddr::new(flow.peer.ip(), port);
+    if port == 0 || peer == flow.local {
+        return flow;
+    }
+    Flow { peer, ..flow }
 }

@@ -17,6 +17,7 @@ mod odd_phones;
 mod offering;
 mod offers;
 mod provisional;
+mod public_reports;
 mod registration;
 mod restart;
 mod session;

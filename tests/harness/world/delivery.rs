@@ -338,9 +338,10 @@ impl World {
     }
 
     fn phone_at(&self, address: SocketAddr) -> Option<usize> {
-        self.handsets
-            .iter()
-            .position(|(handset, _)| handset.config().address.ip() == address.ip())
+        self.handsets.iter().position(|(handset, _)| {
+            let config = handset.config();
+            [config.address.ip(), config.rtp.ip()].contains(&address.ip())
+        })
     }
 
     pub(super) fn engine_at(&self, address: SocketAddr) -> Option<usize> {

@@ -79,7 +79,7 @@ impl Answering {
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;
         let dialled = Some(Box::new(offer.clone()));
-        let phone = PhoneSide::new(offer, own, chosen, cx);
+        let phone = PhoneSide::new(offer, own, chosen, cx).offering(&remote.codecs);
         Self::allocating(ring, remote, phone, (Some(far), dialled), call, cx)
     }
 
@@ -227,7 +227,7 @@ impl Answering {
         else {
             return super::hang_up(EndReason::NoMedia, call, cx);
         };
-        let media = Description::of(&far, phone.chosen().to_vec());
+        let media = Description::of(&far, phone.answered(&remote.codecs));
         let media = media.with_video(&far, phone.video_formats()).encode();
         let book = cx.env.trust.book_view();
         let sealed = ring.answer(&media, book, &EventContext::NONE, &mut cx.env.rng);

@@ -209,7 +209,7 @@ impl Calling {
         let confirm = cx.seal_datagram(&mut session, SessionMessage::Confirm, &peer);
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;
-        let phone = PhoneSide::new(offer, own, chosen, cx);
+        let phone = PhoneSide::new(offer, own, chosen, cx).offering(&remote.codecs);
         cx.media(call, MediaOrder::Attach(phone.terms()));
         cx.media(
             call,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use ringfence_media::Codec;
 use subtle::ConstantTimeEq;
 
 /// What one side tells the other during a call.
@@ -24,6 +25,8 @@ pub enum ControlFrame {
         /// How long, in milliseconds.
         millis: u16,
     },
+    /// The audio of this side's phone, which called without an offer and has chosen only now, among all that both sides have.
+    Codec(Codec),
 }
 
 /// What only the two ends of one answered call can compute ([`crate::sealed::session::CallSession::proof`]).
@@ -77,6 +80,9 @@ impl ControlFrame {
                 let [high, low] = millis.to_be_bytes();
                 frame[..5].copy_from_slice(&[DIGIT, 3, event, high, low]);
             }
+            Self::Codec(codec) => {
+                frame[..3].copy_from_slice(&[CODEC, 1, codec.far_payload_type()]);
+            }
         }
         frame
     }
@@ -106,7 +112,11 @@ impl ControlFrame {
                 event,
                 millis: u16::from_be_bytes([high, low]),
             }),
-            (HANG_UP | DIGIT, _) => Err(ControlError::Malformed),
+            (CODEC, &[payload_type]) => Codec::from_far_payload_type(payload_type)
+                .filter(|codec| !codec.is_events())
+                .map(Self::Codec)
+                .ok_or(ControlError::Malformed),
+            (HANG_UP | DIGIT | CODEC, _) => Err(ControlError::Malformed),
             _ => Err(ControlError::Unknown),
         }
     }
@@ -115,6 +125,7 @@ impl ControlFrame {
 const HANG_UP: u8 = 1;
 const CONFIRM: u8 = 2;
 const DIGIT: u8 = 3;
+const CODEC: u8 = 4;
 const PROOF_LEN: u8 = 32;
 
 #[cfg(test)]
@@ -157,6 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn a_codec_comes_back_and_telephone_events_are_none() {
+        for codec in Codec::ALL {
+            let frame = ControlFrame::Codec(codec);
+            let read = ControlFrame::decode(&frame.encode());
+            match codec.is_events() {
+                true => assert_eq!(read, Err(ControlError::Malformed)),
+                false => assert_eq!(read, Ok(frame)),
+            }
+        }
+    }
+
+    #[test]
     fn other_lengths_types_and_fills_are_refused() {
         let frame = ControlFrame::HangUp.encode();
         assert_eq!(
@@ -168,7 +191,8 @@ mod tests {
             frame[at] = byte;
             ControlFrame::decode(&frame)
         };
-        assert_eq!(with(0, 4), Err(ControlError::Unknown));
+        assert_eq!(with(0, 4), Err(ControlError::Malformed));
+        assert_eq!(with(0, 5), Err(ControlError::Unknown));
         assert_eq!(with(1, 1), Err(ControlError::Malformed));
         assert_eq!(with(1, 63), Err(ControlError::Malformed));
         assert_eq!(with(63, 1), Err(ControlError::Malformed));

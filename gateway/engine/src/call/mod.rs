@@ -29,6 +29,7 @@ mod outage;
 pub(crate) mod outgoing;
 mod phone_side;
 mod phone_watch;
+mod pressed_keys;
 mod ringing;
 mod slots;
 pub(crate) mod step;

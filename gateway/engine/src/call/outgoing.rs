@@ -68,7 +68,9 @@ impl Calls {
         };
         old_book::tell(line, env, now);
         let (number, callee) = (digits.parse().ok(), env.callee(&digits));
-        let (status, end) = match (callee, read_offer(&sdp, env)) {
+        let offer = read_offer(&sdp, env);
+        let unusable = offer.as_ref().err().map(refusal);
+        let (status, end) = match (callee, offer) {
             _ if env.closing => (503, EndReason::ShutDown),
             _ if self.busy() >= env.config.max_calls => (503, EndReason::TooMany),
             (Ok(callee), _) if env.has_changed(callee.peer(), ShownBy::Book, now) => {
@@ -79,7 +81,7 @@ impl Calls {
             (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
             (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
             (Err(_), _) => (404, EndReason::NoSuchNumber),
-            (Ok(_), Err(error)) => (refusal(&error), EndReason::NoCodec),
+            (Ok(_), Err(_)) => (488, EndReason::NoCodec),
         };
         let Some(line) = env.lines.number(line) else {
             return;
@@ -93,6 +95,9 @@ impl Calls {
             EndReason::KeyChanged => env.agent.refuse_with(leg, KEY_CHANGED, now),
             EndReason::NoRelay => env.agent.refuse_with(leg, NOT_LISTENING, now),
             EndReason::NoMedia => env.agent.refuse_with(leg, NO_TURN, now),
+            EndReason::NoCodec if let Some(words) = unusable => {
+                env.agent.refuse_with(leg, words, now)
+            }
             _ => env.agent.refuse(leg, status, now),
         });
     }

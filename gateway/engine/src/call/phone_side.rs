@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rand_core::Rng;
 use ringfence_media::srtp::{SrtpKey, SrtpSuite};
 use ringfence_media::{
-    Codec, MediaDirection, NegotiatedMedia, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp,
-    VideoFormat, sdp,
+    Codec, MediaDirection, NegotiatedMedia, NotAcceptableError, OwnMedia, OwnVideo, PhoneMedia,
+    SdpError, Srtp, VideoFormat, choose, sdp,
 };
 use ringfence_sip as sip;
 
 use super::context::CallContext;
 use super::phone_watch::PhoneWatch;
+use super::pressed_keys::PressedKeys;
 use super::{CallCommon, PartnerNews};
 use crate::output::MediaOrder;
 
@@ -21,10 +22,16 @@ pub(crate) struct PhoneSide {
     media: PhoneMedia,
     own: OwnMedia,
     chosen: Vec<Codec>,
+    /// What both sides have, for a phone that called without an offer.
+    common: Vec<Codec>,
+    /// The codec that such a phone has chosen, until the other engine is told.
+    pub(super) untold: Option<Codec>,
     /// The phone called without an offer, and has not answered ours.
     is_silent: bool,
     /// Whether it is still there.
     pub(super) watch: PhoneWatch,
+    /// What is pressed on it.
+    pub(super) keys: PressedKeys,
 }
 
 impl PhoneSide {
@@ -40,9 +47,12 @@ impl PhoneSide {
         let mut side = Self {
             media,
             own,
+            common: chosen.clone(),
             chosen,
+            untold: None,
             is_silent,
             watch: PhoneWatch::default(),
+            keys: PressedKeys::default(),
         };
         side.fit_key(&mut cx.env.rng);
         if is_silent && cx.env.config.srtp == Srtp::Required {
@@ -50,6 +60,20 @@ impl PhoneSide {
             side.own.keys = keys_to_offer(&mut cx.env.rng);
         }
         side
+    }
+
+    /// The same phone, which is offered all of these if it called without an offer (RFC 3264 section 5.1).
+    pub(super) fn offering(mut self, common: &[Codec]) -> Self {
+        self.common = common.to_vec();
+        self
+    }
+
+    /// What the answer to a ring says of this phone: the codecs of the call first, then what else the caller's may choose.
+    pub(super) fn answered(&self, offered: &[Codec]) -> Vec<Codec> {
+        let formats = self.media.formats().into_iter();
+        let others =
+            formats.filter(|codec| offered.contains(codec) && !self.chosen.contains(codec));
+        self.chosen.iter().copied().chain(others).collect()
     }
 
     /// Keeps our key for as long as the phone keeps its suite, and draws one when that changes.
@@ -70,7 +94,7 @@ impl PhoneSide {
     /// The SDP answer to the phone's offer, or our offer where it made none.
     pub(super) fn answer(&self) -> Vec<u8> {
         if self.is_silent {
-            return sdp::write_offer(&self.own, &self.chosen);
+            return sdp::write_offer(&self.own, &self.common);
         }
         sdp::write_answer(&self.own, &self.media, &self.chosen)
     }
@@ -108,6 +132,7 @@ impl PhoneSide {
         };
         self.media = media;
         self.is_silent = false;
+        self.keys = PressedKeys::default();
         self.watch.change_phone(cx.now);
         let video = self.own.video.take().map(|video| OwnVideo {
             keys: Vec::new(),
@@ -168,12 +193,35 @@ impl PhoneSide {
     /// The answer to an offer of ours, in an ACK if the phone asked for the offer. One that cannot be used changes nothing:
     /// audio goes on as before.
     fn take_answer(&mut self, answer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
-        let answer = sdp::read_answer(answer, &self.own).ok();
-        if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
-            self.media = media;
-            self.is_silent = false;
-            self.fit_key(&mut cx.env.rng);
+        let Ok(media) = sdp::read_answer(answer, &self.own) else {
+            return;
+        };
+        let chosen = match self.is_silent {
+            true => choose(&self.common, &media.formats()),
+            false => Some(self.chosen.clone()).filter(|_| self.keeps_codec(&media)),
+        };
+        let Some(chosen) = chosen else {
+            return;
+        };
+        let codec = chosen.first().copied();
+        self.untold = codec.filter(|_| codec != self.chosen.first().copied());
+        self.chosen = chosen;
+        self.media = media;
+        self.is_silent = false;
+        self.fit_key(&mut cx.env.rng);
+        cx.media(call, MediaOrder::Attach(self.terms()));
+    }
+
+    /// The other side's phone, which called without an offer, has chosen another codec than the call has had. Ours is offered that alone,
+    /// if it listed it.
+    pub(super) fn take_codec(&mut self, codec: Codec, call: &CallCommon, cx: &mut CallContext<'_>) {
+        let wanted = [codec, Codec::Events8k, Codec::Events48k];
+        let chosen = choose(&wanted, &self.media.formats());
+        let is_new = self.chosen.first() != Some(&codec) && !self.is_silent;
+        if let Some(chosen) = chosen.filter(|_| is_new) {
+            self.chosen = chosen;
             cx.media(call, MediaOrder::Attach(self.terms()));
+            self.offer_agreed(call, cx);
         }
     }
 
@@ -208,7 +256,7 @@ impl PhoneSide {
         match sdp::read_offer(offer, cx.env.config.srtp) {
             Ok(media) if self.keeps_codec(&media) => self.media = media,
             Ok(_) => return cx.refuse_phone(call, 488),
-            Err(fault) => return cx.refuse_phone(call, refusal(&fault)),
+            Err(fault) => return cx.refuse_phone(call, refusal(&fault).status),
         }
         self.fit_key(&mut cx.env.rng);
         self.own.version += 1;
@@ -254,12 +302,20 @@ const PREFERRED: [Codec; 6] = [
     Codec::Events8k,
 ];
 
-/// The status that refuses an offer: 400 for what is no SDP, 488 for what makes no call.
-pub(crate) fn refusal(fault: &SdpError) -> u16 {
-    match fault {
-        SdpError::Malformed { .. } | SdpError::TooLong => 400,
-        _ => 488,
-    }
+/// What refuses an offer, in words for the display: 400 for what is no SDP, 488 for what makes no call (RFC 3261 section 21.4.26).
+pub(crate) fn refusal(fault: &SdpError) -> sip::Refusal {
+    use NotAcceptableError::{Address, NoAudio, NoFormat, NoKey, PlainOnly, SecureOnly};
+    let (status, text) = match fault {
+        SdpError::Malformed { .. } | SdpError::TooLong => (400, "Unreadable SDP"),
+        SdpError::NotAcceptable(NoAudio) => (488, "No audio offered"),
+        SdpError::NotAcceptable(SecureOnly) => (488, "SRTP is switched off here"),
+        SdpError::NotAcceptable(PlainOnly) => (488, "SRTP is required here"),
+        SdpError::NotAcceptable(NoKey) => (488, "No SRTP suite in common"),
+        SdpError::NotAcceptable(NoFormat) => (488, "No codec in common"),
+        SdpError::NotAcceptable(Address) => (488, "Audio address is not an IP address"),
+        _ => (488, "Not acceptable here"),
+    };
+    sip::Refusal { status, text }
 }
 
 /// A key for each suite that a phone is offered.

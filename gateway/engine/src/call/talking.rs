@@ -117,7 +117,9 @@ impl Talking {
         let watch = self.phone.watch.next(self.phone.holds());
         let watch = watch.filter(|_| call.leg.is_some());
         let watch = watch.map(|at| (at, Timer::PhoneWatch));
-        let all = connection.into_iter().chain(moved).chain(watch);
+        let key = self.phone.keys.next_timeout();
+        let key = key.map(|at| (at, Timer::KeyPress));
+        let all = connection.into_iter().chain(moved).chain(watch).chain(key);
         call.deadline = all.min_by_key(|(at, _)| *at);
     }
 
@@ -140,6 +142,7 @@ impl Talking {
             ) => {
                 self.phone.watch.handle_signalling(cx.now);
                 self.phone.handle_sip(&event, call, cx);
+                self.tell_codec(call, cx);
                 if self.phone.has_spoken() {
                     // A phone that resumes has to send again.
                     return self.look_after_phone(call, cx);
@@ -149,7 +152,12 @@ impl Talking {
             }
             CallInput::Leg(sip::Event::Digit { digit, .. }) => {
                 self.phone.watch.handle_signalling(cx.now);
-                self.handle_local_digit(digit, call, cx);
+                if self.phone.takes_events() {
+                    self.phone.keys.handle_info(digit, cx.now);
+                    self.set_alarm(call);
+                } else {
+                    self.handle_local_digit(digit, call, cx);
+                }
                 CallState::Talking(self)
             }
             CallInput::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, cx),
@@ -176,6 +184,9 @@ impl Talking {
             CallInput::Timeout => {
                 let (session, bucket) = (&mut self.session, self.peer.bucket);
                 self.outage.post_moved(session, bucket, call, cx);
+                while let Some(digit) = self.phone.keys.due(cx.now) {
+                    self.handle_local_digit(digit, call, cx);
+                }
                 self.look_after_phone(call, cx)
             }
             CallInput::ShutDown => self.leave(EndReason::ShutDown, call, cx),
@@ -202,6 +213,7 @@ impl Talking {
                 if self.called.is_some() {
                     cx.control(call, ControlFrame::Confirm(self.session.proof()));
                 }
+                self.tell_codec(call, cx);
             }
             BridgeEvent::Dtmf { event, millis } => {
                 self.handle_remote_digit(*event, *millis, call, cx);
@@ -210,6 +222,7 @@ impl Talking {
                 if self.outage.handle_bridge(event, call, cx) {
                     self.keep_ending(call, cx);
                 }
+                self.tell_codec(call, cx);
                 self.set_alarm(call);
             }
             BridgeEvent::WayFound(to) => {
@@ -223,11 +236,16 @@ impl Talking {
             }
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::FormatNotCarried => self.phone.offer_agreed(call, cx),
+            BridgeEvent::KeyPressed => {
+                self.phone.keys.handle_in_audio();
+                self.set_alarm(call);
+            }
             BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {
                 Ok(ControlFrame::HangUp) => return super::hung_up_there(call, cx),
                 Ok(ControlFrame::Digit { event, millis }) => {
                     self.handle_remote_digit(event, millis, call, cx);
                 }
+                Ok(ControlFrame::Codec(codec)) => self.phone.take_codec(codec, call, cx),
                 Ok(ControlFrame::Confirm(_)) | Err(_) => {}
             },
             BridgeEvent::PhoneSilent => {
@@ -273,6 +291,15 @@ impl Talking {
                 CallState::Talking(self)
             }
             Ok(SessionMessage::Confirm) | Err(_) => CallState::Talking(self),
+        }
+    }
+
+    /// Tells the other engine what a phone that called without an offer has chosen, once it can be told.
+    fn tell_codec(&mut self, call: &CallCommon, cx: &mut CallContext<'_>) {
+        if self.can_tell()
+            && let Some(codec) = self.phone.untold.take()
+        {
+            cx.control(call, ControlFrame::Codec(codec));
         }
     }
 

@@ -13,6 +13,10 @@ pub struct HandsetBehaviour {
     pub has_events: bool,
     /// Whether it lists G.722 as its second codec, and sends that where the other side's SDP lists it too.
     pub sends_g722: bool,
+    /// Whether it lists G.722 first.
+    pub prefers_g722: bool,
+    /// Whether its SDP has a host name in place of its address.
+    pub names_its_host: bool,
     /// How it holds a call.
     pub holds_by: Hold,
     /// Whether it offers RTP/SAVP only, as Linphone does at first.
@@ -44,6 +48,8 @@ impl HandsetBehaviour {
         notify_status: 200,
         has_events: true,
         sends_g722: false,
+        prefers_g722: false,
+        names_its_host: false,
         holds_by: Hold::SendOnly,
         offers_savp: false,
         ignores_dialogs: false,

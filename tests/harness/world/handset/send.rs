@@ -138,6 +138,10 @@ impl Handset {
             Hold::Inactive => (ip, "a=inactive\r\n"),
             Hold::ZeroAddress => (nowhere, ""),
         };
+        let hears_at = match self.behaviour.names_its_host {
+            true => "handset.example".to_owned(),
+            false => hears_at.to_string(),
+        };
         let (number, events) = if self.behaviour.has_events {
             (
                 " 101",
@@ -149,8 +153,9 @@ impl Handset {
         // An answer lists what was offered (RFC 3264 section 6.1).
         let codecs = match self.behaviour.sends_g722 {
             false => "0 8",
-            true if offer.is_none_or(lists_g722) => "0 9 8",
-            true => "0",
+            true if !offer.is_none_or(lists_g722) => "0",
+            true if self.behaviour.prefers_g722 => "9 0 8",
+            true => "0 9 8",
         };
         let (protocol, crypto) = match &self.sdes {
             None => ("RTP/AVP", String::new()),
