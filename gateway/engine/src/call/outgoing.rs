@@ -8,12 +8,13 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::context::DialledAgain;
 use super::dialling::Dialling;
-use super::phone_side::{refusal, silent_phone};
+use super::phone_side::{passing_answer, refusal, silent_phone};
 use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
+use crate::line::feature_codes::{self, Dialled};
 use crate::line::saved_state::CallWay;
-use crate::line::{emergency_numbers, feature_codes, old_book};
+use crate::line::{emergency_numbers, old_book};
 use crate::output::CallParties;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -63,8 +64,10 @@ impl Calls {
         if let Some(from) = dialled.replaces {
             return self.handle_take_over(leg, (line, from), sdp, env, now);
         }
-        let Some(digits) = feature_codes::dial((line, leg), dialled.digits, env, now) else {
-            return;
+        let digits = match feature_codes::dial((line, leg), dialled.digits, env, now) {
+            Dialled::Number(digits) => digits,
+            Dialled::Done => return self.confirm_code(leg, &sdp, env, now),
+            Dialled::Refused => return,
         };
         old_book::tell(line, env, now);
         let (number, callee) = (digits.parse().ok(), env.callee(&digits));
@@ -95,6 +98,19 @@ impl Calls {
             EndReason::NoMedia => env.agent.refuse_with(leg, NO_TURN, now),
             _ => env.agent.refuse(leg, status, now),
         });
+    }
+
+    /// A feature code was carried out. Phones play an error tone where a call is refused, so this one is answered, and ended when the
+    /// phone has acknowledged that. A phone that offers no media that could be answered is refused.
+    fn confirm_code(&mut self, leg: sip::LegId, offer: &[u8], env: &mut Environment, now: Instant) {
+        let at = env.agent.flow(leg).map(|flow| flow.local.ip());
+        match at.and_then(|at| passing_answer(offer, at, env)) {
+            Some(answer) => {
+                self.summons.let_pass(leg);
+                env.agent.answer(leg, answer, now);
+            }
+            None => env.agent.refuse(leg, 603, now),
+        }
     }
 
     fn refuse_emergency(
