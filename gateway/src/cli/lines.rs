@@ -105,7 +105,7 @@ pub(super) fn ready_lines(line: &LineFile, config: &Config) -> String {
 }
 
 /// The QR code of a line's address. It holds no password, because others may see the screen.
-pub(super) fn address_code(line: &LineFile, config: &Config) -> String {
+fn address_code(line: &LineFile, config: &Config) -> String {
     with_code(&address(line, config))
 }
 

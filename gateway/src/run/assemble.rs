@@ -125,6 +125,7 @@ pub async fn assemble(
         contacts: Contacts::default(),
         saved_state: SavedState::default(),
         restart: RestartState::default(),
+        notifications: config.notifications,
         writer: None,
     })
 }

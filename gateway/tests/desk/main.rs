@@ -7,3 +7,4 @@ mod doctor;
 mod everyday;
 mod setup;
 mod shell;
+mod terminal;
