@@ -116,6 +116,9 @@ impl MessageQueue {
     ) -> Result<(), LineCommandError> {
         let line = env.lines.of_number(number);
         let line = line.ok_or(LineCommandError::NoSuchLine)?;
+        if text.trim().is_empty() {
+            return Err(LineCommandError::NotAText);
+        }
         let written = sip::Body {
             content_type: PLAIN.to_owned(),
             bytes: text.as_bytes().to_vec(),

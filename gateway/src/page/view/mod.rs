@@ -3,6 +3,7 @@
 
 pub(super) mod calls;
 pub(super) mod contact;
+pub(super) mod help;
 pub(super) mod home;
 pub(super) mod line;
 mod plot;
