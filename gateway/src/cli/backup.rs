@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::ProgressLine;
 use super::{CommandError, PathArgs, passphrase, say};
-use crate::calendar::moment;
+use crate::calendar::local_moment;
 use crate::clock;
 use crate::state::backup::{Backup, BackupError, PreviousState, restore};
 use crate::state::keystore::{ContactsFile, Keystore, SavedStateFile, write_private};
@@ -117,7 +117,7 @@ pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
     let mut text = format!(
         "{} of {} {} back in {}.",
         counted(numbers.len()),
-        moment(UnixTime::from_seconds(archive.made)),
+        local_moment(UnixTime::from_seconds(archive.made)),
         if numbers.len() == 1 { "is" } else { "are" },
         state.display()
     );

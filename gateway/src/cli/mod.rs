@@ -99,7 +99,7 @@ enum CliCommand {
     Contacts(contacts::ContactsArgs),
     /// List past calls, latest first
     ///
-    /// Times are in UTC. The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
+    /// Times are this machine's (in JSON UTC). The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
     Calls(calls::CallsArgs),
     /// Check everything that a call needs, and prove the promise of privacy with a test call
     ///

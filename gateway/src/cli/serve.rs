@@ -126,6 +126,7 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
         match taken {
             Ok(new) => {
                 config = new;
+                node.note_settings(&config);
                 tracing::info!("the settings were read again");
             }
             Err(error) => tracing::error!(

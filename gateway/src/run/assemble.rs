@@ -130,24 +130,24 @@ pub async fn assemble(
     })
 }
 
-/// What a running gateway takes over when its settings become `new`. Only parts whose settings differ are replaced; all go on to use
-/// `outbound`, the way out that was made at the start.
+/// What a running gateway takes over when its settings, or those of the phone book's network, become `new`. Only parts that differ are
+/// replaced; all go on to use `outbound`, the way out that was made at the start.
 ///
 /// # Errors
 /// [`AssembleError`]; nothing has changed then.
 pub async fn change(
-    old: &Config,
-    new: &Config,
+    (old, old_network): (&Config, &NetworkSettings),
+    (new, network): (&Config, &NetworkSettings),
     buckets: &BTreeSet<u16>,
-    network: &NetworkSettings,
     outbound: &Outbound,
 ) -> Result<SettingsChange, AssembleError> {
-    let turn = if old.turn == new.turn {
+    let servers = turn_servers(&old.turn, old_network);
+    let turn = if old.turn == new.turn && servers == turn_servers(&new.turn, network) {
         None
     } else {
         Some(resolve_turn(&new.turn, network, outbound).await?)
     };
-    let relays = if old.relays == new.relays {
+    let relays = if relay_urls(old, old_network) == relay_urls(new, network) {
         None
     } else {
         Some(relays(new, network, buckets, outbound)?)

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::config::{Config, ConfigError};
 use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
+use crate::run::parts::SettingsChange;
 use crate::turn::probe::{TurnProbeError, probe};
 
 /// How long new relays may take to confirm the subscription before they replace the old ones, so that no ring is missed.
@@ -79,7 +80,8 @@ impl Reloader<'_> {
     pub async fn apply(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
         let waiting = needs_restart(old, &new);
         let outbound = self.gateway.outbound();
-        let change = change(old, &new, self.buckets, self.network, outbound).await?;
+        let (before, after) = ((old, self.network), (&new, self.network));
+        let change = change(before, after, self.buckets, outbound).await?;
         if let Some(turn) = &change.turn {
             match probe(turn).await {
                 Err(error) if error.is_final() => return Err(error.into()),
@@ -90,15 +92,7 @@ impl Reloader<'_> {
                 Ok(took) => tracing::info!(?took, "the TURN server gives relayed addresses"),
             }
         }
-        if let Some((relays, _)) = &change.relays {
-            let mut state = relays.state();
-            let listens = state.wait_for(|state| state.listening > 0);
-            if timeout(OVERLAP, listens).await.is_err() {
-                tracing::warn!(
-                    "no new Nostr relay has confirmed the subscription yet. To do: check the network and the setting `relays`"
-                );
-            }
-        }
+        overlap(&change).await;
         self.gateway.change(change).await;
         if old.log != new.log {
             self.set_log_filter(&new.log);
@@ -127,6 +121,19 @@ impl Reloader<'_> {
             Ok(()) => {}
             Err(error @ FilterError::Environment(_)) => tracing::info!("{error}"),
             Err(error) => tracing::warn!("the log filter stays as it was: {error}"),
+        }
+    }
+}
+
+/// Waits until a new relay listens, so that the old ones are not left before.
+pub(crate) async fn overlap(change: &SettingsChange) {
+    if let Some((relays, _)) = &change.relays {
+        let mut state = relays.state();
+        let listens = state.wait_for(|state| state.listening > 0);
+        if timeout(OVERLAP, listens).await.is_err() {
+            tracing::warn!(
+                "no new Nostr relay has confirmed the subscription yet. To do: check the network and the setting `relays`"
+            );
         }
     }
 }

@@ -261,8 +261,8 @@ pub(super) fn summoning_offer(at: IpAddr, session: u64, env: &mut Environment) -
 pub(crate) fn passing_answer(offer: &[u8], at: IpAddr, env: &mut Environment) -> Option<Vec<u8>> {
     let media = sdp::read_offer(offer, env.config.srtp).ok()?;
     let chosen = choose(&media.formats(), &PREFERRED)?;
-    let session = sdp_session(&mut env.rng);
-    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), session);
+    // Not drawn: what a phone dials must not move what is drawn for envelopes.
+    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), 1);
     fit(&mut own.keys, media.suite(), &mut env.rng);
     Some(sdp::write_answer(&own, &media, &chosen))
 }
