@@ -52,7 +52,7 @@ pub(super) async fn run(args: &LinesArgs) -> Result<(), CommandError> {
 /// A paragraph for each line, with the passwords if `passwords` is set.
 pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> String {
     if lines.is_empty() {
-        return "There is no line yet. Get an activation code from a phone book's operator and run: ringfence setup".to_owned();
+        return "There is no line yet. Get an invitation from a phone book's operator and run: ringfence setup LINK".to_owned();
     }
     let paragraphs: Vec<String> = lines
         .iter()

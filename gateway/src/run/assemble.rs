@@ -63,7 +63,7 @@ impl AssembleError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::NoLine => "ask a phone book's operator for a code and run: ringfence activate --phonebook URL --code CODE".to_owned(),
+            Self::NoLine => "ask a phone book's operator for an invitation and run: ringfence setup LINK".to_owned(),
             Self::BadLine(_) => "restore its file from a backup, or move it away and activate again".to_owned(),
             Self::TwoBooks => "run one engine per phone book, each with its own --state".to_owned(),
             Self::Relay(_) => "correct the setting `relays`; when it is empty, ask the phone book's operator for relays".to_owned(),

@@ -206,6 +206,7 @@ async fn a_link_is_enough_and_a_service_is_installed_only_when_it_is_wanted() {
     let analyzer = std::process::Command::new("systemd-analyze")
         .args(["--user", "verify"])
         .arg(&unit)
+        .env("XDG_RUNTIME_DIR", shell.home.path())
         .output();
     match analyzer {
         Ok(output) => {

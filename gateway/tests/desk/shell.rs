@@ -213,8 +213,14 @@ pub(crate) struct Engine(Child);
 
 impl Engine {
     pub(crate) fn start(shell: &Shell) -> Self {
+        Self::start_with(shell, &[])
+    }
+
+    /// With other variables of the environment.
+    pub(crate) fn start_with(shell: &Shell, environment: &[(&str, &str)]) -> Self {
         let log = shell.path("log");
         let mut command = shell.alone(&["run"]);
+        command.envs(environment.iter().copied());
         command.stdout(Stdio::null());
         command.stderr(File::create(&log).unwrap());
         let engine = Self(command.spawn().unwrap());

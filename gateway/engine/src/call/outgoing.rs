@@ -79,7 +79,9 @@ impl Calls {
             }
             (Ok(_), _) if !env.is_listening => (503, EndReason::NoRelay),
             (Ok(_), _) if !env.reaches_turn => (503, EndReason::NoMedia),
-            (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
+            (Ok(callee), Ok(offer)) => {
+                return self.place((line, leg), (offer, None), callee, env, now);
+            }
             (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
             (Err(_), _) => (404, EndReason::NoSuchNumber),
             (Ok(_), Err(error)) => (refusal(&error), EndReason::NoCodec),
@@ -142,15 +144,18 @@ impl Calls {
             number,
         } = again;
         match env.callee(&number.to_string()) {
-            Ok(callee) if !env.closing => self.place((line, leg), offer, callee, env, now),
+            Ok(callee) if !env.closing => {
+                self.place((line, leg), (offer, None), callee, env, now);
+            }
             _ => env.agent.refuse(leg, 480, now),
         }
     }
 
-    fn place(
+    /// `summoned`: the session of the SDP with which the phone was summoned, if it was.
+    pub(super) fn place(
         &mut self,
         (line, leg): (usize, sip::LegId),
-        offer: PhoneMedia,
+        (offer, summoned): (PhoneMedia, Option<u64>),
         callee: CalleeKeys,
         env: &mut Environment,
         now: Instant,
@@ -165,6 +170,7 @@ impl Calls {
         };
         self.begin(new, env, now, |common, cx| {
             common.record = Some(record);
+            common.summoned = summoned;
             Dialling::start(offer, callee, met, common, cx)
         });
     }

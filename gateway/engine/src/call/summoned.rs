@@ -10,14 +10,11 @@ use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use super::CallInput;
-use super::calls::{Calls, NewCall};
-use super::dialling::Dialling;
+use super::calls::Calls;
 use super::phone_side::{sdp_session, silent_phone, summoning_offer};
 use crate::environment::Environment;
-use crate::line::call_record::CallRecord;
 use crate::line::command::LineCommandError;
 use crate::line::emergency_numbers;
-use crate::line::saved_state::CallWay;
 use crate::output::CallLabel;
 use crate::time::Timer;
 use crate::trust::contacts::ShownBy;
@@ -164,19 +161,8 @@ impl Calls {
         else {
             return env.agent.hang_up(leg, sip::HangUp::Normal, now);
         };
-        let met = self.take_ring(line, callee.identity, env, now);
-        let record = CallRecord::dialled(callee.number, env.wall(now));
-        let new = NewCall {
-            line,
-            peer: Some(callee.number),
-            direction: CallWay::Out,
-            leg: Some(leg),
-        };
-        self.begin(new, env, now, |common, cx| {
-            common.record = Some(record);
-            common.summoned = Some(session);
-            Dialling::start(silent_phone(), callee, met, common, cx)
-        });
+        let media = (silent_phone(), Some(session));
+        self.place((line, leg), media, callee, env, now);
     }
 
     /// The user ends a call at the screen.

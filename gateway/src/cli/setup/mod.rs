@@ -185,7 +185,7 @@ fn wants_a_line(
     };
     prompter.insists(
         &format!("{there}. Redeem an invitation for another one"),
-        "--code",
+        "another line",
     )
 }
 
