@@ -238,6 +238,9 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
     browser.wait_for("document.querySelector('[id^=hangup]') !== null");
     browser.evaluate("document.querySelector('[id^=hangup]').click()");
     browser.wait_for("document.getElementById('said').textContent === 'No call.'");
+    // Written down when the other side has had time to hear of the end.
+    browser.go(&format!("{base}/calls"));
+    browser.wait_for("document.querySelector('#history tbody tr') !== null");
     for width in [390, 1_280] {
         browser.resize(width, 844);
         for (path, name) in &pages {

@@ -173,8 +173,9 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) -> Result<(), LineCommandError> {
-        let found = self.calls.get(&call);
-        if found.is_none_or(|call| call.common.line != line) {
+        let number = env.lines.number(line);
+        let mut live = self.live().into_iter();
+        if !live.any(|live| live.label == call && Some(live.line) == number) {
             return Err(LineCommandError::NoSuchCall);
         }
         self.handle(call, CallInput::HangUp, env, now);
