@@ -165,6 +165,10 @@ async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client of the server under test"
+)]
 async fn the_box_gives_relayed_addresses_over_tls_with_either_server() {
     let folder = tempfile::tempdir().unwrap();
     let [certificate, key] = ["chain.pem", "key.pem"].map(|name| folder.path().join(name));

@@ -218,7 +218,6 @@ async fn a_link_is_enough_and_a_service_is_installed_only_when_it_is_wanted() {
         }
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "{error}");
-            println!("systemd-analyze is missing: the unit was not verified");
         }
     }
 }

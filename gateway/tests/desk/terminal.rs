@@ -84,7 +84,7 @@ impl Drop for Terminal {
 }
 
 /// `setup` with what a test must choose: ports, and private addresses.
-fn setup<'a>(ports: &'a [String; 2]) -> Vec<&'a str> {
+fn setup(ports: &[String; 2]) -> Vec<&str> {
     let [sip, tls] = ports;
     vec![
         "setup",

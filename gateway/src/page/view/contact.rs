@@ -39,8 +39,8 @@ pub(in crate::page) fn contacts(context: &PageContext<'_>) -> String {
 }
 
 fn row(context: &PageContext<'_>, contact: &Contact) -> Markup {
-    let lines = context.snapshot.lines.iter();
-    let line = lines.filter(|line| !line.phones.is_empty()).next();
+    let mut lines = context.snapshot.lines.iter();
+    let line = lines.find(|line| !line.phones.is_empty());
     html! {
         tr {
             th scope="row" { a.number href={ "/contacts/" (contact.number) } { (contact.number) } }
