@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use ringfence::state::keystore::SavedStateFile;
 use ringfence_book::Number;
+use ringfence_daemon::tls::TlsFiles;
 use serde_json::Value;
 
 use crate::shell::{Servers, Shell, answer, free_port};
@@ -225,4 +226,43 @@ async fn a_link_is_enough_and_a_service_is_installed_only_when_it_is_wanted() {
 /// Waits for a future from a closure of a test that runs on several threads.
 fn futures<T>(future: impl Future<Output = T>) -> T {
     tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_community_with_an_authority_of_its_own_is_joined_with_one_option_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["ca.pem", "key.pem"].map(|name| folder.path().join(name));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key,
+    };
+    let (servers, shell) = (
+        Servers::of(|book| book.tls = Some(files)).await,
+        Shell::open(),
+    );
+    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    assert!(link.starts_with("https://"));
+    let ports = [free_port(), free_port()];
+    let mut typed = vec![
+        "setup",
+        &link,
+        "--no-passphrase",
+        "--phones",
+        "here",
+        "--allow-private",
+        "--sip-port",
+        &ports[0],
+        "--tls-port",
+        &ports[1],
+    ];
+    let told = shell.fails(&typed, 1);
+    assert!(told.contains("--ca-file FILE"), "{told}");
+    typed.extend(["--ca-file", certificate.to_str().unwrap()]);
+    assert!(shell.done(&typed).contains("number     2"));
+    // The engine trusts it too, and from a copy of its own.
+    std::fs::remove_file(&certificate).unwrap();
+    let _engine = crate::shell::Engine::start(&shell);
 }

@@ -1,6 +1,7 @@
 //! `ringfence setup` and `run` at a terminal, typed by a person: wrong answers, a slip in the passphrase, Ctrl-C, and the same again.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -173,6 +174,8 @@ async fn whatever_was_answered_before_ctrl_c_is_offered_again() {
     screen.sees("Where are the phones");
     screen.presses_ctrl_c();
     assert!(!screen.ends().success());
+    let answers = std::fs::metadata(shell.path(".config/ringfence/ringfence.toml.answers"));
+    assert_eq!(answers.unwrap().permissions().mode() & 0o777, 0o600);
     let mut screen = Terminal::open(&shell, &setup(&ports));
     screen.sees(&format!("[{link}]"));
     screen.types("");
