@@ -1,5 +1,6 @@
-//! Days and moments as people and programs write them (RFC 3339), in UTC.
+//! Days and moments: for programs in UTC (RFC 3339), for people in the time of this machine.
 
+use chrono::{DateTime, Local};
 use ringfence_book::Day;
 use ringfence_engine::time::UnixTime;
 use time::{Date, OffsetDateTime};
@@ -23,6 +24,19 @@ pub(crate) fn moment(at: UnixTime) -> String {
         |moment| {
             let (hour, minute, second) = moment.to_hms();
             format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
+        },
+    )
+}
+
+/// A moment for a person, 2026-11-25 13:00, in the time of this machine.
+pub(crate) fn local_moment(at: UnixTime) -> String {
+    let seconds = i64::try_from(at.seconds()).ok();
+    let moment = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    moment.map_or_else(
+        || at.seconds().to_string(),
+        |moment| {
+            let local = moment.with_timezone(&Local);
+            local.format("%Y-%m-%d %H:%M").to_string()
         },
     )
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, TurnLogin};
 use crate::lines::book_updates::{follow_book, renew_due};
+use crate::lines::network_updates::NetworkFollower;
 use crate::lines::renew::Renewals;
 use crate::lines::turn_logins::remember;
 use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
@@ -73,6 +74,8 @@ pub struct Node {
     gateway: Arc<Gateway>,
     lines: Vec<LineFile>,
     config: Config,
+    /// The settings in force, for the background tasks.
+    in_force: watch::Sender<Config>,
     buckets: BTreeSet<u16>,
     network: NetworkSettings,
     logins: Option<CredentialPool>,
@@ -122,15 +125,18 @@ impl Node {
         let gateway = Arc::new(Gateway::start(parts).await?);
         let lines = renewals.lines().to_vec();
         let (syncing, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
+        let (in_force, settings) = watch::channel(config.clone());
+        let follower = NetworkFollower::new(settings, network.clone(), buckets.clone());
         let following = tokio::spawn({
             let (gateway, fresh, logins) = (Arc::clone(&gateway), fresh.clone(), logins.clone());
-            async move { follow_book(&gateway, fresh, &mut renewals, logins.as_ref()).await }
+            async move { follow_book(&gateway, fresh, &mut renewals, logins.as_ref(), follower).await }
         });
         let remembering = tokio::spawn(remember(turn_pool, turn_file));
         Ok(Self {
             gateway,
             lines,
             config,
+            in_force,
             buckets,
             network,
             logins,
@@ -235,6 +241,11 @@ impl Node {
     /// The settings with which it was opened.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Other settings are in force from now on.
+    pub(crate) fn note_settings(&self, config: &Config) {
+        self.in_force.send_replace(config.clone());
     }
 
     /// The buckets to which its lines subscribe.

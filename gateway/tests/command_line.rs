@@ -167,7 +167,7 @@ fn whatever_is_wrong_is_one_line_with_a_remedy_and_an_exit_status() {
             "no line",
             vec!["run", "--state", text(&empty)],
             1,
-            ["there is no line", "ringfence activate"],
+            ["there is no line", "ringfence setup"],
         ),
         case(
             "a second engine",

@@ -159,6 +159,19 @@ impl Serving {
         self.child.wait().unwrap();
     }
 
+    /// What a browser shows.
+    fn page(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.host).unwrap();
         let length = body.len();
@@ -176,7 +189,7 @@ impl Serving {
 
 fn issue(folder: &Path) -> (String, String) {
     let output = with_settings("issue", folder)
-        .arg("--json")
+        .args(["--json", "--new-book"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -185,6 +198,14 @@ fn issue(folder: &Path) -> (String, String) {
         value["number"].as_str().unwrap().to_owned(),
         value["activationCode"].as_str().unwrap().to_owned(),
     )
+}
+
+/// The first number of a new book, as a person asks for it.
+fn found(folder: &Path) -> Output {
+    with_settings("issue", folder)
+        .arg("--new-book")
+        .output()
+        .unwrap()
 }
 
 fn form(serving: &Serving, code: &str, seed: u8) -> String {
@@ -267,6 +288,18 @@ fn a_book_killed_while_it_is_made_opens_whole() {
     serving.kill();
 }
 
+#[test]
+fn a_browser_that_follows_an_invitation_is_told_what_to_type() {
+    let folder = folder();
+    let serving = serve(folder.path());
+    let page = serving.page("/");
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("ringfence setup"),
+        "{page}"
+    );
+    serving.kill();
+}
+
 #[cfg(unix)]
 #[test]
 fn both_stop_signals_end_it_well_and_soon() {
@@ -295,7 +328,7 @@ fn the_token_is_written_to_a_file_of_its_owner_when_the_book_is_made_and_never_s
     let folder = folder();
     let file = folder.path().join("book.sqlite.admin-token");
     std::fs::write(&file, "of an earlier book, and readable").unwrap();
-    let first = with_settings("issue", folder.path()).output().unwrap();
+    let first = found(folder.path());
     let token = std::fs::read_to_string(&file).unwrap();
     assert_eq!(token.trim_end().len(), 43);
     assert_eq!(
@@ -317,7 +350,7 @@ fn the_token_is_written_to_a_file_of_its_owner_when_the_book_is_made_and_never_s
 fn a_token_that_cannot_be_written_is_shown_once() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("book.sqlite.admin-token")).unwrap();
-    let first = with_settings("issue", folder.path()).output().unwrap();
+    let first = found(folder.path());
     assert!(text(&first.stderr).contains("is shown this once: "));
     assert!(text(&first.stdout).contains("activation code"));
 }
@@ -351,6 +384,7 @@ fn what_fails_is_said_with_what_to_do() {
     );
     let said = failure(
         with_settings("issue", folder.path())
+            .arg("--new-book")
             .arg("--database")
             .arg(folder.path()),
     );
@@ -373,8 +407,54 @@ fn what_fails_is_said_with_what_to_do() {
 }
 
 #[test]
+fn an_invitation_can_be_sent_as_it_is_printed_and_names_the_key_that_serve_and_list_print() {
+    let folder = folder();
+    let file = folder.path().join("book.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    let named = format!("public_name = \"book.example.org\"\n{settings}");
+    std::fs::write(&file, named).unwrap();
+    let mut child = with_settings("serve", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let served: Vec<String> = lines.take(4).map(Result::unwrap).collect();
+    let key = served[1].strip_prefix("the book's key is ").unwrap();
+    assert_eq!(
+        (key.len(), served[2].as_str()),
+        (64, "engines are told of relays: none")
+    );
+    let issued = text(
+        &with_settings("issue", folder.path())
+            .output()
+            .unwrap()
+            .stdout,
+    );
+    let code = issued
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .last()
+        .unwrap();
+    let typed = format!("ringfence setup https://book.example.org/#{code}");
+    assert!(issued.contains(&typed) && issued.contains(key), "{issued}");
+    let listed = text(
+        &with_settings("list", folder.path())
+            .output()
+            .unwrap()
+            .stdout,
+    );
+    assert!(listed.contains(key), "{listed}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn help_names_every_command_and_option() {
     let output = program().arg("--help").output().unwrap();
+    assert!(text(&output.stdout).contains("key lost or stolen"));
     assert!(
         [
             "serve", "issue", "list", "revoke", "export", "backup", "restore", "resume"
@@ -396,6 +476,7 @@ fn a_reader_that_has_gone_away_is_no_failure_and_a_full_disk_is_one() {
     let folder = folder();
     let issue = |out: Stdio| {
         with_settings("issue", folder.path())
+            .arg("--new-book")
             .stdout(out)
             .stderr(Stdio::piped())
             .spawn()

@@ -47,19 +47,23 @@ async fn served() -> (TempDir, Config, PhoneBook) {
 #[tokio::test(flavor = "multi_thread")]
 async fn numbers_are_issued_listed_and_revoked_beside_a_server() {
     let (_folder, config, book) = served().await;
-    let issued = issue(&config, 3).await.unwrap();
+    let issued = issue(&config, 3, false).await.unwrap();
     assert!(issued.token.is_none() && issued.stopped.is_none());
-    let (counts, states) = list(&config).await.unwrap();
-    assert_eq!((counts.free, counts.waiting, states.len()), (253, 3, 3));
+    let listed = list(&config).await.unwrap();
+    assert_eq!((listed.counts.free, listed.counts.waiting), (253, 3));
+    assert_eq!(listed.states.len(), 3);
+    let key = book.book_key();
+    assert_eq!((listed.key, issued.key), (key, key));
     let number = issued.issues[0].number;
-    assert_eq!(revoke(&config, &number.to_string()).await.unwrap(), number);
+    let revoked = revoke(&config, &number.to_string()).await.unwrap();
+    assert_eq!((revoked.number, revoked.was_waiting), (number, true));
     let again = revoke(&config, &number.to_string()).await;
     assert!(matches!(again, Err(OperatorError::NotAssigned(_))));
     for text in ["19999", "020000", "x", ""] {
         let outside = revoke(&config, text).await;
         assert!(matches!(outside, Err(OperatorError::Number { .. })));
     }
-    let rest = issue(&config, 300).await.unwrap();
+    let rest = issue(&config, 300, false).await.unwrap();
     assert_eq!(rest.issues.len(), 254);
     assert!(rest.stopped.is_some());
     book.stop().await;
@@ -72,8 +76,8 @@ async fn a_command_does_not_make_the_plan_grow() {
         plan: NumberPlan::DEFAULT,
         ..config.clone()
     };
-    issue(&other, 1).await.unwrap();
-    let (counts, _) = list(&other).await.unwrap();
+    issue(&other, 1, false).await.unwrap();
+    let counts = list(&other).await.unwrap().counts;
     assert_eq!(counts.free + counts.waiting, 256);
     book.stop().await;
 }
@@ -82,7 +86,8 @@ async fn a_command_does_not_make_the_plan_grow() {
 async fn where_there_is_no_book_none_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());
-    let absent = |result| matches!(result, Err(OperatorError::NoBook));
+    let absent = |result| matches!(result, Err(OperatorError::NoBook(_)));
+    assert!(absent(issue(&config, 1, false).await.map(drop)));
     assert!(absent(list(&config).await.map(drop)));
     assert!(absent(revoke(&config, "20000").await.map(drop)));
     assert!(absent(
@@ -478,13 +483,20 @@ fn the_commands_speak_to_people_and_to_scripts() {
         (status.success(), text(&stdout), text(&stderr))
     };
     let (done, _, said) = run(&["list"]);
-    assert!(!done && said.contains("no phone book here"), "{said}");
+    assert!(
+        !done && said.contains("no phone book in phonebook.sqlite"),
+        "{said}"
+    );
     std::fs::write(
         folder.path().join("s.toml"),
         "plan = { first = 20000, tiles = 1 }",
     )
     .unwrap();
-    let (done, out, _) = run(&["issue", "--config", "s.toml", "--count", "2", "--json"]);
+    let founding = ["issue", "--config", "s.toml", "--count", "2", "--json"];
+    let (done, _, said) = run(&founding);
+    assert!(!done && said.contains("--new-book"), "{said}");
+    assert!(!folder.path().join("phonebook.sqlite").exists());
+    let (done, out, _) = run(&[&founding[..], &["--new-book"]].concat());
     let numbers: Vec<Value> = out
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -492,13 +504,21 @@ fn the_commands_speak_to_people_and_to_scripts() {
     assert!(done && numbers.len() == 2);
     let (done, out, _) = run(&["list"]);
     assert!(
-        done && out.starts_with("free 254, waiting 2, active 0, retired 0"),
+        done && out.contains("\nfree 254, waiting 2, active 0, retired 0"),
         "{out}"
     );
-    assert_eq!(out.lines().count(), 3);
+    assert_eq!(out.lines().count(), 4);
+    let key = numbers[0]["bookKey"].as_str().unwrap();
+    assert!(
+        out.starts_with(&format!("the book's key is {key}\n")),
+        "{out}"
+    );
     let number = numbers[0]["number"].as_str().unwrap();
     let (done, out, _) = run(&["revoke", number]);
-    assert!(done && out.contains(number), "{out}");
+    assert!(
+        done && out.contains(number) && out.contains("withdrawn"),
+        "{out}"
+    );
     let (done, _, said) = run(&["revoke", number]);
     assert!(!done && said.contains("nothing to revoke"), "{said}");
     let (done, out, _) = run(&["list", "--json"]);

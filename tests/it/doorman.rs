@@ -154,9 +154,11 @@ fn a_keypad_changes_it() {
         world.dial_digits(pair.bob, code);
         world.run_for(SOON);
         assert_eq!(only(&world), expected, "{code}");
-        assert_eq!(
-            world.handset(pair.bob).events().last(),
-            Some(&&HandsetEvent::Refused(603))
+        let events = world.handset(pair.bob).events();
+        assert!(
+            !events
+                .iter()
+                .any(|event| matches!(event, HandsetEvent::Refused(_)))
         );
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use ringfence_engine::line::command::{LineCommand, LineCommandError};
+use ringfence_engine::line::saved_state::CallWay;
+use ringfence_engine::line::written::TextFate;
 use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -104,4 +106,171 @@ fn a_line_of_another_engine_takes_no_commands() {
         Err(LineCommandError::NoSuchLine)
     );
     assert!(rings(&mut world, pair));
+}
+
+#[test]
+fn a_call_from_the_screen_rings_the_own_phone_first_and_then_both_hear_each_other() {
+    let (mut world, pair) = World::of_two(6);
+    let (alice, bob) = (world.number(pair.caller, 0), called(&world, pair));
+    world
+        .command(pair.caller, alice, LineCommand::Call(bob))
+        .expect("a phone is there");
+    world.run_until("the own phone rings", SOON, |world| {
+        world.handset(pair.alice).is_ringing()
+    });
+    let shown = HandsetEvent::Ringing {
+        caller: bob.to_string(),
+    };
+    assert!(world.handset(pair.alice).events().contains(&&shown));
+    // Nothing leaves this engine before a person picks up here.
+    assert!(world.never(SOON, |world| world.handset(pair.bob).is_ringing()));
+    world.answer(pair.alice);
+    world.run_until("it rings there", SOON, |world| {
+        world.handset(pair.bob).is_ringing()
+    });
+    world.answer(pair.bob);
+    world.run_for(SOON);
+    for phone in [pair.alice, pair.bob] {
+        assert!(world.handset(phone).is_talking());
+        assert!(world.handset(phone).received_audio().packets() > 100);
+    }
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(11));
+    assert!(world.handset(pair.bob).is_free());
+    let past = &world.host(pair.caller).saved_state.0.calls;
+    let call = past.back().expect("it is written down");
+    assert_eq!((past.len(), call.number, call.way), (1, bob, CallWay::Out));
+    assert!(call.talked.is_some());
+}
+
+#[test]
+fn a_call_from_the_screen_that_nobody_picks_up_here_rings_nobody_there() {
+    let (mut world, pair) = World::of_two(7);
+    let (alice, bob) = (world.number(pair.caller, 0), called(&world, pair));
+    let call = LineCommand::Call(bob);
+    world
+        .command(pair.caller, alice, call)
+        .expect("a phone is there");
+    world.run_until("the own phone rings", SOON, |world| {
+        world.handset(pair.alice).is_ringing()
+    });
+    let half_a_minute = Duration::from_secs(35);
+    assert!(world.never(half_a_minute, |world| world.handset(pair.bob).is_ringing()));
+    assert!(!world.handset(pair.alice).is_ringing());
+    // Declined here.
+    world
+        .command(pair.caller, alice, call)
+        .expect("a phone is there");
+    world.run_until("the own phone rings", SOON, |world| {
+        world.handset(pair.alice).is_ringing()
+    });
+    world.decline(pair.alice, 603);
+    assert!(world.never(SOON, |world| world.handset(pair.bob).is_ringing()));
+    // Not taken there: the own phone is released.
+    world
+        .command(pair.caller, alice, call)
+        .expect("a phone is there");
+    world.run_until("the own phone rings", SOON, |world| {
+        world.handset(pair.alice).is_ringing()
+    });
+    world.answer(pair.alice);
+    world.run_for(Duration::from_secs(40));
+    assert!(world.handset(pair.alice).is_free());
+    let unknown = world.unassigned();
+    for (number, why) in [
+        (
+            ringfence_book::Number::new(112),
+            LineCommandError::Emergency,
+        ),
+        (
+            ringfence_book::Number::new(7),
+            LineCommandError::NoSuchNumber,
+        ),
+    ] {
+        let told = world.command(pair.caller, alice, LineCommand::Call(number));
+        assert_eq!(told, Err(why));
+    }
+    // A number that nobody has is called like any other: the screen tells no more than a phone.
+    assert_eq!(
+        world.command(pair.caller, alice, LineCommand::Call(unknown)),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_call_is_ended_at_the_screen_in_each_of_its_states() {
+    for state in ["calling", "ringing", "talking there", "talking here"] {
+        let (mut world, pair) = World::of_two(8);
+        match state {
+            "calling" | "ringing" => world.ring(pair),
+            _ => world.call(pair),
+        }
+        let engine = match state {
+            "calling" | "talking here" => pair.caller,
+            _ => pair.callee,
+        };
+        let line = world.number(engine, 0);
+        let live = world.host(engine).engine.live_calls();
+        let [call] = live[..] else {
+            panic!("{state}: {live:?}");
+        };
+        let hang_up = LineCommand::HangUp(call.label);
+        world.command(engine, line, hang_up).expect("it is there");
+        // The callee's engine hears of a ring that is taken back with the next envelope.
+        world.run_for(Duration::from_secs(10));
+        let is_decline = state == "ringing";
+        assert!(!world.handset(pair.bob).is_ringing(), "{state}");
+        assert!(world.handset(pair.bob).is_free(), "{state}");
+        // A caller is not told that a person declined.
+        assert_eq!(world.handset(pair.alice).is_free(), !is_decline, "{state}");
+        let again = world.command(engine, line, hang_up);
+        assert_eq!(again, Err(LineCommandError::NoSuchCall), "{state}");
+        world.run_until_quiet(Duration::from_secs(60));
+        assert!(world.handset(pair.alice).is_free(), "{state}");
+    }
+}
+
+#[test]
+fn a_text_from_the_screen_arrives_and_the_screen_is_told_what_became_of_it() {
+    let (mut world, pair) = World::of_two(9);
+    let (alice, bob) = (world.number(pair.caller, 0), called(&world, pair));
+    world
+        .write(pair.caller, (alice, bob), "from the screen")
+        .expect("it is a text");
+    world.run_for(SOON);
+    let arrived = |notice: &&&HandsetEvent| {
+        matches!(notice, HandsetEvent::Text { from, body, .. }
+            if *from == alice.to_string() && body == "from the screen")
+    };
+    assert_eq!(
+        world
+            .handset(pair.bob)
+            .events()
+            .iter()
+            .filter(arrived)
+            .count(),
+        1
+    );
+    let fates = |world: &World| -> Vec<TextFate> {
+        let written = world.host(pair.caller).engine.written();
+        written.iter().map(|text| text.fate).collect()
+    };
+    assert_eq!(fates(&world), [TextFate::Posted]);
+    for (to, text, why) in [
+        (bob, "", LineCommandError::NotAText),
+        (bob, &*"x".repeat(6_481), LineCommandError::NotAText),
+        (
+            ringfence_book::Number::new(7),
+            "x",
+            LineCommandError::NoSuchNumber,
+        ),
+    ] {
+        assert_eq!(world.write(pair.caller, (alice, to), text), Err(why));
+    }
+    for _ in 0..40 {
+        world
+            .write(pair.caller, (alice, bob), "again")
+            .expect("it is a text");
+    }
+    assert!(fates(&world).len() <= 16);
 }

@@ -18,6 +18,7 @@ use ringfence::{
     softphone::{PhoneEvent, Registration},
 };
 use ringfence_book::Number;
+use ringfence_engine::line::command::LineCommand;
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
     browser::CHROMIUM,
@@ -27,6 +28,7 @@ use ringfence_tests::{
     real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
+use serde_json::Value;
 use tokio::{runtime::Runtime, time::timeout};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -124,6 +126,9 @@ fn tab_to(browser: &mut Devtools, id: &str) {
 
 const POINTS: &str = "(document.querySelector('polyline.heard')?.getAttribute('points') ?? '').trim().split(/\\s+/).filter(Boolean).length";
 
+/// Cells and texts that are wider than what they are in.
+const CLIPPED: &str = "[...document.querySelectorAll('.wide, section, nav, .digits')].filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 200))";
+
 /// The HTTP status of an address.
 fn status_of(url: &str) -> String {
     let (host, path) = url
@@ -213,13 +218,42 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
     }
     browser.go(&format!("{base}/lines/{}", scene.line(0)));
     browser.evaluate("document.querySelector('form[action$=provision] button').click()");
-    browser.wait_for("document.querySelector('svg.qr') !== null");
+    browser.wait_for("document.getElementById('link-text') !== null");
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('svg.qr').length"),
+        0,
+        "a Linphone on this machine has no camera that sees the screen"
+    );
     check_page(&mut browser, "link");
-    browser.resize(360, 740);
-    browser.go(&base);
     browser.prefer("light");
-    browser.picture(&screenshots().join("narrow.png"));
-    check_structure(&mut browser, "on a narrow screen");
+    let pages = [
+        ("".to_owned(), "overview"),
+        ("/calls".to_owned(), "calls"),
+        ("/contacts".to_owned(), "contacts"),
+        (contact.clone(), "contact"),
+        (format!("/lines/{}", scene.line(0)), "line"),
+        ("/help".to_owned(), "help"),
+    ];
+    browser.go(&base);
+    browser.wait_for("document.querySelector('[id^=hangup]') !== null");
+    browser.evaluate("document.querySelector('[id^=hangup]').click()");
+    browser.wait_for("document.getElementById('said').textContent === 'No call.'");
+    // Written down when the other side has had time to hear of the end.
+    browser.go(&format!("{base}/calls"));
+    browser.wait_for("document.querySelector('#history tbody tr') !== null");
+    for width in [390, 1_280] {
+        browser.resize(width, 844);
+        for (path, name) in &pages {
+            browser.go(&format!("{base}{path}"));
+            browser.picture(&screenshots().join(format!("{name}-{width}.png")));
+            check_structure(&mut browser, &format!("{name} at {width}"));
+            assert_eq!(
+                browser.evaluate(CLIPPED),
+                Value::Array(vec![]),
+                "{name} at {width}"
+            );
+        }
+    }
     assert_eq!(browser.complaints(), Vec::<String>::new());
     scene.end();
 }
@@ -281,6 +315,54 @@ fn without_scripts_the_page_does_the_same() {
     assert!(scene.do_not_disturb());
     assert_eq!(browser.complaints(), Vec::<String>::new());
     scene.end();
+}
+
+#[test]
+fn a_call_from_the_page_rings_the_own_phone_first_and_then_both_hear_each_other() {
+    for model in [PhoneModel::Linphone, PhoneModel::Baresip] {
+        if !PhoneModel::installed(&[model]) {
+            continue;
+        }
+        let _alone = real_time();
+        let mut scene = Scene::set();
+        let (own, other) = (Number::new(scene.line(0)), Number::new(scene.line(1)));
+        let end = &scene.stack.ends[0];
+        let account = &end.line.account;
+        let account = PhoneAccount {
+            codecs: "PCMU",
+            microphone: LOW,
+            ..PhoneAccount::plain(
+                &account.user,
+                account.password.expose(),
+                end.gateway.udp()[0],
+            )
+        };
+        let mut phone = RealPhone::start(model, &account);
+        phone.wait_registered();
+        let handle = end.gateway.handle();
+        let told = handle.command(own, LineCommand::Call(other));
+        assert_eq!(scene.runtime.block_on(told), Some(Ok(())), "{model:?}");
+        phone.wait_call("incoming", SOON);
+        phone.command("answer");
+        let callee = &mut scene.phones[1];
+        scene.runtime.block_on(async {
+            sees(callee, |event| matches!(event, PhoneEvent::Incoming { .. })).await;
+            callee.pick_up().await;
+            let hears = async {
+                while callee.heard().tone < Duration::from_secs(2) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(SOON, hears)
+                .await
+                .expect("the callee hears the phone");
+            callee.hang_up().await;
+        });
+        phone.wait_call("ended", SOON);
+        let heard = phone.quit_and_measure(HIGH);
+        assert!(heard.tone > Duration::from_secs(1), "{model:?}: {heard:?}");
+        scene.end();
+    }
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! `ringfence backup` and `ringfence restore`: everything of an engine in one file under a passphrase.
 
-use std::path::{Path, PathBuf};
+mod restored;
+
+use std::path::PathBuf;
 
 use clap::Args;
 use ringfence_engine::time::UnixTime;
 use serde_json::json;
 
 use super::progress::ProgressLine;
-use super::{CommandError, PathArgs, passphrase, paths, say};
-use crate::calendar::moment;
+use super::{CommandError, PathArgs, passphrase, say};
+use crate::calendar::local_moment;
 use crate::clock;
-use crate::config::{Config, raw};
 use crate::state::backup::{Backup, BackupError, PreviousState, restore};
 use crate::state::keystore::{ContactsFile, Keystore, SavedStateFile, write_private};
 use crate::state::secret::Secret;
@@ -92,17 +93,17 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), CommandError> {
 
 /// Runs `restore`.
 pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
-    let secret = match from_environment() {
-        Some(secret) => secret,
-        None => passphrase::find(true, false)?.ok_or(CommandError::NoPassphrase)?,
+    let open = |secret| Ok(Backup::open(&args.file, secret)?);
+    let archive = match from_environment().map_or_else(passphrase::given, |own| Ok(Some(own)))? {
+        Some(secret) => open(secret)?,
+        None => passphrase::ask_until("Passphrase of the backup: ", open)?
+            .ok_or(CommandError::NoPassphrase)?,
     };
     let progress = ProgressLine::begin();
-    progress.show("Opening the backup");
-    let archive = Backup::open(&args.file, secret)?;
-    let state = state(args, &archive)?;
     progress.show("Writing");
+    let state = restored::state_folder(&args.paths, &archive)?;
     let kept = restore(&archive, &state, args.replace, clock::unix_seconds())?;
-    let settings = write_settings(args, &archive)?;
+    let settings = restored::write_settings(&args.paths, &archive, &state)?;
     drop(progress);
     let numbers = &archive.numbers;
     if args.json {
@@ -116,7 +117,7 @@ pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
     let mut text = format!(
         "{} of {} {} back in {}.",
         counted(numbers.len()),
-        moment(UnixTime::from_seconds(archive.made)),
+        local_moment(UnixTime::from_seconds(archive.made)),
         if numbers.len() == 1 { "is" } else { "are" },
         state.display()
     );
@@ -145,50 +146,4 @@ fn counted(lines: usize) -> String {
         1 => "1 line".to_owned(),
         many => format!("{many} lines"),
     }
-}
-
-/// The state folder to restore to: that of `--state`, of the settings here, or of the settings in the backup.
-fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, CommandError> {
-    if let Some(state) = &args.paths.state {
-        return Ok(state.clone());
-    }
-    if let Some(file) = args.paths.file().filter(|file| file.exists()) {
-        return Ok(Config::read(&file)?.state.to_path_buf());
-    }
-    let theirs = archive
-        .settings
-        .as_deref()
-        .and_then(|text| raw::parse(text).ok());
-    let theirs = theirs.and_then(|raw| Config::try_from(raw).ok());
-    Ok(theirs
-        .map_or_else(Config::defaults, Ok)?
-        .state
-        .to_path_buf())
-}
-
-/// Writes the settings of the backup to their usual place, or beside the file that is there if that differs. Returns where, if it wrote any.
-fn write_settings(args: &RestoreArgs, archive: &Backup) -> Result<Option<PathBuf>, CommandError> {
-    let target = match (&args.paths.config, &args.paths.state) {
-        (Some(file), _) => Some(file.clone()),
-        (None, None) => paths::usual_file(),
-        (None, Some(_)) => None,
-    };
-    let Some((mut file, text)) = target.zip(archive.settings.as_deref()) else {
-        return Ok(None);
-    };
-    match std::fs::read_to_string(&file) {
-        Ok(present) if present == text => return Ok(None),
-        Ok(_) => {
-            let mut name = file.into_os_string();
-            name.push(".from-backup");
-            file = name.into();
-        }
-        Err(_) => {}
-    }
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        crate::state::keystore::make_folder(folder)?;
-    }
-    write_private(&file, text.as_bytes())?;
-    Ok(Some(file))
 }

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use ringfence_engine::line::saved_state::{CallWay, PastCall, SavedState};
+use ringfence_engine::trust::contacts::Contacts;
 use serde_json::{Value, json};
 
 use super::{CommandError, PathArgs, passphrase, say};
-use crate::calendar::moment;
-use crate::state::keystore::SavedStateFile;
+use crate::calendar::{local_moment, moment};
+use crate::state::keystore::{ContactsFile, SavedStateFile};
 
 #[derive(Debug, Args)]
 pub(super) struct CallsArgs {
@@ -24,11 +25,12 @@ pub(super) struct CallsArgs {
 pub(super) fn run(args: &CallsArgs) -> Result<(), CommandError> {
     let config = args.paths.config()?;
     let secret = passphrase(&config, false)?;
-    let saved_state = SavedStateFile::open(&config.state, secret).read()?;
+    let saved_state = SavedStateFile::open(&config.state, secret.clone()).read()?;
     if args.json {
         return say(&as_value(&saved_state, args.missed).to_string());
     }
-    say(&table(&saved_state, args.missed))
+    let contacts = ContactsFile::open(&config.state, secret).read()?;
+    say(&table(&saved_state, &contacts, args.missed))
 }
 
 /// The latest call first.
@@ -54,19 +56,22 @@ fn as_value(saved_state: &SavedState, missed: bool) -> Value {
     json!({ "calls": calls, "texts_waiting": saved_state.texts.len() })
 }
 
-fn table(saved_state: &SavedState, missed: bool) -> String {
-    let mut lines: Vec<String> = chosen(saved_state, missed).map(line).collect();
+fn table(saved_state: &SavedState, contacts: &Contacts, missed: bool) -> String {
+    let calls = chosen(saved_state, missed);
+    let mut lines: Vec<String> = calls.map(|call| line(call, contacts)).collect();
     if lines.is_empty() {
         lines.push("There are no calls to show.".to_owned());
     }
     let texts = saved_state.texts.len();
-    if texts > 0 {
-        lines.push(format!("{texts} texts wait for a phone that takes them."));
+    match texts {
+        0 => {}
+        1 => lines.push("1 text waits for a phone that takes it.".to_owned()),
+        more => lines.push(format!("{more} texts wait for a phone that takes them.")),
     }
     lines.join("\n")
 }
 
-fn line(call: &PastCall) -> String {
+fn line(call: &PastCall, contacts: &Contacts) -> String {
     let outcome = match call.unanswered() {
         None => {
             let seconds = call.talked.map_or(0, |span| span.as_secs());
@@ -79,11 +84,15 @@ fn line(call: &PastCall) -> String {
         CallWay::Out => "->",
         CallWay::In => "<-",
     };
+    let contact = contacts.get(call.number);
+    let who = match contact.and_then(|contact| contact.name.as_deref()) {
+        Some(name) => format!("{} ({name})", call.number),
+        None => call.number.to_string(),
+    };
     format!(
-        "{}  {} {arrow} {:<10} {outcome}",
-        moment(call.began),
+        "{}  {} {arrow} {who:<20} {outcome}",
+        local_moment(call.began),
         call.line,
-        call.number
     )
 }
 
@@ -98,8 +107,10 @@ fn way(way: CallWay) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use ringfence_book::Number;
+    use ringfence_book::{Day, Number};
+    use ringfence_engine::line::identity::Identity;
     use ringfence_engine::time::UnixTime;
+    use ringfence_engine::trust::contacts::ContactUpdate;
 
     use super::*;
 
@@ -127,18 +138,29 @@ mod tests {
 
     #[test]
     fn the_latest_call_is_on_top_and_says_what_came_of_it() {
-        let text = table(&saved_state(), false);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(
-            lines,
-            [
-                "2026-11-18T11:07:40Z  20001 <- 20002      MISSED",
-                "2026-11-18T11:07:10Z  20001 <- 20002      stranger, not rung",
-                "2026-11-18T11:06:40Z  20001 -> 20002      1:01 min",
-            ]
-        );
-        assert_eq!(table(&saved_state(), true).lines().count(), 1);
-        assert!(table(&SavedState::default(), false).contains("no calls"));
+        let mut contacts = Contacts::default();
+        let pin = ContactUpdate::Pin {
+            number: Number::new(20_002),
+            identity: Identity::generate(&mut rand::rng()).key(),
+            day: Day::of_unix(0),
+        };
+        contacts.learn(&pin);
+        contacts.name(Number::new(20_002), "Bob").unwrap();
+        let text = table(&saved_state(), &contacts, false);
+        let at = |second: u64| local_moment(UnixTime::from_seconds(1_795_000_000 + second));
+        let expected = [
+            format!("{}  20001 <- 20002 (Bob)          MISSED", at(60)),
+            format!(
+                "{}  20001 <- 20002 (Bob)          stranger, not rung",
+                at(30)
+            ),
+            format!("{}  20001 -> 20002 (Bob)          1:01 min", at(0)),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        let nobody = Contacts::default();
+        assert!(table(&saved_state(), &nobody, true).contains("<- 20002   "));
+        assert_eq!(table(&saved_state(), &nobody, true).lines().count(), 1);
+        assert!(table(&SavedState::default(), &nobody, false).contains("no calls"));
     }
 
     #[test]

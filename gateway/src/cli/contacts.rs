@@ -10,6 +10,7 @@ use ringfence_engine::trust::contacts::{Contact, ContactError, ContactUpdate};
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
 use super::block::{self, BlockRequest};
+use super::say;
 use super::{CommandError, PathArgs, book_copy, unlock};
 use crate::clock;
 use crate::config::Config;
@@ -50,6 +51,8 @@ enum ContactAction {
         #[arg(long, value_name = "NUMBER")]
         line: Option<Number>,
     },
+    /// List the contacts, as without a command
+    List,
     /// Let a blocked number call and write again
     Unblock {
         /// The number
@@ -98,6 +101,9 @@ enum ContactAction {
     },
 }
 
+/// A number that nobody has activated yet is listed with a key that changes when its owner comes.
+const ADDED: &str = "The key that the phone book lists today is pinned. If the person gets the number only later, the phone book lists another key then, and calls are refused until you accept it: ringfence contacts accept NUMBER\n";
+
 /// Runs the command.
 pub(super) async fn run(args: &ContactsArgs) -> Result<(), CommandError> {
     let mut config = args.paths.config()?;
@@ -110,10 +116,13 @@ pub(super) async fn run(args: &ContactsArgs) -> Result<(), CommandError> {
         is_blocked,
     };
     match &args.action {
-        None => {}
+        None | Some(ContactAction::List) => {}
         Some(ContactAction::Add { number, name }) => {
             let identity = listed(&config, &secret, *number)?;
             add(&mut file, *number, name.as_deref(), (identity, today))?;
+            if !args.json {
+                say(ADDED)?;
+            }
         }
         Some(ContactAction::Block { number, line }) => {
             block::carry_out(&config, secret.clone(), want(number, line, true)).await?;

@@ -94,6 +94,9 @@ pub enum CommandError {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackError),
+    /// A question was left unanswered.
+    #[error("the setup is not finished")]
+    Stopped,
     /// A question that there is no terminal to ask at.
     #[error("{0} is needed, because there is no terminal to ask at")]
     Missing(&'static str),
@@ -161,6 +164,7 @@ impl CommandError {
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(error) => error.remedy(),
             Self::Demo(error) => error.remedy(),
+            Self::Stopped => "run it again: what was answered is kept".to_owned(),
             Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
             Self::SettingsExist(_) => "remove the options that would change them, or give --replace, which keeps the old file beside the new one".to_owned(),
             Self::NoNetwork => "name the address at which phones reach this machine, for example --phones 192.168.1.10".to_owned(),
@@ -173,6 +177,18 @@ impl CommandError {
             Self::Output(_) => "check where the output goes, perhaps a full disk; `ringfence lines` prints the lines again".to_owned(),
             Self::System(_) => "check the limits of this user's processes and memory".to_owned(),
         }
+    }
+
+    /// Whether another passphrase may help.
+    pub(super) fn is_wrong_passphrase(&self) -> bool {
+        matches!(
+            self,
+            Self::Keystore(KeystoreError::WrongPassphrase { .. })
+                | Self::Archive(
+                    BackupError::WrongPassphrase(_)
+                        | BackupError::Keystore(KeystoreError::WrongPassphrase { .. })
+                )
+        )
     }
 
     /// 3 when no engine runs that could be asked, 2 when the command line or the settings must change, 1 for every other failure.

@@ -52,7 +52,7 @@ pub(super) async fn run(args: &LinesArgs) -> Result<(), CommandError> {
 /// A paragraph for each line, with the passwords if `passwords` is set.
 pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> String {
     if lines.is_empty() {
-        return "There is no line yet. Get an activation code from a phone book's operator and run: ringfence setup".to_owned();
+        return "There is no line yet. Get an invitation from a phone book's operator and run: ringfence setup LINK".to_owned();
     }
     let paragraphs: Vec<String> = lines
         .iter()
@@ -105,7 +105,7 @@ pub(super) fn ready_lines(line: &LineFile, config: &Config) -> String {
 }
 
 /// The QR code of a line's address. It holds no password, because others may see the screen.
-pub(super) fn address_code(line: &LineFile, config: &Config) -> String {
+fn address_code(line: &LineFile, config: &Config) -> String {
     with_code(&address(line, config))
 }
 

@@ -68,9 +68,9 @@ enum CliCommand {
     Demo(demo::DemoArgs),
     /// Set an engine up: phone book, activation code, passphrase, phones
     ///
-    /// Asks for every missing option, checks each answer at once, writes the settings, redeems the code and prints the account for your
-    /// phone. Without a terminal, options must give everything. If it is interrupted, run it again: nothing is lost, and it continues
-    /// where it stopped. Existing settings are kept, unless --replace is given.
+    /// Asks for what is missing, checks each answer when it is given, writes the settings, redeems the code and prints the account for your
+    /// phone. Without a terminal, options must give everything. If it is interrupted, run it again: every answer is kept, but for the
+    /// passphrase. Existing settings are kept, unless --replace is given.
     Setup(setup::SetupArgs),
     /// Redeem an activation code: get a number and a SIP account
     ///
@@ -99,7 +99,7 @@ enum CliCommand {
     Contacts(contacts::ContactsArgs),
     /// List past calls, latest first
     ///
-    /// Times are in UTC. The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
+    /// Times are this machine's (in JSON UTC). The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
     Calls(calls::CallsArgs),
     /// Check everything that a call needs, and prove the promise of privacy with a test call
     ///
@@ -169,12 +169,21 @@ pub fn main(cli: Cli) -> ExitCode {
 async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
     match command {
         CliCommand::Demo(args) => demo::run(args).await,
-        CliCommand::Setup(args) => setup::run(args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Setup(args) => {
+            if let Some(setup::Start { paths, secret }) = setup::run(args).await? {
+                let config = paths.config()?;
+                let dial = begin_log(&config.log, config.log_format);
+                let store = Keystore::open(&config.state, secret)?;
+                serve::serve(&paths, config, store, &dial).await?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         CliCommand::Activate(args) => activate::run(args).await.map(|()| ExitCode::SUCCESS),
         CliCommand::Run(paths) => {
             let config = paths.config()?;
             let dial = begin_log(&config.log, config.log_format);
-            serve::serve(&paths, config, &dial).await?;
+            let store = open_store(&config, false)?;
+            serve::serve(&paths, config, store, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Status(args) => status::run(&args).await,
@@ -225,8 +234,7 @@ fn unlock(config: &mut Config) -> Result<Option<Secret>, CommandError> {
 
 /// The passphrase of the keys, if they have one.
 fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, CommandError> {
-    let encrypted = Keystore::is_encrypted(&config.state)?;
-    passphrase::find(encrypted, new_passphrase)
+    passphrase::find(&config.state, new_passphrase)
 }
 
 /// The copy of the phone book on this machine; no server is asked.

@@ -6,28 +6,65 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::CommandError;
+use crate::state::keystore::Keystore;
 use crate::state::secret::Secret;
 
 /// The name of the service manager's credential (systemd: `LoadCredential=ringfence.passphrase`).
 const CREDENTIAL: &str = "ringfence.passphrase";
 
-/// The passphrase, if there is one. `encrypted`: the keys are encrypted already; `new`: they are to be encrypted, and the user types
-/// the passphrase twice.
-pub(super) fn find(encrypted: bool, new: bool) -> Result<Option<Secret>, CommandError> {
+/// How often a passphrase that opens nothing is asked for again: a slip of the finger ends in another try, not in the shell, where the
+/// next try would be kept as a command.
+const TRIES: usize = 3;
+
+/// The passphrase of the keys in a state folder, if they have one. `new`: keys without one are to be encrypted, and the user types it
+/// twice.
+pub(super) fn find(state: &Path, new: bool) -> Result<Option<Secret>, CommandError> {
+    let encrypted = Keystore::is_encrypted(state)?;
+    if let Some(secret) = given()? {
+        return Ok(Some(secret));
+    }
+    if encrypted {
+        return ask_until("Passphrase of the keys: ", |secret| {
+            Keystore::look(state, Some(secret.clone()))?;
+            Ok(secret)
+        });
+    }
+    if new { ask_twice().map(Some) } else { Ok(None) }
+}
+
+/// The passphrase of the environment or the service manager.
+pub(super) fn given() -> Result<Option<Secret>, CommandError> {
     if let Ok(text) = std::env::var("RINGFENCE_PASSPHRASE")
         && !text.is_empty()
     {
         return Ok(Some(Secret::new(text)));
     }
-    if let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY")
-        && let Some(secret) = credential(Path::new(&folder))?
-    {
-        return Ok(Some(secret));
+    match std::env::var_os("CREDENTIALS_DIRECTORY") {
+        Some(folder) => credential(Path::new(&folder)),
+        None => Ok(None),
     }
-    if encrypted {
-        return Ok(ask("Passphrase of the keys: "));
+}
+
+/// Asks until `open` accepts what was typed, a few times. `None` when there is no terminal to ask at.
+pub(super) fn ask_until<T>(
+    question: &str,
+    mut open: impl FnMut(Secret) -> Result<T, CommandError>,
+) -> Result<Option<T>, CommandError> {
+    for _ in 1..TRIES {
+        let Some(secret) = ask(question) else {
+            return Ok(None);
+        };
+        match open(secret) {
+            Err(error) if error.is_wrong_passphrase() => complain(),
+            outcome => return outcome.map(Some),
+        }
     }
-    if new { ask_twice().map(Some) } else { Ok(None) }
+    ask(question).map(open).transpose()
+}
+
+#[expect(clippy::print_stderr, reason = "the answer to what was typed")]
+fn complain() {
+    eprintln!("This is not the passphrase. Try again.");
 }
 
 /// The service manager's credential without its final line break; `None` if there is none or it is empty.

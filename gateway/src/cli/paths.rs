@@ -1,7 +1,7 @@
 //! Where settings and keys are: `--config` and `--state`, or the places of the XDG base directory specification (0.8).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -54,6 +54,23 @@ pub(super) fn usual_file() -> Option<PathBuf> {
 /// The default folder of keys.
 pub(super) fn usual_state() -> Option<PathBuf> {
     below("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("ringfence"))
+}
+
+/// Where a unit of this user's service manager is (systemd.unit(5)).
+pub(super) fn user_unit(name: &str) -> Option<PathBuf> {
+    let folder = below("XDG_CONFIG_HOME", ".config")?;
+    Some(folder.join("systemd/user").join(name))
+}
+
+/// A path as settings name it: `~/..` for what is below the home folder, so that they are good for another user too.
+pub(super) fn below_home(path: &Path) -> String {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = home.filter(|home| home.is_absolute());
+    let rest = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));
+    match rest {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
 }
 
 fn below(variable: &str, usual: &str) -> Option<PathBuf> {

@@ -8,24 +8,25 @@ use ringfence_daemon::page::Page;
 use ringfence_media::Srtp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CommandError, PathArgs, open_store, say, stop};
+use super::{CommandError, PathArgs, say, stop};
 use crate::config::Config;
 use crate::node::{Node, take_logins_of};
 use crate::page::{self, RegistrarInfo, StatusPage};
 use crate::run::gateway::Gateway;
 use crate::run::reload::Reloader;
+use crate::state::keystore::Keystore;
 use crate::stats::snapshot::GatewayStatus;
 
 /// Runs until Ctrl-C.
 pub(super) async fn serve(
     paths: &PathArgs,
     config: Config,
+    store: Keystore,
     dial: &Dial,
 ) -> Result<(), CommandError> {
     // Installed first: without a handler, SIGHUP would end the program while it starts.
     let hang_ups =
         signal(SignalKind::hangup()).map_err(|error| CommandError::System(error.kind()))?;
-    let store = open_store(&config, false)?;
     // One future from here on: a signal that comes while the node is opened or the pages are is not lost.
     let stopped = stop();
     tokio::pin!(stopped);
@@ -125,6 +126,7 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
         match taken {
             Ok(new) => {
                 config = new;
+                node.note_settings(&config);
                 tracing::info!("the settings were read again");
             }
             Err(error) => tracing::error!(

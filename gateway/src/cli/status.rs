@@ -151,12 +151,14 @@ fn line_state(line: &LineStatus) -> String {
         [] => "no phone is registered".to_owned(),
         phones => phones.join(", "),
     };
-    for (count, what) in [
-        (line.missed_calls, "missed calls"),
-        (line.texts_waiting, "texts wait"),
+    for (count, one, many) in [
+        (line.missed_calls, "missed call", "missed calls"),
+        (line.texts_waiting, "text waits", "texts wait"),
     ] {
-        if count > 0 {
-            says.push_str(&format!("; {count} {what}"));
+        match count {
+            0 => {}
+            1 => says.push_str(&format!("; 1 {one}")),
+            count => says.push_str(&format!("; {count} {many}")),
         }
     }
     if line.do_not_disturb {

@@ -52,6 +52,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// SOCKS5 proxy to relays and phone book; `None`: they are reached directly.
     pub proxy: Option<SocksProxy>,
+    /// Whether this desktop shows missed calls and texts.
+    pub notifications: bool,
     /// Leading zero bits of proofs of work; `None`: what the phone book says.
     pub work_bits: Option<u8>,
     /// How long a caller waits for an answer.
@@ -203,11 +205,13 @@ impl TryFrom<RawConfig> for Config {
         if raw.page.listen.is_empty() && !raw.provisioning.listen.is_empty() {
             return Err(ConfigError::ProvisioningAlone);
         }
+        let home = || std::env::var_os("HOME").map(PathBuf::from);
+        let ca_file = match raw.ca_file.as_str() {
+            "" => None,
+            path => Some(expand_home(path, home())?),
+        };
         Ok(Self {
-            state: StateFolder::from(&expand_home(
-                &raw.state,
-                std::env::var_os("HOME").map(PathBuf::from),
-            )?),
+            state: StateFolder::from(&expand_home(&raw.state, home())?),
             log: raw.log,
             log_format: raw.log_format,
             relays: raw.relays,
@@ -222,8 +226,9 @@ impl TryFrom<RawConfig> for Config {
                     .map(|minutes| Duration::from_secs(minutes * 60)),
             },
             turn: turn_settings(raw.turn)?,
-            ca_file: optional_path(&raw.ca_file),
+            ca_file,
             proxy,
+            notifications: raw.notifications,
             page: loopback("page.listen", raw.page.listen)?,
             metrics: loopback("metrics.listen", raw.metrics.listen)?,
         })
@@ -339,6 +344,9 @@ mod tests {
 
     #[test]
     fn one_file_of_authorities_and_one_proxy_serve_all() {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let config = read("ca_file = \"~/box.pem\"").unwrap();
+        assert_eq!(config.ca_file, Some(home.join("box.pem")));
         let config = read("ca_file = \"/etc/box.pem\"\nproxy = \"socks5h://127.0.0.1:9050\"");
         let config = config.unwrap();
         assert_eq!(config.ca_file.as_deref(), Some(Path::new("/etc/box.pem")));

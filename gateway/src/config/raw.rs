@@ -32,6 +32,8 @@ pub struct RawConfig {
     pub ca_file: String,
     /// SOCKS5 proxy.
     pub proxy: String,
+    /// Whether the desktop shows missed calls and texts.
+    pub notifications: bool,
     /// Leading zero bits of proofs of work.
     pub work_bits: u8,
     /// How long a caller waits, in seconds.
@@ -191,6 +193,7 @@ impl Default for RawConfig {
             relays: Vec::new(),
             ca_file: String::new(),
             proxy: String::new(),
+            notifications: false,
             work_bits: 0,
             no_answer_seconds: 30,
             max_calls: 500,

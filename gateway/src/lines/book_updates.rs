@@ -4,8 +4,9 @@
 
 use tokio::sync::watch;
 
+use super::network_updates::NetworkFollower;
 use super::renew::{RenewalOutcome, Renewals};
-use super::turn_logins::replenish;
+use super::turn_logins::{fetch, replenish};
 use crate::clock;
 use crate::net::book::{BookError, BookSnapshot, Freshness};
 use crate::run::assemble::directory;
@@ -20,6 +21,7 @@ pub async fn follow_book(
     mut fresh: watch::Receiver<Freshness>,
     renewals: &mut Renewals,
     logins: Option<&CredentialPool>,
+    mut network: NetworkFollower,
 ) {
     while fresh.changed().await.is_ok() {
         let Freshness {
@@ -44,6 +46,7 @@ pub async fn follow_book(
             (None, Some(snapshot)) => {
                 gateway.renew_book(directory(&snapshot)).await;
                 let renewed = renew_due(renewals, &snapshot, logins).await;
+                follow_network(&mut network, gateway, renewals, &snapshot, logins).await;
                 for (number, identity) in renewed.identities {
                     if let Err(error) = gateway.renew_identity(number, identity).await {
                         tracing::error!("a line keeps its old ring key: {error}");
@@ -54,6 +57,28 @@ pub async fn follow_book(
         }
     }
     std::future::pending().await
+}
+
+/// Has the engine use the servers that the book names now, with logins for them.
+async fn follow_network(
+    follower: &mut NetworkFollower,
+    gateway: &Gateway,
+    renewals: &mut Renewals,
+    book: &BookSnapshot,
+    logins: Option<&CredentialPool>,
+) {
+    let network = &book.network;
+    if let Some(logins) = logins.filter(|_| follower.has_other_turn(network))
+        && let Err(error) = fetch(renewals, network, logins).await
+    {
+        tracing::debug!(%error, "no TURN logins were fetched for other servers");
+    }
+    if let Err(error) = follower.follow(gateway, network).await {
+        tracing::warn!(
+            "what the phone book names now cannot be used, and the servers of before stay in use: {error}. To do: {}",
+            error.remedy()
+        );
+    }
 }
 
 /// Renews what is due and returns it, and fetches TURN logins when few are left. A ring key may be late, and logins are

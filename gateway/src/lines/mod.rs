@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod book_updates;
+pub mod network_updates;
 pub mod renew;
 mod rotate;
 pub mod stolen;

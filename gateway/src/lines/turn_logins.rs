@@ -25,10 +25,22 @@ pub(super) async fn replenish(
     network: &NetworkSettings,
     logins: &CredentialPool,
 ) -> Result<(), LineError> {
-    let now = clock::unix_seconds();
-    if !logins.is_low(now) {
+    if !logins.is_low(clock::unix_seconds()) {
         return Ok(());
     }
+    fetch(renewals, network, logins).await
+}
+
+/// Fetches logins, for the servers that the book names now.
+///
+/// # Errors
+/// As [`replenish`].
+pub(super) async fn fetch(
+    renewals: &mut Renewals,
+    network: &NetworkSettings,
+    logins: &CredentialPool,
+) -> Result<(), LineError> {
+    let now = clock::unix_seconds();
     let is_common = |token: &Secret| digest(token.expose()) == network.members.0;
     let members = match renewals.members().filter(is_common) {
         Some(members) => members,

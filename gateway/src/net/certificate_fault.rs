@@ -107,7 +107,7 @@ impl CertificateFault {
     pub fn remedy(&self) -> &'static str {
         match self.problem {
             CertificateProblem::UnknownIssuer => {
-                "if the server has an authority of its own, set ca_file to that authority's certificate; if not, something between here and the server intercepts the connection"
+                "if the server has an authority of its own, set ca_file (`ringfence setup --ca-file FILE`) to that authority's certificate; if not, something between here and the server intercepts the connection"
             }
             CertificateProblem::OtherName(_) => {
                 "check the address; if it is right, the server's operator must get a certificate for it"

@@ -58,6 +58,7 @@ async fn secured(relay: SocketAddr, names: &[&str], file: &Path) -> SocketAddr {
 
 /// Settings with a line of this book. There is no TURN server.
 async fn settings(folder: &Path, book: &PhoneBook, more: &str) -> Config {
+    std::fs::create_dir_all(folder).unwrap();
     let file = folder.join("ringfence.toml");
     let state = folder.join("state");
     let text = format!(
@@ -128,11 +129,11 @@ async fn relays_are_reached_through_the_proxy_with_the_trust_of_ca_file_and_a_ci
         ..old.clone()
     };
     let (outbound, network) = (node.gateway().outbound(), node.network());
-    let changed = change(old, &new, node.buckets(), &network, outbound);
+    let changed = change((old, &network), (&new, &network), node.buckets(), outbound);
     let changed = changed.await.unwrap();
     assert!(changed.relays.is_none() && changed.turn.is_none());
     new.relays.truncate(1);
-    let changed = change(old, &new, node.buckets(), &network, outbound);
+    let changed = change((old, &network), (&new, &network), node.buckets(), outbound);
     let (relays, _inbox) = changed.await.unwrap().relays.unwrap();
     wait_until(async || {
         let relays = relays.state().borrow().clone();
@@ -141,4 +142,52 @@ async fn relays_are_reached_through_the_proxy_with_the_trust_of_ca_file_and_a_ci
     .await;
     assert_eq!(proxy.asked().len(), 6);
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_engine_uses_the_relays_that_the_book_names_now_unless_its_settings_name_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let relays = [
+        EmbeddedRelay::start(ANY_PORT).await.unwrap(),
+        EmbeddedRelay::start(ANY_PORT).await.unwrap(),
+    ];
+    let of_book = |listen, relay: &EmbeddedRelay| ringfence_phonebook::config::Config {
+        listen,
+        database: Database::File(folder.path().join("book.sqlite")),
+        plan: NumberPlan::new(20_000, 1).unwrap(),
+        relays: vec![relay.url()],
+        epoch_seconds: 1,
+        ..Default::default()
+    };
+    let book = PhoneBook::start(of_book(ANY_PORT, &relays[0]))
+        .await
+        .unwrap();
+    let listen = book.address();
+    let follows = settings(&folder.path().join("a"), &book, "").await;
+    let own = format!("relays = [{:?}]", relays[0].url());
+    let stays = settings(&folder.path().join("b"), &book, &own).await;
+    let open = async |config: &Config| {
+        let store = Keystore::open(&config.state, None).unwrap();
+        Node::open(config.clone(), store).await.unwrap()
+    };
+    let nodes = [open(&follows).await, open(&stays).await];
+    let listens = async |node: &Node| node.status().await.unwrap().relays.listening == 1;
+    for node in &nodes {
+        wait_until(async || listens(node).await).await;
+    }
+    book.stop().await;
+    let book = PhoneBook::start(of_book(listen, &relays[1])).await.unwrap();
+    wait_until(async || nodes[0].network().relays == [relays[1].url()]).await;
+    wait_until(async || nodes[1].network().relays == [relays[1].url()]).await;
+    // The relay of before goes: who has followed does not need it.
+    let [first, second] = relays;
+    sleep(Duration::from_secs(2)).await;
+    first.stop();
+    wait_until(async || !listens(&nodes[1]).await).await;
+    wait_until(async || listens(&nodes[0]).await).await;
+    for node in nodes {
+        node.stop().await;
+    }
+    book.stop().await;
+    second.stop();
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use ringfence_book::{Day, IdentityKey, Number};
-use ringfence_engine::line::command::LineCommand;
+use ringfence_engine::line::command::{LineCommand, LineCommandError};
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::trust::contacts::ContactEdit;
 use serde::Deserialize;
@@ -23,7 +23,27 @@ pub(super) struct LineForm {
     #[serde(default)]
     text: String,
     #[serde(default)]
+    call: String,
+    #[serde(default)]
     back: String,
+}
+
+/// A text that the user writes.
+#[derive(Debug, Deserialize)]
+pub(super) struct TextForm {
+    line: u32,
+    number: String,
+    text: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// A number that becomes a contact.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewContactForm {
+    number: String,
+    #[serde(default)]
+    name: String,
 }
 
 /// A form about a contact.
@@ -48,21 +68,22 @@ impl LineForm {
             "everyone" => LineCommand::ContactsOnly(false),
             "block" => LineCommand::Block(number()?),
             "unblock" => LineCommand::Unblock(number()?),
+            "call" => LineCommand::Call(number()?),
+            "hangup" => LineCommand::HangUp(self.call.parse().ok()?),
             "seen" => LineCommand::MissedSeen,
             "read" => LineCommand::TextRead(NoteId::from_bytes(bytes(&self.text)?)),
             _ => return None,
         })
     }
+}
 
-    /// The path to return to; only a path of this page, so that no form leads to another site.
-    fn back(&self) -> &str {
-        let is_path = self.back.starts_with('/') && !self.back.starts_with("//");
-        let is_plain = self
-            .back
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"/#-".contains(&byte));
-        if is_path && is_plain { &self.back } else { "/" }
-    }
+/// The path to return to; only a path of this page, so that no form leads to another site.
+fn path(back: &str) -> &str {
+    let is_path = back.starts_with('/') && !back.starts_with("//");
+    let is_plain = back
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/#-".contains(&byte));
+    if is_path && is_plain { back } else { "/" }
 }
 
 impl ContactForm {
@@ -91,14 +112,40 @@ pub(super) async fn command(
     Path(line): Path<u32>,
     Form(form): Form<LineForm>,
 ) -> Response {
-    let back = form.back();
+    let back = path(&form.back);
     let Some(command) = form.command() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    match page_state.handle.command(Number::new(line), command).await {
-        None => away(),
-        Some(Ok(())) => Redirect::to(back).into_response(),
-        Some(Err(error)) => page_state.refusal(&format!("Because {error}."), back).await,
+    let told = page_state.handle.command(Number::new(line), command).await;
+    page_state.outcome(told, back).await
+}
+
+/// Handles a text to a number.
+pub(super) async fn write(State(page_state): SharedState, Form(form): Form<TextForm>) -> Response {
+    let Ok(to) = form.number.trim().parse::<Number>() else {
+        return StatusCode::UNPROCESSABLE_ENTITY.into_response();
+    };
+    // Browsers end lines as MIME does (HTML, section 4.10.21.8).
+    let text = form.text.replace("\r\n", "\n");
+    let told = page_state.handle.write(Number::new(form.line), to, text);
+    page_state.outcome(told.await, path(&form.back)).await
+}
+
+/// Handles a number that becomes a contact.
+pub(super) async fn add(
+    State(page_state): SharedState,
+    Form(form): Form<NewContactForm>,
+) -> Response {
+    let Ok(number) = form.number.trim().parse::<Number>() else {
+        let why = "Because a number has digits only.";
+        return page_state.refusal(why, "/contacts").await;
+    };
+    match page_state.handle.add_contact(number, form.name).await {
+        Ok(()) => Redirect::to(&format!("/contacts/{number}")).into_response(),
+        Err(error) => {
+            let why = format!("Because {error}.");
+            page_state.refusal(&why, "/contacts").await
+        }
     }
 }
 
@@ -129,6 +176,14 @@ pub(super) async fn edit(
 }
 
 impl super::server::StatusPageState {
+    async fn outcome(&self, told: Option<Result<(), LineCommandError>>, back: &str) -> Response {
+        match told {
+            None => away(),
+            Some(Ok(())) => Redirect::to(back).into_response(),
+            Some(Err(error)) => self.refusal(&format!("Because {error}."), back).await,
+        }
+    }
+
     async fn refusal(&self, what: &str, back: &str) -> Response {
         let Some((snapshot, evidence)) = self.look().await else {
             return away();
@@ -151,6 +206,7 @@ mod tests {
             act: act.to_owned(),
             number: " 20418 ".to_owned(),
             text: "00".repeat(16),
+            call: "0000beef".to_owned(),
             back: back.to_owned(),
         }
     }
@@ -165,9 +221,9 @@ mod tests {
             "/a\r\nb",
             "",
         ] {
-            assert_eq!(form("seen", back).back(), "/", "{back}");
+            assert_eq!(path(back), "/", "{back}");
         }
-        assert_eq!(form("seen", "/lines/20417#x").back(), "/lines/20417#x");
+        assert_eq!(path("/lines/20417#x"), "/lines/20417#x");
     }
 
     #[test]
@@ -176,7 +232,9 @@ mod tests {
             form("block", "/").command(),
             Some(LineCommand::Block(Number::new(20_418)))
         );
-        assert!(form("read", "/").command().is_some());
+        for act in ["read", "call", "hangup"] {
+            assert!(form(act, "/").command().is_some(), "{act}");
+        }
         assert_eq!(form("format c:", "/").command(), None);
         let short = LineForm {
             text: "00".to_owned(),

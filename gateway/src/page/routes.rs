@@ -35,11 +35,13 @@ pub(super) fn routes() -> Router<Arc<StatusPageState>> {
         )
         .route(
             "/help",
-            get(async |page_state: SharedState| show(page_state, view::home::help).await),
+            get(async |page_state: SharedState| show(page_state, view::help::help).await),
         )
         .route("/contacts/{number}", get(contact))
         .route("/contacts/{number}/accept", get(accept))
+        .route("/contacts/add", post(forms::add))
         .route("/contacts/{number}/edit", post(forms::edit))
+        .route("/write", post(forms::write))
         .route("/lines/{number}", get(line))
         .route("/lines/{number}/command", post(forms::command))
         .route("/lines/{number}/provision", post(phone_setup::link))

@@ -63,7 +63,7 @@ impl AssembleError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::NoLine => "ask a phone book's operator for a code and run: ringfence activate --phonebook URL --code CODE".to_owned(),
+            Self::NoLine => "ask a phone book's operator for an invitation and run: ringfence setup LINK".to_owned(),
             Self::BadLine(_) => "restore its file from a backup, or move it away and activate again".to_owned(),
             Self::TwoBooks => "run one engine per phone book, each with its own --state".to_owned(),
             Self::Relay(_) => "correct the setting `relays`; when it is empty, ask the phone book's operator for relays".to_owned(),
@@ -125,28 +125,29 @@ pub async fn assemble(
         contacts: Contacts::default(),
         saved_state: SavedState::default(),
         restart: RestartState::default(),
+        notifications: config.notifications,
         writer: None,
     })
 }
 
-/// What a running gateway takes over when its settings become `new`. Only parts whose settings differ are replaced; all go on to use
-/// `outbound`, the way out that was made at the start.
+/// What a running gateway takes over when its settings, or those of the phone book's network, become `new`. Only parts that differ are
+/// replaced; all go on to use `outbound`, the way out that was made at the start.
 ///
 /// # Errors
 /// [`AssembleError`]; nothing has changed then.
 pub async fn change(
-    old: &Config,
-    new: &Config,
+    (old, old_network): (&Config, &NetworkSettings),
+    (new, network): (&Config, &NetworkSettings),
     buckets: &BTreeSet<u16>,
-    network: &NetworkSettings,
     outbound: &Outbound,
 ) -> Result<SettingsChange, AssembleError> {
-    let turn = if old.turn == new.turn {
+    let servers = turn_servers(&old.turn, old_network);
+    let turn = if old.turn == new.turn && servers == turn_servers(&new.turn, network) {
         None
     } else {
         Some(resolve_turn(&new.turn, network, outbound).await?)
     };
-    let relays = if old.relays == new.relays {
+    let relays = if relay_urls(old, old_network) == relay_urls(new, network) {
         None
     } else {
         Some(relays(new, network, buckets, outbound)?)

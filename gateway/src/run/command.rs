@@ -8,6 +8,7 @@ use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::contacts::ContactEdit;
 use ringfence_engine::trust::directory::Directory;
 use tokio::sync::{oneshot, watch};
+use zeroize::Zeroizing;
 
 use super::conditions::BookOutcome;
 use super::parts::SettingsChange;
@@ -43,6 +44,15 @@ pub(crate) enum GatewayCommand {
         LineCommand,
         oneshot::Sender<Result<(), LineCommandError>>,
     ),
+    /// A text that the user wrote at the screen: line, number, words.
+    Write(
+        Number,
+        Number,
+        Zeroizing<String>,
+        oneshot::Sender<Result<(), LineCommandError>>,
+    ),
+    /// A number that the user adds to the contacts, with its name.
+    AddContact(Number, String, oneshot::Sender<Result<(), EditError>>),
     /// A change of a contact by the user.
     EditContact(Number, ContactEdit, oneshot::Sender<Result<(), EditError>>),
     /// End every call, then the loop.

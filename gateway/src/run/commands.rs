@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use ringfence_book::Number;
+use ringfence_book::{Day, Number};
 use ringfence_engine::Line;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::trust::contacts::ContactEdit;
+use ringfence_engine::trust::contacts::{ContactEdit, ContactError};
 use tokio::sync::oneshot;
 
 use super::command::{GatewayCommand, Readiness};
@@ -38,6 +38,14 @@ impl EventLoop {
                 reply
                     .send(self.engine.handle_command(line, command, now))
                     .ok();
+            }
+            GatewayCommand::Write(line, to, text, reply) => {
+                reply
+                    .send(self.engine.handle_written(line, to, &text, now))
+                    .ok();
+            }
+            GatewayCommand::AddContact(number, name, reply) => {
+                self.add_contact(number, name, reply);
             }
             GatewayCommand::EditContact(number, edit, reply) => {
                 self.edit_contact(number, edit, reply);
@@ -112,6 +120,7 @@ impl EventLoop {
                 .collect(),
             contacts: self.engine.contacts().clone(),
             saved_state: self.engine.saved_state().clone(),
+            written: self.engine.written(),
         }
     }
 
@@ -128,6 +137,16 @@ impl EventLoop {
                 .collect(),
             takes_no_texts: self.engine.message_refusal(line),
         }
+    }
+
+    /// Adds a contact with the key that the copy of the phone book lists.
+    fn add_contact(&mut self, number: Number, name: String, reply: EditReply) {
+        let Some(identity) = self.engine.listed(number) else {
+            reply.send(Err(ContactError::NotListed.into())).ok();
+            return;
+        };
+        let today = Day::of_unix(clock::unix_seconds());
+        self.edit_contact(number, ContactEdit::Add(identity, today, name), reply);
     }
 
     /// Has a contact changed on the disk; [`Self::handle_saved`] answers.

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
@@ -29,10 +28,11 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::command::GatewayCommand;
 use super::conditions::{ConditionWatch, LOOK};
 use super::connections::NetworkState;
+use super::desktop::DesktopNotices;
 use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use super::media_thread::MediaThreads;
-use super::parts::GatewayParts;
+use super::parts::{GatewayParts, of_sockets};
 use super::pow_worker;
 use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
@@ -82,6 +82,7 @@ pub(super) struct EventLoop {
     pub(super) histories: QualityHistories,
     pub(super) watch: ConditionWatch,
     pub(super) network: NetworkState,
+    notices: Option<DesktopNotices>,
     events: broadcast::Sender<Event>,
 }
 
@@ -122,6 +123,9 @@ impl EventLoop {
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (pool, allocations) = AllocationPool::start(parts.turn.clone());
+        let notices = parts
+            .notifications
+            .then(|| DesktopNotices::new(&parts.saved_state));
         let network = NetworkState::new(parts.outbound.proxy().is_some());
         let mut engine = Engine::new(
             parts.engine,
@@ -158,6 +162,7 @@ impl EventLoop {
             histories: QualityHistories::default(),
             watch: ConditionWatch::default(),
             network,
+            notices,
             events,
         }
     }
@@ -292,6 +297,9 @@ impl EventLoop {
                 }
                 Output::SavedState => {
                     let saved_state = Box::new(self.engine.saved_state().clone());
+                    if let Some(notices) = &mut self.notices {
+                        notices.look(&saved_state, clock::now());
+                    }
                     self.write(StateChange::SavedState(saved_state));
                 }
                 Output::RestartState => {
@@ -374,16 +382,6 @@ impl EventLoop {
             self.media_tasks.remove(&call);
         }
     }
-}
-
-/// What concerns sockets of this run: settings may have changed since the last one.
-fn of_sockets(mut state: RestartState, phones: &PhoneSockets) -> RestartState {
-    let udp = phones.udp_addrs();
-    state.phones.retain(|phone| udp.contains(&phone.local));
-    state.final_messages.retain(|message| {
-        message.flow.transport.is_reliable() || udp.contains(&message.flow.local)
-    });
-    state
 }
 
 pub(super) fn wall() -> UnixTime {

@@ -5,6 +5,7 @@ use ringfence_book::Number;
 use ringfence_engine::line::command::{LineCommand, LineCommandError};
 use ringfence_engine::trust::contacts::ContactEdit;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use super::command::{GatewayCommand, Readiness};
 use crate::state::writer::EditError;
@@ -39,6 +40,32 @@ impl GatewayHandle {
         self.send(GatewayCommand::Line(line, command, reply))
             .await?;
         answer.await.ok()
+    }
+
+    /// Sends a text that the user wrote; `None` once the gateway has stopped. The snapshot shows what becomes of it.
+    pub async fn write(
+        &self,
+        line: Number,
+        to: Number,
+        text: String,
+    ) -> Option<Result<(), LineCommandError>> {
+        let (reply, answer) = oneshot::channel();
+        let text = Zeroizing::new(text);
+        self.send(GatewayCommand::Write(line, to, text, reply))
+            .await?;
+        answer.await.ok()
+    }
+
+    /// Adds a number to the contacts, with the key that the copy of the phone book lists, and a name; an empty one is none. On success
+    /// it is on the disk.
+    ///
+    /// # Errors
+    /// [`EditError`]; nothing has changed then.
+    pub async fn add_contact(&self, number: Number, name: String) -> Result<(), EditError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(GatewayCommand::AddContact(number, name, reply));
+        sent.await.ok_or(EditError::Stopped)?;
+        answer.await.unwrap_or(Err(EditError::Stopped))
     }
 
     /// Changes a contact. On success the change is on the disk.

@@ -7,6 +7,7 @@ pub(crate) mod command;
 mod commands;
 pub(crate) mod conditions;
 mod connections;
+pub(crate) mod desktop;
 pub mod event;
 mod event_loop;
 pub mod gateway;

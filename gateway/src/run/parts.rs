@@ -10,7 +10,7 @@ use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config, Line};
 
 use crate::net::outbound::Outbound;
-use crate::net::phone::Listen;
+use crate::net::phone::{Listen, PhoneSockets};
 use crate::net::relay::{RelayInbox, Relays};
 use crate::state::writer::StateWriter;
 use crate::turn::servers::TurnServers;
@@ -40,6 +40,8 @@ pub struct GatewayParts {
     pub saved_state: SavedState,
     /// What the process before this one knew of phones and calls.
     pub restart: RestartState,
+    /// Whether this desktop shows missed calls and texts.
+    pub notifications: bool,
     /// Writes contacts, saved state and evidence to the disk; without it, everything is forgotten at the end.
     pub writer: Option<StateWriter>,
 }
@@ -55,4 +57,14 @@ pub struct SettingsChange {
     pub relays: Option<(Relays, RelayInbox)>,
     /// The new TURN servers.
     pub turn: Option<TurnServers>,
+}
+
+/// What concerns sockets of this run: settings may have changed since the last one.
+pub(super) fn of_sockets(mut state: RestartState, phones: &PhoneSockets) -> RestartState {
+    let udp = phones.udp_addrs();
+    state.phones.retain(|phone| udp.contains(&phone.local));
+    state.final_messages.retain(|message| {
+        message.flow.transport.is_reliable() || udp.contains(&message.flow.local)
+    });
+    state
 }

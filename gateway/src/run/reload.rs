@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::config::{Config, ConfigError};
 use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
+use crate::run::parts::SettingsChange;
 use crate::turn::probe::{TurnProbeError, probe};
 
 /// How long new relays may take to confirm the subscription before they replace the old ones, so that no ring is missed.
@@ -79,7 +80,8 @@ impl Reloader<'_> {
     pub async fn apply(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
         let waiting = needs_restart(old, &new);
         let outbound = self.gateway.outbound();
-        let change = change(old, &new, self.buckets, self.network, outbound).await?;
+        let (before, after) = ((old, self.network), (&new, self.network));
+        let change = change(before, after, self.buckets, outbound).await?;
         if let Some(turn) = &change.turn {
             match probe(turn).await {
                 Err(error) if error.is_final() => return Err(error.into()),
@@ -90,15 +92,7 @@ impl Reloader<'_> {
                 Ok(took) => tracing::info!(?took, "the TURN server gives relayed addresses"),
             }
         }
-        if let Some((relays, _)) = &change.relays {
-            let mut state = relays.state();
-            let listens = state.wait_for(|state| state.listening > 0);
-            if timeout(OVERLAP, listens).await.is_err() {
-                tracing::warn!(
-                    "no new Nostr relay has confirmed the subscription yet. To do: check the network and the setting `relays`"
-                );
-            }
-        }
+        overlap(&change).await;
         self.gateway.change(change).await;
         if old.log != new.log {
             self.set_log_filter(&new.log);
@@ -110,6 +104,7 @@ impl Reloader<'_> {
             state: old.state.clone(),
             ca_file: old.ca_file.clone(),
             proxy: old.proxy.clone(),
+            notifications: old.notifications,
             log_format: old.log_format,
             max_calls: old.max_calls,
             sip: old.sip.clone(),
@@ -130,6 +125,19 @@ impl Reloader<'_> {
     }
 }
 
+/// Waits until a new relay listens, so that the old ones are not left before.
+pub(crate) async fn overlap(change: &SettingsChange) {
+    if let Some((relays, _)) = &change.relays {
+        let mut state = relays.state();
+        let listens = state.wait_for(|state| state.listening > 0);
+        if timeout(OVERLAP, listens).await.is_err() {
+            tracing::warn!(
+                "no new Nostr relay has confirmed the subscription yet. To do: check the network and the setting `relays`"
+            );
+        }
+    }
+}
+
 /// The settings that differ and apply only from the next start.
 #[must_use]
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -137,6 +145,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("state", *old.state != *new.state),
         ("ca_file", old.ca_file != new.ca_file),
         ("proxy", old.proxy != new.proxy),
+        ("notifications", old.notifications != new.notifications),
         ("log_format", old.log_format != new.log_format),
         ("max_calls", old.max_calls != new.max_calls),
         ("sip", old.sip != new.sip),

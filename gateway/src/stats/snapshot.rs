@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use ringfence_book::{IdentityKey, Number};
 use ringfence_engine::line::saved_state::SavedState;
+use ringfence_engine::line::written::WrittenText;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, CallCounts, EngineCounters, LiveCall};
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub contacts: Contacts,
     /// Past calls, waiting texts, settings of lines.
     pub saved_state: SavedState,
+    /// Texts that were written at the screen.
+    pub written: Vec<WrittenText>,
 }
 
 /// One line.

@@ -10,7 +10,7 @@ use ringfence::state::secret::Secret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::shell::{Shell, answer, complaint};
+use crate::shell::{Engine, Servers, Shell, answer, complaint};
 
 /// Times at which a restore is killed, spread over its whole length.
 const KILLS: u32 = 10;
@@ -282,5 +282,70 @@ fn wait(span: Duration, child: &mut std::process::Child) {
     let start = Instant::now();
     while start.elapsed() < span && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_restores_everything_for_another_user_on_another_machine() {
+    let servers = Servers::start().await;
+    let away = tempfile::tempdir().unwrap();
+    let file = away.path().join("b");
+    let [file_text, mut old_home] = [file.to_str().unwrap().to_owned(), String::new()];
+    // The second time with settings of an earlier version, which named the folder of the old user.
+    for is_absolute in [false, true] {
+        let (ca, shell) = (away.path().join("ca.pem"), Shell::open());
+        let made = rcgen::generate_simple_self_signed(vec!["box".to_owned()]).unwrap();
+        std::fs::write(&ca, made.cert.pem()).unwrap();
+        let (url, code) = (servers.book.url(), servers.code().await);
+        let [sip, tls] = [crate::shell::free_port(), crate::shell::free_port()];
+        let link = format!("{url}/#{code}");
+        shell.done(&[
+            "setup",
+            &link,
+            "--no-passphrase",
+            "--phones",
+            "here",
+            "--allow-private",
+            "--ca-file",
+            ca.to_str().unwrap(),
+            "--sip-port",
+            &sip,
+            "--tls-port",
+            &tls,
+        ]);
+        std::fs::remove_file(&ca).unwrap();
+        let settings = shell.path(".config/ringfence/ringfence.toml");
+        let mut text = std::fs::read_to_string(&settings).unwrap();
+        old_home.clear();
+        old_home.push_str(shell.home.path().to_str().unwrap());
+        assert!(!text.contains(&old_home), "{text}");
+        if is_absolute {
+            text = text.replace("state = \"~/", &format!("state = \"{old_home}/"));
+            std::fs::write(&settings, &text).unwrap();
+        }
+        let account = shell.done(&["lines", "--passwords", "--json"]);
+        let backup = ["backup", &file_text, "--replace"];
+        let with = |shell: &Shell, typed: &[&str]| {
+            let mut command = shell.command(typed);
+            let output = command
+                .env("RINGFENCE_BACKUP_PASSPHRASE", "of the backup")
+                .output()
+                .unwrap();
+            answer(typed, &output)
+        };
+        with(&shell, &backup);
+        drop(shell);
+        let other = Shell::open();
+        with(&other, &["restore", &file_text]);
+        assert_eq!(other.done(&["lines", "--passwords", "--json"]), account);
+        let text = std::fs::read_to_string(other.path(".config/ringfence/ringfence.toml")).unwrap();
+        assert!(
+            text.contains("state = \"~/.local/share/ringfence\""),
+            "{text}"
+        );
+        assert!(!text.contains(&old_home) && text.contains(&sip), "{text}");
+        // Relays, TURN servers, the authorities: all is there for a start.
+        let engine = Engine::start(&other);
+        drop(engine);
     }
 }

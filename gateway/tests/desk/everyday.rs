@@ -1,10 +1,13 @@
 //! Commands beside a running engine, and without one: status, lines, contacts; and what a start says when it cannot be.
 
-use ringfence_book::Root;
+use ringfence::state::keystore::Keystore;
 use ringfence_book::root::ROOT_BYTES;
+use ringfence_book::{Number, Root};
+use ringfence_engine::line::saved_state::{CallWay, PastCall, SavedState};
+use ringfence_engine::time::UnixTime;
 use serde_json::Value;
 
-use crate::shell::{Engine, Servers, Shell, phone, settled};
+use crate::shell::{Engine, Servers, Shell, answer, phone, settled};
 
 fn json(shell: &Shell, typed: &[&str]) -> Value {
     serde_json::from_str(&shell.done(typed)).unwrap()
@@ -217,4 +220,34 @@ async fn the_roots_that_an_engine_has_seen_are_written_for_an_operator_who_lost_
     assert!(rest.is_empty());
     let newest = Root::decode(roots.last().unwrap(), &servers.book.book_key()).unwrap();
     assert!(told.contains(&format!("epoch {},", newest.states().epoch)));
+}
+
+#[test]
+fn calls_are_listed_in_the_time_of_this_machine_and_with_names() {
+    let shell = Shell::open();
+    let state = shell.path("keys");
+    let (own, bob) = (Number::new(20_001), Number::new(20_002));
+    let store = Keystore::open(&state, None).unwrap();
+    let mut saved = SavedState::default();
+    saved.calls.push_back(PastCall {
+        line: own,
+        number: bob,
+        way: CallWay::In,
+        began: UnixTime::from_seconds(1_795_000_000),
+        talked: None,
+        is_new: true,
+        is_stranger: false,
+    });
+    store.saved_state().write(&saved).unwrap();
+    drop(store);
+    let folder = state.to_str().unwrap();
+    let listed = |zone: &str| {
+        let typed = ["calls", "--state", folder];
+        let output = shell.command(&typed).env("TZ", zone).output().unwrap();
+        answer(&typed, &output)
+    };
+    assert!(listed("UTC").starts_with("2026-11-18 11:06  20001 <- 20002"));
+    assert!(listed("Asia/Tokyo").starts_with("2026-11-18 20:06  20001 <- 20002"));
+    let json = shell.done(&["calls", "--state", folder, "--json"]);
+    assert!(json.contains("2026-11-18T11:06:40Z"), "{json}");
 }

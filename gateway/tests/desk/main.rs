@@ -5,5 +5,7 @@
 mod backup;
 mod doctor;
 mod everyday;
+mod page;
 mod setup;
 mod shell;
+mod terminal;

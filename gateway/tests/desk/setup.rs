@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use ringfence::state::keystore::SavedStateFile;
 use ringfence_book::Number;
+use ringfence_daemon::tls::TlsFiles;
 use serde_json::Value;
 
 use crate::shell::{Servers, Shell, answer, free_port};
@@ -34,15 +35,11 @@ async fn from_nothing_to_an_account_with_one_command_and_the_same_again() {
     let ports = [free_port(), free_port()];
     let typed = options(&url, &code, [&ports[0], &ports[1]]);
     let printed = shell.done(&typed);
-    for word in [
-        "number     2",
-        "Linphone",
-        ";auth_pass=",
-        "ringfence run",
-        "\u{2588}",
-    ] {
+    for word in ["number     2", "Linphone", ";auth_pass=", "ringfence run"] {
         assert!(printed.contains(word), "{word} is not in {printed}");
     }
+    // A code to scan would hold an address of this machine, which no other can use.
+    assert!(!printed.contains('\u{2588}'));
     let file = shell.path(".config/ringfence/ringfence.toml");
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -152,4 +149,120 @@ async fn a_bare_file_name_for_the_settings_is_enough() {
     let output = command.current_dir(shell.home.path()).output().unwrap();
     assert!(answer(&typed, &output).contains("number     2"));
     assert!(shell.path("e1.toml").exists() && shell.path("keys/lines").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_enough_and_a_service_is_installed_only_when_it_is_wanted() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let ports = [free_port(), free_port()];
+    // Stands for the service manager, and writes down what it was told.
+    let (stubs, told) = (shell.path("stubs"), shell.path("told"));
+    std::fs::create_dir(&stubs).unwrap();
+    for name in ["systemctl", "loginctl"] {
+        let stub = stubs.join(name);
+        let script = format!("#!/bin/sh\necho {name} \"$@\" >>{}\n", told.display());
+        std::fs::write(&stub, script).unwrap();
+        std::fs::set_permissions(&stub, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", stubs.display(), std::env::var("PATH").unwrap());
+    let setup = |more: &[&str]| {
+        let link = format!("{}/#{}", servers.book.url(), futures(servers.code()));
+        let fixed = [
+            "setup",
+            &link,
+            "--no-passphrase",
+            "--phones",
+            "here",
+            "--allow-private",
+        ];
+        let ports = [
+            "--sip-port",
+            &ports[0],
+            "--tls-port",
+            &ports[1],
+            "--replace",
+        ];
+        let typed = [&fixed[..], &ports[..], more].concat();
+        let output = shell.command(&typed).env("PATH", &path).output().unwrap();
+        answer(&typed, &output)
+    };
+    let unit = shell.path(".config/systemd/user/ringfence.service");
+    assert!(setup(&[]).contains("number     2"));
+    assert!(!unit.exists() && !told.exists());
+    setup(&["--service"]);
+    let told = std::fs::read_to_string(told).unwrap();
+    assert_eq!(
+        told.lines().collect::<Vec<_>>(),
+        [
+            "systemctl --user daemon-reload",
+            "systemctl --user enable --now ringfence.service",
+            "loginctl enable-linger"
+        ]
+    );
+    let text = std::fs::read_to_string(&unit).unwrap();
+    assert!(
+        text.contains("/.config/ringfence/ringfence.toml\""),
+        "{text}"
+    );
+    let analyzer = std::process::Command::new("systemd-analyze")
+        .args(["--user", "verify"])
+        .arg(&unit)
+        .env("XDG_RUNTIME_DIR", shell.home.path())
+        .output();
+    match analyzer {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                output.status.success() && !said.contains("ringfence"),
+                "{said}"
+            );
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error}");
+        }
+    }
+}
+
+/// Waits for a future from a closure of a test that runs on several threads.
+fn futures<T>(future: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_community_with_an_authority_of_its_own_is_joined_with_one_option_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["ca.pem", "key.pem"].map(|name| folder.path().join(name));
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key,
+    };
+    let (servers, shell) = (
+        Servers::of(|book| book.tls = Some(files)).await,
+        Shell::open(),
+    );
+    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    assert!(link.starts_with("https://"));
+    let ports = [free_port(), free_port()];
+    let mut typed = vec![
+        "setup",
+        &link,
+        "--no-passphrase",
+        "--phones",
+        "here",
+        "--allow-private",
+        "--sip-port",
+        &ports[0],
+        "--tls-port",
+        &ports[1],
+    ];
+    let told = shell.fails(&typed, 1);
+    assert!(told.contains("--ca-file FILE"), "{told}");
+    typed.extend(["--ca-file", certificate.to_str().unwrap()]);
+    assert!(shell.done(&typed).contains("number     2"));
+    // The engine trusts it too, and from a copy of its own.
+    std::fs::remove_file(&certificate).unwrap();
+    let _engine = crate::shell::Engine::start(&shell);
 }

@@ -50,6 +50,11 @@ impl Shell {
         self.in_this_home(Command::new(PROGRAM), typed)
     }
 
+    /// Another program in this home.
+    pub(crate) fn of(&self, program: Command, typed: &[&str]) -> Command {
+        self.in_this_home(program, typed)
+    }
+
     fn in_this_home(&self, mut command: Command, typed: &[&str]) -> Command {
         command
             .args(typed)
@@ -62,6 +67,8 @@ impl Shell {
             "CREDENTIALS_DIRECTORY",
             "XDG_CONFIG_HOME",
             "XDG_DATA_HOME",
+            "XDG_RUNTIME_DIR",
+            "DBUS_SESSION_BUS_ADDRESS",
         ] {
             command.env_remove(variable);
         }
@@ -112,10 +119,15 @@ pub(crate) struct Servers {
 
 impl Servers {
     pub(crate) async fn start() -> Self {
+        Self::of(|_| {}).await
+    }
+
+    /// With other settings of the phone book.
+    pub(crate) async fn of(change: impl FnOnce(&mut ringfence_phonebook::config::Config)) -> Self {
         let relay = EmbeddedRelay::start(ANY_PORT).await.unwrap();
         let secret = || TurnSecret::new("a-secret-of-the-turn-server".to_owned());
         let turn = EmbeddedTurn::start(ANY_PORT, secret(), true).await.unwrap();
-        let book = PhoneBook::start(ringfence_phonebook::config::Config {
+        let mut config = ringfence_phonebook::config::Config {
             listen: ANY_PORT,
             database: Database::Memory,
             plan: NumberPlan::new(20_000, 2).unwrap(),
@@ -123,9 +135,9 @@ impl Servers {
             turn: vec![format!("turn:{}", turn.local_addr())],
             turn_secret: Some(secret()),
             ..Default::default()
-        })
-        .await
-        .unwrap();
+        };
+        change(&mut config);
+        let book = PhoneBook::start(config).await.unwrap();
         Self { book, relay, turn }
     }
 
@@ -201,8 +213,14 @@ pub(crate) struct Engine(Child);
 
 impl Engine {
     pub(crate) fn start(shell: &Shell) -> Self {
+        Self::start_with(shell, &[])
+    }
+
+    /// With other variables of the environment.
+    pub(crate) fn start_with(shell: &Shell, environment: &[(&str, &str)]) -> Self {
         let log = shell.path("log");
         let mut command = shell.alone(&["run"]);
+        command.envs(environment.iter().copied());
         command.stdout(Stdio::null());
         command.stderr(File::create(&log).unwrap());
         let engine = Self(command.spawn().unwrap());

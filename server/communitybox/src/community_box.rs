@@ -134,7 +134,7 @@ pub struct CommunityBox {
 struct RunningTurn {
     server: TurnServer,
     secret: TurnSecret,
-    urls: [String; 2],
+    urls: Vec<String>,
 }
 
 impl CommunityBox {
@@ -241,6 +241,7 @@ async fn start_turn(plan: BoxPlan) -> Result<Option<RunningTurn>, BoxError> {
     let table = &plan.turn_server;
     let server = TurnPlan {
         listen: table.listen,
+        tls: table.tls(),
         secret: secret.clone(),
         external_ip: table.external_ip,
         ports: Some(table.ports[0]..=table.ports[1]),
@@ -258,14 +259,18 @@ async fn start_turn(plan: BoxPlan) -> Result<Option<RunningTurn>, BoxError> {
 }
 
 /// What engines are told: by name, if there is one, since an address may change.
-fn urls(table: &TurnTable, addr: SocketAddr, name: &str) -> [String; 2] {
+fn urls(table: &TurnTable, addr: SocketAddr, name: &str) -> Vec<String> {
     let ip = table.external_ip.unwrap_or(addr.ip());
     let host = match ip {
         _ if !name.is_empty() => name.to_owned(),
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
-    ["udp", "tcp"].map(|way| format!("turn:{host}:{}?transport={way}", addr.port()))
+    let plain = ["udp", "tcp"].map(|way| format!("turn:{host}:{}?transport={way}", addr.port()));
+    let tls = table
+        .tls()
+        .map(|tls| format!("turns:{host}:{}", tls.listen.port()));
+    plain.into_iter().chain(tls).collect()
 }
 
 async fn kept_secret(file: Option<PathBuf>) -> Result<TurnSecret, BoxError> {

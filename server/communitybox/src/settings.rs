@@ -1,15 +1,20 @@
 //! The tables `[relay]` and `[turn_server]` of the settings: what they hold where they are silent, and what is wrong in them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
+use ringfence_daemon::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::relay::RelayLimits;
-use crate::turn::TurnLimits;
+use crate::turn::{TurnLimits, TurnTls};
 
 /// Ports of relays, away from those that systems hand out themselves.
 const PORTS: [u16; 2] = [49_152, 65_535];
+
+/// The port of TURN over TLS (RFC 8656 section 3.1).
+const TLS_PORT: u16 = 5349;
 
 /// The relay of this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +82,12 @@ pub struct TurnTable {
     pub listen: SocketAddr,
     /// The address that the world sees instead, behind a one-to-one NAT.
     pub external_ip: Option<IpAddr>,
+    /// The port for TLS, if there is a certificate.
+    pub tls_port: u16,
+    /// The PEM file of its certificate chain; empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// The PEM file of its key.
+    pub tls_key: PathBuf,
     /// First and last port of relayed addresses.
     pub ports: [u16; 2],
     /// Relays at a time.
@@ -102,6 +113,9 @@ impl Default for TurnTable {
             program: TurnProgram::Auto,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3478)),
             external_ip: None,
+            tls_port: TLS_PORT,
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
             ports: PORTS,
             allocations: limits.allocations,
             allocations_per_user: limits.allocations_per_user,
@@ -128,6 +142,11 @@ pub enum TableError {
     /// The range is empty or reserved.
     #[error("turn_server.ports is the first and the last port of relayed addresses, 1024 or above")]
     Ports,
+    /// A certificate without a key, a key without a certificate, or no port.
+    #[error(
+        "turn_server.tls_certificate and turn_server.tls_key are set both or not at all, and turn_server.tls_port is none of the others"
+    )]
+    Tls,
     /// A relay address must be a certain one.
     #[error(
         "turn_server.listen is the IP address of all relayed addresses, not {0}; behind a NAT set turn_server.external_ip too"
@@ -187,6 +206,12 @@ impl TurnTable {
         if first < 1024 || first > last {
             return Err(TableError::Ports);
         }
+        let files = [&self.tls_certificate, &self.tls_key];
+        let named = files.map(|file| !file.as_os_str().is_empty());
+        let is_free = self.tls_port != 0 && self.tls_port != self.listen.port();
+        if named[0] != named[1] || named[0] && !is_free {
+            return Err(TableError::Tls);
+        }
         if self.serve && self.listen.ip().is_unspecified() {
             return Err(TableError::Unspecified(self.listen.ip()));
         }
@@ -205,6 +230,17 @@ impl TurnTable {
                 self.bytes_per_second as usize,
             ),
         ])
+    }
+
+    pub(crate) fn tls(&self) -> Option<TurnTls> {
+        let is_there = !self.tls_certificate.as_os_str().is_empty();
+        is_there.then(|| TurnTls {
+            listen: SocketAddr::new(self.listen.ip(), self.tls_port),
+            files: TlsFiles {
+                certificate: self.tls_certificate.clone(),
+                key: self.tls_key.clone(),
+            },
+        })
     }
 
     pub(crate) fn limits(&self) -> TurnLimits {
@@ -263,6 +299,11 @@ mod tests {
                 "turn_server.listen",
             ),
             (turn("relays = 0"), "turn_server.allocations"),
+            (turn("tls_key = \"k\""), "turn_server.tls_certificate"),
+            (
+                turn("tls_key = \"k\"\ntls_certificate = \"c\"\ntls_port = 3478"),
+                "turn_server.tls_port",
+            ),
             (relay("url = \"http://relay.example\""), "relay.url"),
             (relay("connections = 0"), "relay.connections"),
         ] {

@@ -16,6 +16,7 @@ use nostr_sdk::prelude::{
 use ringfence_book::nostr_event::{NOTE_KIND, RING_KIND};
 use ringfence_box::EmbeddedRelay;
 use ringfence_box::relay::{RelayLimits, RelayPlan};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message as WebSocketMessage};
@@ -54,6 +55,24 @@ fn event(kind: u16, content: usize) -> Event {
         .tags(tags.map(|tag| Tag::parse(tag).unwrap()))
         .sign_with_keys(&Keys::generate())
         .unwrap()
+}
+
+#[tokio::test]
+async fn a_browser_is_told_what_is_here() {
+    let relay = relay().await;
+    let address = relay.url().replace("ws://", "");
+    // The second is what a web server in front passes on.
+    for head in ["Connection: close", "Connection: upgrade"] {
+        let mut stream = TcpStream::connect(address.trim_end_matches('/'))
+            .await
+            .unwrap();
+        let asked = format!("GET /relay HTTP/1.1\r\nHost: relay\r\n{head}\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut shown = String::new();
+        stream.read_to_string(&mut shown).await.unwrap();
+        assert!(shown.starts_with("HTTP/1.1 426 "), "{shown}");
+        assert!(shown.contains("It runs."), "{shown}");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,11 @@ use thiserror::Error;
 
 /// The phone book of a Ringfence network: numbers and public keys, and no idea who looks up whom.
 #[derive(Parser)]
-#[command(name = "ringfence-phonebook", version)]
+#[command(
+    name = "ringfence-phonebook",
+    version,
+    after_help = "The book's key lost or stolen, or the book moved: examples/OPERATING.md (in the package: /usr/share/doc/ringfence-phonebook/OPERATING.md), section \"The book's key lost or stolen\"."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,18 +54,21 @@ enum Command {
         #[command(flatten)]
         community_box: BoxArgs,
     },
-    /// Draw numbers and print them with their activation codes. Works on the database of a running server too.
+    /// Draw numbers and print each with its activation code and an invitation to send. Works on the database of a running server too.
     Issue {
         #[command(flatten)]
         book: BookArgs,
         /// How many
         #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_ISSUES))]
         count: u32,
+        /// Make the book if there is none; else only `serve` does
+        #[arg(long)]
+        new_book: bool,
         /// Print one line of JSON for each
         #[arg(long)]
         json: bool,
     },
-    /// Print how many numbers are free, waiting for their code, active, retired, and each of them that is not free.
+    /// Print the book's key, how many numbers are free, waiting for their code, active, retired, and each of them that is not free.
     List {
         #[command(flatten)]
         book: BookArgs,
@@ -211,28 +218,27 @@ async fn run(command: Command) -> Result<(), CommandError> {
             let config = settings.resolve()?;
             serve(config).await
         }
-        Command::Issue { book, count, json } => {
+        Command::Issue {
+            book,
+            count,
+            new_book,
+            json,
+        } => {
             let config = begin(book)?;
-            let issued = issue(&config, count).await?;
+            let issued = issue(&config, count, new_book).await?;
             token_file::keep(&config.database, issued.token.as_ref());
+            let url = config.public_url();
             for issue in &issued.issues {
-                say(&output::told(
-                    &issue.number.to_string(),
-                    &issue.code.text(),
-                    json,
-                ))?;
+                say(&output::told(issue, &url, &issued.key, json))?;
+            }
+            if !json && !issued.issues.is_empty() {
+                say(&output::advice(&config))?;
             }
             issued.stopped.map_or(Ok(()), |cause| Err(cause.into()))
         }
-        Command::List { book, json } => {
-            let (counts, states) = list(&begin(book)?).await?;
-            say(&output::listed(&counts, &states, json))
-        }
+        Command::List { book, json } => say(&output::listed(&list(&begin(book)?).await?, json)),
         Command::Revoke { book, number } => {
-            let number = revoke(&begin(book)?, &number).await?;
-            say(&format!(
-                "number {number} is out of use; the book says so after the end of the epoch"
-            ))
+            say(&output::revoked(revoke(&begin(book)?, &number).await?))
         }
         Command::Export { book, folder } => {
             let epoch = export::export(&begin(book)?, &folder).await?;
@@ -287,6 +293,7 @@ async fn serve(config: Config) -> Result<(), CommandError> {
     let book = servers.book();
     token_file::keep(&database, book.first_token());
     let mut lines = servers.lines();
+    lines.extend(output::served(book));
     let page = match metrics {
         Some(address) => Some(book.open_page(address).await?),
         None => None,

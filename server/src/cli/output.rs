@@ -1,19 +1,70 @@
 //! The wording of the answers to the operator's commands, for people or as JSON. A part of the program, not of the library.
 
 use ringfence_book::Number;
+use ringfence_book::keys::BookKey;
 
-use crate::store::{NumberCounts, NumberState};
+use crate::PhoneBook;
+use crate::book::Issue;
+use crate::config::Config;
+use crate::operator::{Listed, Revoked};
+use crate::store::NumberState;
 
-/// A number and its code.
-pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
+/// A number with its code, and the words to send to its owner. The link holds the code behind a `#`, which no browser sends to a server.
+pub(crate) fn told(issue: &Issue, url: &str, key: &BookKey, json: bool) -> String {
+    let (number, code) = (issue.number, issue.code.text());
+    let (link, key) = (format!("{url}/#{code}"), hex::encode(key.as_bytes()));
     if json {
-        serde_json::json!({ "number": number, "activationCode": code }).to_string()
-    } else {
-        format!(
-            "number           {number}\nactivation code  {code}\n\
-             The code is good for 24 hours, once. Hand it over by a way you trust."
-        )
+        let value = serde_json::json!({
+            "number": number.to_string(), "activationCode": code, "link": link, "bookKey": key,
+        });
+        return value.to_string();
     }
+    format!(
+        "number           {number}\nactivation code  {code}\nto send:\n\n  \
+         Your telephone number is {number}. Install Ringfence and type: ringfence setup {link}\n  \
+         It shows the key of our phone book, which has to be {key}\n"
+    )
+}
+
+/// What is true of all codes that were printed.
+pub(crate) fn advice(config: &Config) -> String {
+    let mut text =
+        "A code is good for 24 hours, once. Send it by a way you trust: its reader can take the number."
+            .to_owned();
+    if config.public_name.is_empty() && config.listen.ip().is_loopback() {
+        text.push_str(
+            " The links above are good on this machine only: set public_name to the name under which others find the book.",
+        );
+    }
+    text
+}
+
+/// What members need to know of a book that is served.
+pub(crate) fn served(book: &PhoneBook) -> Vec<String> {
+    let network = book.network();
+    let list = |urls: &[String]| match urls {
+        [] => "none".to_owned(),
+        urls => urls.join(" "),
+    };
+    vec![
+        format!(
+            "the book's key is {}",
+            hex::encode(book.book_key().as_bytes())
+        ),
+        format!("engines are told of relays: {}", list(&network.relays)),
+        format!("engines are told of TURN servers: {}", list(&network.turn)),
+    ]
+}
+
+/// What became of a number.
+pub(crate) fn revoked(revoked: Revoked) -> String {
+    let number = revoked.number;
+    if revoked.was_waiting {
+        return format!("the code of number {number} is withdrawn; nobody had the number");
+    }
+    format!(
+        "number {number} is out of use; engines know it within two minutes of the end of this epoch"
+    )
 }
 
 /// A book that was restored as it was at the end of an epoch.
@@ -35,24 +86,26 @@ pub(crate) fn resumed(epoch: u32) -> String {
 }
 
 /// How many numbers are in each state, and each of them that is not free.
-pub(crate) fn listed(
-    counts: &NumberCounts,
-    states: &[(Number, NumberState)],
-    json: bool,
-) -> String {
+pub(crate) fn listed(listed: &Listed, json: bool) -> String {
+    let Listed {
+        key,
+        counts,
+        states,
+    } = listed;
+    let key = hex::encode(key.as_bytes());
     if json {
         let states: Vec<_> = states
             .iter()
             .map(|(number, state)| state_json(*number, *state))
             .collect();
         return serde_json::json!({
-            "free": counts.free, "waiting": counts.waiting, "active": counts.active,
+            "key": key, "free": counts.free, "waiting": counts.waiting, "active": counts.active,
             "retired": counts.retired, "queued": counts.queued, "numbers": states,
         })
         .to_string();
     }
     let mut text = format!(
-        "free {}, waiting {}, active {}, retired {}; {} changes wait for an epoch",
+        "the book's key is {key}\nfree {}, waiting {}, active {}, retired {}; {} changes wait for an epoch",
         counts.free, counts.waiting, counts.active, counts.retired, counts.queued
     );
     for (number, state) in states {

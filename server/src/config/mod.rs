@@ -51,6 +51,17 @@ impl Database {
         )
     }
 
+    /// Where it is, for the operator; never a password.
+    #[cfg(feature = "sql")]
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Memory => "the memory".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Postgres(_) => "the PostgreSQL database".to_owned(),
+        }
+    }
+
     /// Without SQL there is no other store than the one in memory.
     #[cfg(not(feature = "sql"))]
     #[must_use]
@@ -159,6 +170,16 @@ impl Config {
             work_bits: self.work_bits,
             bucket_bits: self.bucket_bits,
             members: Base64(members.digest()),
+        }
+    }
+
+    /// Where engines find the book: under its public name, behind the web server with TLS, or at the address at which it listens.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        match (self.public_name.as_str(), &self.tls) {
+            ("", None) => format!("http://{}", self.listen),
+            ("", Some(_)) => format!("https://{}", self.listen),
+            (name, _) => format!("https://{name}"),
         }
     }
 

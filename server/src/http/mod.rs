@@ -179,6 +179,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             router.route(path, methods)
         });
     paths
+        .route("/", get(reader::invitation))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))

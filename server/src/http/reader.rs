@@ -39,6 +39,18 @@ pub(super) async fn description() -> Response {
     (headers, DESCRIPTION).into_response()
 }
 
+/// What a browser shows that was given the link of an invitation. The code is behind the link's `#`, so that this server does not get it.
+const INVITATION: &str = include_str!("invitation.html");
+
+/// `GET /`
+pub(super) async fn invitation() -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CACHE_CONTROL, REVALIDATE),
+    ];
+    (headers, INVITATION).into_response()
+}
+
 /// `GET /api/keys/{number}`
 pub(super) async fn keys(
     State(shared): State<Arc<Shared>>,

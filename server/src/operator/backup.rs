@@ -125,13 +125,13 @@ fn existing(database: &Database, runtime: Handle) -> Result<SqlStore, OperatorEr
     if let Database::File(path) = database
         && !path.exists()
     {
-        return Err(OperatorError::NoBook);
+        return Err(OperatorError::NoBook(database.place()));
     }
     let store = open_database(database, runtime)?;
     let mut store = store.ok_or(OperatorError::InMemory)?;
     match store.span()? {
         Some(_) => Ok(store),
-        None => Err(OperatorError::NoBook),
+        None => Err(OperatorError::NoBook(database.place())),
     }
 }
 

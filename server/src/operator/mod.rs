@@ -7,6 +7,7 @@ pub mod export;
 use std::io;
 use std::path::PathBuf;
 
+use ringfence_book::keys::BookKey;
 use ringfence_book::number::{Number, NumberError, NumberPlan};
 use ringfence_daemon::clock::unix_now;
 use thiserror::Error;
@@ -31,9 +32,9 @@ pub enum OperatorError {
     Start(#[from] StartError),
     /// There is no book.
     #[error(
-        "there is no phone book here yet: `serve` or `issue` makes one. Is --database or --config right?"
+        "there is no phone book in {0}: is --database or --config right? Only `serve` and `issue --new-book` make one"
     )]
-    NoBook,
+    NoBook(String),
     /// The number cannot be.
     #[error("{text} is no number of this phone book: {cause}")]
     Number {
@@ -91,21 +92,52 @@ pub enum OperatorError {
 pub struct IssueOutcome {
     /// The numbers and their codes.
     pub issues: Vec<Issue>,
+    /// The book's key.
+    pub key: BookKey,
     /// The operator's token, if this made the book.
     pub token: Option<AdminToken>,
     /// Why there are fewer than were asked for.
     pub stopped: Option<IssueError>,
 }
 
-/// Draws so many numbers with their codes. Makes the book if there is none.
+/// What [`list`] finds.
+#[derive(Debug)]
+pub struct Listed {
+    /// The book's key.
+    pub key: BookKey,
+    /// How many numbers are in each state.
+    pub counts: NumberCounts,
+    /// Every number that is not free with its state, ascending.
+    pub states: Vec<(Number, NumberState)>,
+}
+
+/// What a revocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// The number.
+    pub number: Number,
+    /// Whether it only waited for its code: then it is free again at once.
+    pub was_waiting: bool,
+}
+
+/// Draws so many numbers with their codes, from a book that is there; `is_new` allows to make one.
 ///
 /// # Errors
 /// [`OperatorError`].
-pub async fn issue(config: &Config, count: u32) -> Result<IssueOutcome, OperatorError> {
+pub async fn issue(
+    config: &Config,
+    count: u32,
+    is_new: bool,
+) -> Result<IssueOutcome, OperatorError> {
     let config = config.clone();
     at_desk(move |runtime| {
-        let store = open_store(config.database.clone(), runtime)?;
+        let store = if is_new {
+            open_store(config.database.clone(), runtime)?
+        } else {
+            present(&config, runtime)?
+        };
         let (mut book, token) = open(store, &config)?;
+        let key = book.key();
         let (mut issues, mut stopped) = (Vec::new(), None);
         for _ in 0..count {
             match book.issue(unix_now()) {
@@ -118,6 +150,7 @@ pub async fn issue(config: &Config, count: u32) -> Result<IssueOutcome, Operator
         }
         Ok(IssueOutcome {
             issues,
+            key,
             token,
             stopped,
         })
@@ -125,13 +158,11 @@ pub async fn issue(config: &Config, count: u32) -> Result<IssueOutcome, Operator
     .await
 }
 
-/// The counts, and every number that is not free with its state, ascending.
+/// The book's key, the counts, and every number that is not free.
 ///
 /// # Errors
 /// [`OperatorError`].
-pub async fn list(
-    config: &Config,
-) -> Result<(NumberCounts, Vec<(Number, NumberState)>), OperatorError> {
+pub async fn list(config: &Config) -> Result<Listed, OperatorError> {
     with_book(config, |book| {
         let now = unix_now();
         let mut states: Vec<(Number, NumberState)> = Vec::new();
@@ -142,7 +173,11 @@ pub async fn list(
             from = last.and_then(|last| last.checked_add(1)).map(Number::new);
             states.extend(page);
         }
-        Ok((book.number_counts(now)?, states))
+        Ok(Listed {
+            key: book.key(),
+            counts: book.number_counts(now)?,
+            states,
+        })
     })
     .await
 }
@@ -151,15 +186,22 @@ pub async fn list(
 ///
 /// # Errors
 /// [`OperatorError`].
-pub async fn revoke(config: &Config, text: &str) -> Result<Number, OperatorError> {
+pub async fn revoke(config: &Config, text: &str) -> Result<Revoked, OperatorError> {
     let text = text.to_owned();
     with_book(config, move |book| {
         let number = book
             .plan()
             .read(&text)
             .map_err(|cause| OperatorError::Number { text, cause })?;
-        if book.revoke(number, unix_now())? {
-            Ok(number)
+        let now = unix_now();
+        let state = book.states(number, 1, now)?.first().copied();
+        let was_waiting =
+            matches!(state, Some((first, NumberState::Waiting { .. })) if first == number);
+        if book.revoke(number, now)? {
+            Ok(Revoked {
+                number,
+                was_waiting,
+            })
         } else {
             Err(OperatorError::NotAssigned(number))
         }
@@ -174,19 +216,27 @@ async fn with_book<T: Send + 'static>(
 ) -> Result<T, OperatorError> {
     let config = config.clone();
     at_desk(move |runtime| {
-        if let Database::File(path) = &config.database
-            && !path.exists()
-        {
-            return Err(OperatorError::NoBook);
-        }
-        let mut store = open_store(config.database.clone(), runtime)?;
-        if store.span()?.is_none() {
-            return Err(OperatorError::NoBook);
-        }
+        let store = present(&config, runtime)?;
         let (mut book, _) = open(store, &config)?;
         work(&mut book)
     })
     .await
+}
+
+/// The store of a book that is there. A database that is not there is not made: in another folder than the server's it would be a second
+/// book, whose codes are good for nothing.
+fn present(config: &Config, runtime: Handle) -> Result<Box<dyn Store>, OperatorError> {
+    let none = || OperatorError::NoBook(config.database.place());
+    if let Database::File(path) = &config.database
+        && !path.exists()
+    {
+        return Err(none());
+    }
+    let mut store = open_store(config.database.clone(), runtime)?;
+    if store.span()?.is_none() {
+        return Err(none());
+    }
+    Ok(store)
 }
 
 /// Opens the book with the plan that it has: only a server makes it grow.

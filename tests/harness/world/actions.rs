@@ -71,6 +71,23 @@ impl World {
         told
     }
 
+    /// Writes a text at the screen of an engine.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub fn write(
+        &mut self,
+        engine: usize,
+        (line, to): (Number, Number),
+        text: &str,
+    ) -> Result<(), LineCommandError> {
+        let now = self.now;
+        let engine = &mut self.host_mut(engine).engine;
+        let told = engine.handle_written(line, to, text, now);
+        self.drain();
+        told
+    }
+
     /// Makes a phone request a keyframe.
     pub fn request_keyframe(&mut self, phone: usize) {
         self.with_handset(phone, |handset, _| handset.request_keyframe());

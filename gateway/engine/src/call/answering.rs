@@ -150,6 +150,7 @@ impl Answering {
             }
             CallInput::Cancelled => self.lose_caller(EndReason::Cancelled, call, cx),
             CallInput::Timeout => self.answer_again(call, cx),
+            CallInput::HangUp => self.break_off(EndReason::HungUpHere, call, cx),
             CallInput::ShutDown => self.break_off(EndReason::ShutDown, call, cx),
             _ => CallState::Answering(self),
         }
@@ -341,7 +342,7 @@ impl Answering {
     fn confirmed(self: Box<Self>, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
         let Self {
             peer,
-            phone,
+            mut phone,
             connected,
             control,
             outage,
@@ -370,6 +371,7 @@ impl Answering {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         if let Some(offer) = self.dialled
+            && call.summoned.is_none()
             && let Some(leg) = call.leg.take()
         {
             cx.dial_again(call, leg, *offer, self.peer.party.number);

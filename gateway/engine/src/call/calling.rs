@@ -122,6 +122,7 @@ impl Calling {
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => self.give_up(Some(503), EndReason::NoMedia, call, cx),
             CallInput::Timeout => self.give_up(Some(480), EndReason::NoAnswer, call, cx),
+            CallInput::HangUp => self.give_up(Some(480), EndReason::HungUpHere, call, cx),
             CallInput::ShutDown => match self.give_up(Some(503), EndReason::ShutDown, call, cx) {
                 CallState::Withdrawn(withdrawn) => withdrawn.handle(CallInput::ShutDown, call, cx),
                 other => other,
@@ -209,7 +210,7 @@ impl Calling {
         let confirm = cx.seal_datagram(&mut session, SessionMessage::Confirm, &peer);
         let own = agreed.own(near, &mut cx.env.rng);
         let AgreedMedia { remote, chosen, .. } = agreed;
-        let phone = PhoneSide::new(offer, own, chosen, cx).offering(&remote.codecs);
+        let mut phone = PhoneSide::new(offer, own, chosen, cx).offering(&remote.codecs);
         cx.media(call, MediaOrder::Attach(phone.terms()));
         cx.media(
             call,

@@ -12,6 +12,7 @@ use ringfence_sip as sip;
 use super::context::{CallContext, Routes};
 use super::slots::DueSlot;
 use super::step::{CallStep, EndReason};
+use super::summoned::Summons;
 use super::{Call, CallCommon, CallInput, CallState};
 use crate::environment::Environment;
 use crate::input::MediaEvent;
@@ -29,6 +30,7 @@ use crate::time::{Timer, UnixTime};
 pub(crate) struct Calls {
     pub(super) calls: BTreeMap<CallLabel, Call>,
     pub(super) legs: BTreeMap<sip::LegId, CallLabel>,
+    pub(super) summons: Summons,
     routes: Routes,
 }
 
@@ -141,8 +143,9 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) {
-        if let Some(call) = self.legs.get(&leg).copied() {
-            self.handle(call, CallInput::Leg(event), env, now);
+        match self.legs.get(&leg).copied() {
+            Some(call) => self.handle(call, CallInput::Leg(event), env, now),
+            None => self.handle_summoned(leg, &event, env, now),
         }
     }
 
@@ -172,6 +175,7 @@ impl Calls {
 
     pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
         self.post_slots(env, now);
+        self.summons.handle_timeout(env, now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.deadline);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -201,8 +205,12 @@ impl Calls {
 
     pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let deadlines = self.calls.values().filter_map(|call| call.common.deadline);
-        let slots = self.routes.slots.next_timeout();
-        deadlines.chain(slots).min_by_key(|(at, _)| *at)
+        let slots = self.routes.slots.next_timeout().into_iter();
+        let summons = self.summons.next_timeout().into_iter();
+        deadlines
+            .chain(slots)
+            .chain(summons)
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Proofs of work that calls wait for.
@@ -260,6 +268,7 @@ impl Calls {
                 peer: new.peer,
                 direction: new.direction,
                 leg: new.leg,
+                summoned: None,
                 partner: None,
                 proofs: None,
                 ending: None,

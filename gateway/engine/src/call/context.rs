@@ -178,6 +178,9 @@ impl CallContext<'_> {
     /// Refuses the phone's INVITE, or its re-INVITE.
     pub(crate) fn refuse_phone(&mut self, call: &CallCommon, status: u16) {
         match call.leg {
+            Some(leg) if call.summoned.is_some() => {
+                self.env.agent.hang_up(leg, sip::HangUp::Normal, self.now);
+            }
             Some(leg) => self.env.agent.refuse(leg, status, self.now),
             None => self.notify_partner(call, PartnerNews::Over(status)),
         }
@@ -186,6 +189,7 @@ impl CallContext<'_> {
     /// Refuses the phone's INVITE with words for its display.
     pub(super) fn refuse_phone_with(&mut self, call: &CallCommon, refusal: sip::Refusal) {
         match call.leg {
+            Some(_) if call.summoned.is_some() => self.refuse_phone(call, refusal.status),
             Some(leg) => self.env.agent.refuse_with(leg, refusal, self.now),
             None => self.notify_partner(call, PartnerNews::Over(refusal.status)),
         }

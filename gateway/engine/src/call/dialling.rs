@@ -105,6 +105,7 @@ impl Dialling {
             CallInput::Media(MediaEvent::Refused(_)) | CallInput::Timeout => {
                 return super::refuse(503, EndReason::NoMedia, call, cx);
             }
+            CallInput::HangUp => return super::refuse(480, EndReason::HungUpHere, call, cx),
             CallInput::ShutDown => return super::refuse(503, EndReason::ShutDown, call, cx),
             _ => return CallState::Dialling(self),
         }

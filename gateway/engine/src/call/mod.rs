@@ -33,6 +33,7 @@ mod pressed_keys;
 mod ringing;
 mod slots;
 pub(crate) mod step;
+mod summoned;
 mod talking;
 mod transfer;
 mod unheard;
@@ -92,6 +93,9 @@ pub(crate) struct CallCommon {
     pub(crate) direction: CallWay,
     /// The phone's side, while there is one.
     pub(crate) leg: Option<sip::LegId>,
+    /// The session of the SDP with which the phone was summoned, until that phone is told what it hears: it has a leg, and no INVITE of
+    /// its own that waits for an answer.
+    pub(crate) summoned: Option<u64>,
     /// The call that this one is joined with, or will be when that is answered: a phone handed one to the other.
     pub(crate) partner: Option<CallLabel>,
     /// Proofs of work reserved for this call's envelopes.
@@ -168,6 +172,8 @@ pub(crate) enum CallInput<'a> {
     Posted(PostId, usize),
     /// The alarm went off.
     Timeout,
+    /// The user ends it at the screen.
+    HangUp,
     /// The engine is shutting down.
     ShutDown,
 }

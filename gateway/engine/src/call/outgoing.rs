@@ -8,12 +8,13 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::context::DialledAgain;
 use super::dialling::Dialling;
-use super::phone_side::{refusal, silent_phone};
+use super::phone_side::{passing_answer, refusal, silent_phone};
 use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
+use crate::line::feature_codes::{self, Dialled};
 use crate::line::saved_state::CallWay;
-use crate::line::{emergency_numbers, feature_codes, old_book};
+use crate::line::{emergency_numbers, old_book};
 use crate::output::CallParties;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -63,8 +64,10 @@ impl Calls {
         if let Some(from) = dialled.replaces {
             return self.handle_take_over(leg, (line, from), sdp, env, now);
         }
-        let Some(digits) = feature_codes::dial((line, leg), dialled.digits, env, now) else {
-            return;
+        let digits = match feature_codes::dial((line, leg), dialled.digits, env, now) {
+            Dialled::Number(digits) => digits,
+            Dialled::Done => return self.confirm_code(leg, &sdp, env, now),
+            Dialled::Refused => return,
         };
         old_book::tell(line, env, now);
         let (number, callee) = (digits.parse().ok(), env.callee(&digits));
@@ -78,7 +81,9 @@ impl Calls {
             }
             (Ok(_), _) if !env.is_listening => (503, EndReason::NoRelay),
             (Ok(_), _) if !env.reaches_turn => (503, EndReason::NoMedia),
-            (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
+            (Ok(callee), Ok(offer)) => {
+                return self.place((line, leg), (offer, None), callee, env, now);
+            }
             (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
             (Err(_), _) => (404, EndReason::NoSuchNumber),
             (Ok(_), Err(_)) => (488, EndReason::NoCodec),
@@ -100,6 +105,19 @@ impl Calls {
             }
             _ => env.agent.refuse(leg, status, now),
         });
+    }
+
+    /// A feature code was carried out. Phones play an error tone where a call is refused, so this one is answered, and ended when the
+    /// phone has acknowledged that. A phone that offers no media that could be answered is refused.
+    fn confirm_code(&mut self, leg: sip::LegId, offer: &[u8], env: &mut Environment, now: Instant) {
+        let at = env.agent.flow(leg).map(|flow| flow.local.ip());
+        match at.and_then(|at| passing_answer(offer, at, env)) {
+            Some(answer) => {
+                self.summons.let_pass(leg);
+                env.agent.answer(leg, answer, now);
+            }
+            None => env.agent.refuse(leg, 603, now),
+        }
     }
 
     fn refuse_emergency(
@@ -131,15 +149,18 @@ impl Calls {
             number,
         } = again;
         match env.callee(&number.to_string()) {
-            Ok(callee) if !env.closing => self.place((line, leg), offer, callee, env, now),
+            Ok(callee) if !env.closing => {
+                self.place((line, leg), (offer, None), callee, env, now);
+            }
             _ => env.agent.refuse(leg, 480, now),
         }
     }
 
-    fn place(
+    /// `summoned`: the session of the SDP with which the phone was summoned, if it was.
+    pub(super) fn place(
         &mut self,
         (line, leg): (usize, sip::LegId),
-        offer: PhoneMedia,
+        (offer, summoned): (PhoneMedia, Option<u64>),
         callee: CalleeKeys,
         env: &mut Environment,
         now: Instant,
@@ -154,6 +175,7 @@ impl Calls {
         };
         self.begin(new, env, now, |common, cx| {
             common.record = Some(record);
+            common.summoned = summoned;
             Dialling::start(offer, callee, met, common, cx)
         });
     }

@@ -14,6 +14,7 @@ use super::context::CallContext;
 use super::phone_watch::PhoneWatch;
 use super::pressed_keys::PressedKeys;
 use super::{CallCommon, PartnerNews};
+use crate::environment::Environment;
 use crate::output::MediaOrder;
 
 /// One phone's media in a call that was answered.
@@ -100,10 +101,15 @@ impl PhoneSide {
     }
 
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
-    pub(super) fn greet(&self, call: &CallCommon, cx: &mut CallContext<'_>) {
-        match call.leg {
-            Some(_) => cx.answer_phone(call, self.answer()),
-            None => cx.notify_partner(call, PartnerNews::Answered(self.near())),
+    pub(super) fn greet(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
+        match (call.leg, call.summoned.take()) {
+            (Some(leg), Some(session)) => {
+                // What it was summoned with was the first SDP of this dialog.
+                (self.own.session, self.own.version) = (session, 2);
+                cx.env.agent.offer(leg, self.answer(), cx.now);
+            }
+            (Some(_), None) => cx.answer_phone(call, self.answer()),
+            (None, _) => cx.notify_partner(call, PartnerNews::Answered(self.near())),
         }
     }
 
@@ -287,6 +293,26 @@ fn nowhere(near: SocketAddr) -> SocketAddr {
 pub(crate) fn silent_phone() -> PhoneMedia {
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DISCARD);
     PhoneMedia::without_sdp(nowhere, &PREFERRED)
+}
+
+/// The first SDP for a phone that is summoned: it is offered every codec, and nobody hears it yet.
+pub(super) fn summoning_offer(at: IpAddr, session: u64, env: &mut Environment) -> Vec<u8> {
+    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), session);
+    if env.config.srtp == Srtp::Required {
+        own.keys = keys_to_offer(&mut env.rng);
+    }
+    sdp::write_offer(&own, &PREFERRED)
+}
+
+/// The SDP answer for a phone that is to hear that a feature code was carried out, by a call that is answered and ended; `None` if the
+/// offer makes no call.
+pub(crate) fn passing_answer(offer: &[u8], at: IpAddr, env: &mut Environment) -> Option<Vec<u8>> {
+    let media = sdp::read_offer(offer, env.config.srtp).ok()?;
+    let chosen = choose(&media.formats(), &PREFERRED)?;
+    // Not drawn: what a phone dials must not move what is drawn for envelopes.
+    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), 1);
+    fit(&mut own.keys, media.suite(), &mut env.rng);
+    Some(sdp::write_answer(&own, &media, &chosen))
 }
 
 /// The discard port (RFC 863): nothing listens there.

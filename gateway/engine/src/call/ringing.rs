@@ -104,6 +104,13 @@ impl Ringing {
             CallInput::RungAgain(again) => self.rung_again(*again, call, cx),
             CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
             CallInput::Timeout => super::hang_up(EndReason::NoAnswer, call, cx),
+            CallInput::HangUp => {
+                cx.stop_phones(call);
+                if let Some(record) = &mut call.record {
+                    record.is_declined = true;
+                }
+                self.fall_silent(EndReason::Declined, call, cx)
+            }
             CallInput::ShutDown => super::hang_up(EndReason::ShutDown, call, cx),
             CallInput::Media(
                 MediaEvent::Refused(_)

@@ -189,6 +189,7 @@ impl Talking {
                 }
                 self.look_after_phone(call, cx)
             }
+            CallInput::HangUp => self.leave(EndReason::HungUpHere, call, cx),
             CallInput::ShutDown => self.leave(EndReason::ShutDown, call, cx),
             _ => CallState::Talking(self),
         }

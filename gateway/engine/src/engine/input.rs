@@ -159,15 +159,35 @@ impl Engine {
         command: LineCommand,
         now: Instant,
     ) -> Result<(), LineCommandError> {
-        if self.env.lines.of_number(line).is_none() {
-            return Err(LineCommandError::NoSuchLine);
-        }
+        let index = self.env.lines.of_number(line);
+        let index = index.ok_or(LineCommandError::NoSuchLine)?;
         command.apply(line, &mut self.env.saved)?;
+        match command {
+            LineCommand::Call(number) => self.calls.summon(index, number, &mut self.env, now)?,
+            LineCommand::HangUp(call) => self.calls.hang_up(index, call, &mut self.env, now)?,
+            _ => {}
+        }
         if matches!(command, LineCommand::TextRead(_)) {
             self.messages.deliver(&mut self.env, now);
         }
         self.drain(now);
         Ok(())
+    }
+
+    /// Sends a text that the user wrote at the screen; [`Self::written`] shows what becomes of it.
+    ///
+    /// # Errors
+    /// [`LineCommandError`]; nothing is sent then.
+    pub fn handle_written(
+        &mut self,
+        line: Number,
+        to: Number,
+        text: &str,
+        now: Instant,
+    ) -> Result<(), LineCommandError> {
+        let sent = (self.messages).handle_written((line, to), text, &mut self.env, now);
+        self.drain(now);
+        sent
     }
 
     /// Time has passed; to be called at [`Self::next_timeout`], or earlier.

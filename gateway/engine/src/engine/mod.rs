@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_book::{BookKey, Number};
+use ringfence_book::{BookKey, IdentityKey, Number};
 use ringfence_sip as sip;
 
 use self::missed_notes::MissedNotes;
@@ -27,6 +27,7 @@ use crate::line::old_book::OldBookNotices;
 use crate::line::saved_state::SavedState;
 use crate::line::state_keeper::StateKeeper;
 use crate::line::subscriptions::Subscriptions;
+use crate::line::written::WrittenText;
 use crate::line::{Line, Lines};
 use crate::output::{Outbox, Output};
 use crate::presence::PresenceService;
@@ -182,6 +183,19 @@ impl Engine {
     #[must_use]
     pub fn contacts(&self) -> &Contacts {
         self.env.trust.contacts()
+    }
+
+    /// The identity key that the copy of the phone book lists for a number.
+    #[must_use]
+    pub fn listed(&self, number: Number) -> Option<IdentityKey> {
+        let found = self.env.trust.directory().look_up(number);
+        found.ok().map(|keys| keys.identity)
+    }
+
+    /// Texts that the user wrote at the screen since the start, oldest first.
+    #[must_use]
+    pub fn written(&self) -> Vec<WrittenText> {
+        self.messages.written()
     }
 
     /// The age of the phone book; `None` while there is none.

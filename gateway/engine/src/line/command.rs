@@ -7,6 +7,7 @@ use ringfence_book::Number;
 
 use super::saved_state::MOST_BLOCKED;
 use super::state_keeper::StateKeeper;
+use crate::output::CallLabel;
 use crate::sealed::note::NoteId;
 
 /// One command for one line.
@@ -22,6 +23,10 @@ pub enum LineCommand {
     Unblock(Number),
     /// The missed calls were seen: the phones' message indicator goes out.
     MissedSeen,
+    /// The phones of the line ring, and the one that is picked up calls this number.
+    Call(Number),
+    /// A call of the line ends.
+    HangUp(CallLabel),
     /// A text was read: no phone needs to take it any more.
     TextRead(NoteId),
 }
@@ -38,6 +43,29 @@ pub enum LineCommandError {
         "{MOST_BLOCKED} numbers are blocked on this line, and no more can be: unblock one first"
     )]
     TooMany,
+    /// There is no phone that could ring.
+    #[error("no phone is registered to this line")]
+    NoPhone,
+    /// Not in the phone book.
+    #[error("the phone book has no such number")]
+    NoSuchNumber,
+    /// Refused before everything else.
+    #[error("it is an emergency number: use another phone, no emergency calls here")]
+    Emergency,
+    /// Another key than before.
+    #[error("the number's key has changed: see the contact")]
+    KeyChanged,
+    /// The engine cannot reach the world now.
+    #[error(
+        "no relay, no TURN server or no phone book is reached, or too much is under way: see the overview"
+    )]
+    Unavailable,
+    /// Not a text that can be sent.
+    #[error("it is empty, or longer than 6,480 bytes")]
+    NotAText,
+    /// The call is over.
+    #[error("the call is over")]
+    NoSuchCall,
     /// The text is gone: a phone took it, or it was read.
     #[error("the text is gone: a phone took it, or it was marked as read")]
     NoSuchText,
@@ -65,7 +93,8 @@ impl LineCommand {
             Self::TextRead(id) if !saved.remove_text_of(line, id) => {
                 return Err(LineCommandError::NoSuchText);
             }
-            Self::TextRead(_) => {}
+            // Not of the saved state: the engine carries them out.
+            Self::TextRead(_) | Self::Call(_) | Self::HangUp(_) => {}
         }
         Ok(())
     }

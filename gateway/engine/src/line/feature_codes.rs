@@ -1,15 +1,15 @@
 //! Feature codes (vertical service codes): what a person can set with a phone's keypad.
 //!
-//! The engine plays no audio, so it answers in two other ways. The INVITE is refused with 603 and a reason phrase that says what was
-//! done: desk phones and softphones show the phrase of a refused call, and 603 (RFC 3261 section 21.6.2) makes none of them try again.
-//! And a short text goes to all phones of the line, since the setting is the line's and the phrase is gone after a few seconds.
+//! The engine plays no audio, so it answers in two other ways. A code that was carried out is answered, and the call ended at once: a
+//! refused call would sound like an error. One that was not is refused, with a reason phrase that desk phones and softphones show. And a
+//! short text goes to all phones of the line, which says what was done: the setting is the line's.
 
 use std::time::Instant;
 
 use ringfence_book::Number;
 use ringfence_sip as sip;
 
-use super::saved_state::{CallWay, MOST_BLOCKED};
+use super::saved_state::CallWay;
 use super::state_keeper::StateKeeper;
 use crate::environment::Environment;
 use crate::time::UnixTime;
@@ -86,27 +86,49 @@ const NOBODY: sip::Refusal = sip::Refusal {
     status: 404,
     text: "Nobody has called",
 };
+/// 603 (RFC 3261 section 21.6.2) makes no phone try again.
+const TOO_MANY: sip::Refusal = sip::Refusal {
+    status: 603,
+    text: "Too many blocked numbers",
+};
+const NONE_BLOCKED: sip::Refusal = sip::Refusal {
+    status: 603,
+    text: "No number is blocked",
+};
 
 /// Missed calls in one text.
 const MOST_TOLD: usize = 10;
 
-/// What is to be dialled: the digits themselves, or the number that a feature code stands for. `None` if the code was all there
-/// was to do; the phone has its answer.
+/// What follows from what a phone dialled.
+pub(crate) enum Dialled {
+    /// This number is to be called.
+    Number(String),
+    /// The code was all there was to do; the phone is to hear so.
+    Done,
+    /// The phone has its answer.
+    Refused,
+}
+
+/// Reads what was dialled, and does what a feature code asks for.
 pub(crate) fn dial(
     (line, leg): (usize, sip::LegId),
     dialled: String,
     env: &mut Environment,
     now: Instant,
-) -> Option<String> {
+) -> Dialled {
     if !dialled.starts_with('*') {
-        return Some(dialled);
+        return Dialled::Number(dialled);
     }
-    let number = env.lines.number(line)?;
+    let Some(number) = env.lines.number(line) else {
+        return Dialled::Refused;
+    };
     let code = FEATURE_CODES.iter().find(|code| code.digits == dialled);
     let caller = env.saved.state().last_caller(number);
     let said = match (code.map(|code| code.act), caller) {
         (None, _) => Err(UNKNOWN),
-        (Some(FeatureAction::CallBack), Some(caller)) => return Some(caller.to_string()),
+        (Some(FeatureAction::CallBack), Some(caller)) => {
+            return Dialled::Number(caller.to_string());
+        }
         (Some(FeatureAction::CallBack | FeatureAction::Block(true)), None) => Err(NOBODY),
         (Some(FeatureAction::DoNotDisturb(on)), _) => {
             Ok(set_do_not_disturb(number, on, &mut env.saved))
@@ -114,74 +136,55 @@ pub(crate) fn dial(
         (Some(FeatureAction::ContactsOnly(on)), _) => {
             Ok(set_contacts_only(number, on, &mut env.saved))
         }
-        (Some(FeatureAction::Block(true)), Some(caller)) => {
-            Ok(block(number, caller, &mut env.saved))
-        }
-        (Some(FeatureAction::Block(false)), _) => Ok(unblock_last(number, &mut env.saved)),
+        (Some(FeatureAction::Block(true)), Some(caller)) => block(number, caller, &mut env.saved),
+        (Some(FeatureAction::Block(false)), _) => unblock_last(number, &mut env.saved),
         (Some(FeatureAction::ListMissed), _) => {
             let wall = env.wall(now);
             Ok(list_missed(number, &mut env.saved, wall))
         }
     };
-    let refusal = match said {
-        Ok((phrase, text)) => {
+    match said {
+        Ok(text) => {
             announce(line, &dialled, text, env, now);
-            sip::Refusal {
-                status: 603,
-                text: phrase,
-            }
+            Dialled::Done
         }
-        Err(refusal) => refusal,
-    };
-    env.agent.refuse_with(leg, refusal, now);
-    None
+        Err(refusal) => {
+            env.agent.refuse_with(leg, refusal, now);
+            Dialled::Refused
+        }
+    }
 }
 
-/// What a code has done: the phrase for the phone that dialled it, and the text for all phones of the line.
-type Done = (&'static str, String);
-
-fn set_do_not_disturb(line: Number, do_not_disturb: bool, saved: &mut StateKeeper) -> Done {
+fn set_do_not_disturb(line: Number, do_not_disturb: bool, saved: &mut StateKeeper) -> String {
     saved.settings(line).do_not_disturb = do_not_disturb;
-    let phrase = if do_not_disturb {
-        "Do not disturb is on"
-    } else {
-        "Do not disturb is off"
-    };
-    (phrase, format!("{phrase}."))
+    let state = if do_not_disturb { "on" } else { "off" };
+    format!("Do not disturb is {state}.")
 }
 
-fn set_contacts_only(line: Number, contacts_only: bool, saved: &mut StateKeeper) -> Done {
+fn set_contacts_only(line: Number, contacts_only: bool, saved: &mut StateKeeper) -> String {
     saved.settings(line).contacts_only = contacts_only;
-    let phrase = if contacts_only {
-        "Only contacts ring"
+    let text = if contacts_only {
+        "Only contacts ring."
     } else {
-        "Everyone rings"
+        "Everyone rings."
     };
-    (phrase, format!("{phrase}."))
+    text.to_owned()
 }
 
-fn block(line: Number, caller: Number, saved: &mut StateKeeper) -> Done {
+fn block(line: Number, caller: Number, saved: &mut StateKeeper) -> Result<String, sip::Refusal> {
     if !saved.block(line, caller) {
-        let text = format!("{MOST_BLOCKED} numbers are blocked, and no more can be.");
-        return ("Too many blocked numbers", text);
+        return Err(TOO_MANY);
     }
-    (
-        "Caller is blocked",
-        format!("{caller} is blocked. *80 takes that back."),
-    )
+    Ok(format!("{caller} is blocked. *80 takes that back."))
 }
 
-fn unblock_last(line: Number, saved: &mut StateKeeper) -> Done {
-    match saved.settings(line).blocked.pop() {
-        Some(number) => (
-            "Caller is unblocked",
-            format!("{number} is no longer blocked."),
-        ),
-        None => ("No number is blocked", "No number is blocked.".to_owned()),
-    }
+fn unblock_last(line: Number, saved: &mut StateKeeper) -> Result<String, sip::Refusal> {
+    let number = saved.settings(line).blocked.pop();
+    let number = number.ok_or(NONE_BLOCKED)?;
+    Ok(format!("{number} is no longer blocked."))
 }
 
-fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
+fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> String {
     let calls = saved.state().calls.iter().rev();
     let missed: Vec<String> = calls
         .filter(|call| call.line == line && call.way == CallWay::In && call.is_new)
@@ -192,7 +195,7 @@ fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
         .collect();
     saved.mark_missed_seen(line, None);
     if missed.is_empty() {
-        return ("No missed calls", "No missed calls.".to_owned());
+        return "No missed calls.".to_owned();
     }
     let rest = missed.len().saturating_sub(MOST_TOLD);
     let mut text = format!(
@@ -202,10 +205,10 @@ fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
     if rest > 0 {
         text.push_str(&format!("\nand {rest} more"));
     }
-    ("See the text message", text)
+    text
 }
 
-/// Sends a text to all phones of the line. Phones that take no MESSAGE have shown the phrase.
+/// Sends a text to all phones of the line that take texts.
 pub(crate) fn announce(line: usize, code: &str, text: String, env: &mut Environment, now: Instant) {
     let Some(line) = env.lines.get(line) else {
         return;

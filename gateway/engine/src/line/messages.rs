@@ -4,21 +4,20 @@
 //! whether the text is read, since nothing comes back. A text that arrived is saved before phones get it, one at a time for each line
 //! and in the order in which they were written, until one has taken it; so a phone that is off, or a restart, loses none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use ringfence_book::Number;
 use ringfence_sip as sip;
 use zeroize::Zeroizing;
 
+use super::command::LineCommandError;
 use super::emergency_numbers;
+use super::outgoing_text::{OutgoingText, Writer};
 use super::saved_state::{TEXTS, WaitingText};
+use super::written::{WrittenText, WrittenTexts};
 use crate::environment::Environment;
 use crate::output::PostId;
-use crate::sealed::book_view::BookView;
-use crate::sealed::bucket::bucket;
-use crate::sealed::envelope::EventContext;
-use crate::sealed::first_message::{Outside, SealingKeys};
 use crate::sealed::note::NoteId;
 use crate::sealed::note::body::TextBody;
 use crate::sealed::note::pieces::TextPieces;
@@ -27,7 +26,7 @@ use crate::sealed::note::sealing::TextDraft;
 use crate::sealed::rejected::EnvelopeError;
 use crate::time::Timer;
 use crate::trust::contacts::{PeerIdentity, ShownBy};
-use crate::trust::directory::{CalleeKeys, LookupError};
+use crate::trust::directory::LookupError;
 
 /// Texts that wait for proofs of work or relays at once; one more is answered 503.
 const MAX_OUTGOING: usize = 64;
@@ -45,24 +44,14 @@ const PLAIN: &str = "text/plain;charset=UTF-8";
 /// All texts on their way.
 #[derive(Debug, Default)]
 pub(crate) struct MessageQueue {
-    outgoing: BTreeMap<sip::TextId, OutgoingText>,
+    outgoing: BTreeMap<Writer, OutgoingText>,
+    written: WrittenTexts,
     pieces: TextPieces,
     /// Texts that phones are being sent.
     arriving: BTreeMap<sip::TextId, NoteId>,
     pauses: BTreeMap<Number, DeliveryPause>,
     /// The status by which the phones of a line refused MESSAGE as such.
     refusals: BTreeMap<Number, u16>,
-}
-
-/// A phone's text.
-#[derive(Debug)]
-struct OutgoingText {
-    line: usize,
-    callee: CalleeKeys,
-    draft: TextDraft,
-    /// Those that no relay has taken yet; `None` while there are too few proofs of work.
-    posts: Option<BTreeSet<PostId>>,
-    until: Instant,
 }
 
 /// Why a line's texts wait.
@@ -107,23 +96,58 @@ impl MessageQueue {
         env: &mut Environment,
         now: Instant,
     ) {
-        match self.accept_text((user, to), written, env, now) {
+        let line = env.lines.of_user(user).ok_or(403_u16);
+        match line.and_then(|line| self.accept_text((line, to), written, env, now)) {
             Ok(accepted) => {
-                self.outgoing.insert(text, accepted);
+                self.outgoing.insert(Writer::Phone(text), accepted);
                 self.send_waiting(env, now);
             }
             Err(status) => env.agent.answer_text(text, status, now),
         }
     }
 
+    /// The user writes a text at the screen.
+    pub(crate) fn handle_written(
+        &mut self,
+        (number, to): (Number, Number),
+        text: &str,
+        env: &mut Environment,
+        now: Instant,
+    ) -> Result<(), LineCommandError> {
+        let line = env.lines.of_number(number);
+        let line = line.ok_or(LineCommandError::NoSuchLine)?;
+        if text.trim().is_empty() {
+            return Err(LineCommandError::NotAText);
+        }
+        let written = sip::Body {
+            content_type: PLAIN.to_owned(),
+            bytes: text.as_bytes().to_vec(),
+        };
+        let accepted = self.accept_text((line, &to.to_string()), &written, env, now);
+        let accepted = accepted.map_err(|status| match status {
+            403 => LineCommandError::KeyChanged,
+            404 => LineCommandError::NoSuchNumber,
+            503 => LineCommandError::Unavailable,
+            _ => LineCommandError::NotAText,
+        })?;
+        let id = self.written.add((number, to), env.wall(now));
+        self.outgoing.insert(Writer::Screen(id), accepted);
+        self.send_waiting(env, now);
+        Ok(())
+    }
+
+    /// What became of the texts of the screen.
+    pub(crate) fn written(&self) -> Vec<WrittenText> {
+        self.written.all()
+    }
+
     fn accept_text(
         &self,
-        (user, to): (&sip::User, &str),
+        (line, to): (usize, &str),
         written: &sip::Body,
         env: &mut Environment,
         now: Instant,
     ) -> Result<OutgoingText, u16> {
-        let line = env.lines.of_user(user).ok_or(403_u16)?;
         // The phone book may list the same digits for a person, who is not who the writer means.
         if emergency_numbers::is_emergency(to, &env.config.emergency_numbers) {
             return Err(emergency_numbers::STATUS);
@@ -150,6 +174,7 @@ impl MessageQueue {
 
     /// Seals and posts the texts for which there are proofs of work.
     pub(crate) fn send_waiting(&mut self, env: &mut Environment, now: Instant) {
+        let screen = &mut self.written;
         self.outgoing.retain(|text, outgoing| {
             if outgoing.posts.is_some() {
                 return true;
@@ -160,7 +185,7 @@ impl MessageQueue {
                     true
                 }
                 Err(status) => {
-                    env.agent.answer_text(*text, status, now);
+                    text.answer(status, screen, env, now);
                     false
                 }
             }
@@ -187,7 +212,7 @@ impl MessageQueue {
         };
         if let Some((text, _)) = found {
             self.outgoing.remove(&text);
-            env.agent.answer_text(text, status, now);
+            text.answer(status, &mut self.written, env, now);
         }
     }
 
@@ -323,10 +348,11 @@ impl MessageQueue {
     }
 
     pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
+        let screen = &mut self.written;
         self.outgoing.retain(|text, outgoing| {
             let is_late = outgoing.until <= now;
             if is_late {
-                env.agent.answer_text(*text, 503, now);
+                text.answer(503, screen, env, now);
             }
             !is_late
         });
@@ -347,37 +373,5 @@ impl MessageQueue {
         let mut texts = env.saved.state().texts.iter();
         let waiting = texts.find(|text| text.id == id)?;
         Some((waiting.line, id))
-    }
-}
-
-impl OutgoingText {
-    /// `None` while there are too few proofs of work; a status when it cannot be sealed.
-    fn post(&self, env: &mut Environment, now: Instant) -> Result<Option<BTreeSet<PostId>>, u16> {
-        let wall = env.wall(now);
-        let number = env.lines.number(self.line).ok_or(403_u16)?;
-        let Some(proofs) = env.proofs.take(self.draft.pieces(), wall) else {
-            return Ok(None);
-        };
-        let bucket = bucket(&self.callee.identity, env.config.bucket_bits);
-        let mut posts = BTreeSet::new();
-        for (index, proof) in proofs.into_iter().enumerate() {
-            let event = EventContext {
-                bucket,
-                event_key: proof.event_key,
-            };
-            let (draft, callee) = (&self.draft, &self.callee);
-            let outside = Outside::new(event, env.tag(number, callee.peer(), wall));
-            let line = env.lines.get(self.line).ok_or(403_u16)?;
-            let keys = SealingKeys {
-                identity: &line.identity,
-                number,
-                book: BookView::NONE,
-            };
-            let sealed = draft.seal(index, &keys, callee, outside, wall, &mut env.rng);
-            // The phone gets the status of a number that is not answered.
-            let envelope = sealed.map_err(|_| 480_u16)?;
-            posts.insert(env.out.post_note(proof, bucket, envelope));
-        }
-        Ok(Some(posts))
     }
 }

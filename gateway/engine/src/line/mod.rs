@@ -10,10 +10,12 @@ pub mod feature_codes;
 pub mod identity;
 pub(crate) mod messages;
 pub(crate) mod old_book;
+mod outgoing_text;
 pub mod saved_state;
 pub(crate) mod settings;
 pub(crate) mod state_keeper;
 pub(crate) mod subscriptions;
+pub mod written;
 
 use ringfence_book::Number;
 use ringfence_sip as sip;

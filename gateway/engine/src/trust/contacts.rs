@@ -113,6 +113,8 @@ pub enum ContactUpdate {
 /// What the user decides about a number.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ContactEdit {
+    /// A number is added that no call has proved yet, with this key and this name; an empty name is none.
+    Add(IdentityKey, Day, String),
     /// The safety number was compared, and is the same; or that is taken back.
     Verified(bool),
     /// The other key that was shown, this one, is trusted from today on.
@@ -130,6 +132,14 @@ pub enum ContactError {
     /// No call with the number was ever answered.
     #[error("there is no such contact: a number becomes one when a call with it is answered")]
     Unknown,
+    /// The number is a contact.
+    #[error("this number is a contact already; its key was not changed")]
+    Known,
+    /// The phone book has no such number.
+    #[error(
+        "the copy of the phone book on this machine has no such number; a new one appears within two minutes"
+    )]
+    NotListed,
     /// There is no other key to accept.
     #[error("no other key was shown for this number, so there is none to accept")]
     NothingToAccept,
@@ -267,6 +277,17 @@ impl Contacts {
     /// [`ContactError`]; nothing has changed then.
     pub fn edit(&mut self, number: Number, edit: &ContactEdit) -> Result<(), ContactError> {
         match edit {
+            ContactEdit::Add(identity, day, name) => {
+                let pin = ContactUpdate::Pin {
+                    number,
+                    identity: *identity,
+                    day: *day,
+                };
+                if !self.learn(&pin) {
+                    return Err(ContactError::Known);
+                }
+                self.name(number, name)?;
+            }
             ContactEdit::Verified(yes) => self.contact(number)?.verified = *yes,
             ContactEdit::Accept(identity, today) => {
                 let other = self.contact(number)?.other;

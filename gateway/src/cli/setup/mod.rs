@@ -1,9 +1,12 @@
 //! `ringfence setup`: settings, keys, an activated line and the account for a phone, in one command.
 //!
-//! Each answer is checked at once. Settings and keys (see `activate`) are on the disk before the code is sent, so that an interrupted
-//! setup continues when it is run again.
+//! Each answer is checked and kept when it is given (`answers.rs`). Settings and keys (see `activate`) are on the disk before the code is
+//! sent, so that an interrupted setup continues when it is run again.
 
+mod answers;
+mod invitation;
 mod prompter;
+mod service;
 mod settings;
 mod settings_file;
 
@@ -25,11 +28,14 @@ use crate::net::tls;
 use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
-use prompter::{Prompter, TRIES};
+use prompter::Prompter;
 use settings::{PhoneNetwork, RingsFrom};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct SetupArgs {
+    /// The invitation that you were sent: https://book.example.org/#CODE
+    #[arg(value_name = "LINK", conflicts_with_all = ["phonebook", "code"])]
+    link: Option<String>,
     #[arg(
         long,
         value_name = "URL",
@@ -78,6 +84,12 @@ pub(super) struct SetupArgs {
     /// Reach the phone book and relays through this SOCKS5 proxy: socks5h://HOST:PORT, for Tor socks5h://127.0.0.1:9050
     #[arg(long, value_name = "URL")]
     proxy: Option<SocksProxy>,
+    /// Show a notification on this desktop for missed calls and texts
+    #[arg(long)]
+    notifications: bool,
+    /// Install a service of this user (systemd), which starts the engine now and with the machine
+    #[arg(long, conflicts_with = "passphrase")]
+    service: bool,
     /// Write new settings even if there are some; the old file is kept beside them
     #[arg(long)]
     replace: bool,
@@ -88,55 +100,54 @@ pub(super) struct SetupArgs {
     paths: PathArgs,
 }
 
-/// Runs the command.
-pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
-    let prompter = Prompter::at_terminal();
+/// An engine that the user wants to run now.
+pub(super) struct Start {
+    pub(super) paths: PathArgs,
+    pub(super) secret: Option<Secret>,
+}
+
+/// Runs the command. Its answer is the engine that the user wants to run now, if any.
+pub(super) async fn run(args: SetupArgs) -> Result<Option<Start>, CommandError> {
     let file = args.paths.config.clone().or_else(paths::usual_file);
     let file = file.ok_or(ConfigError::NoHome)?;
+    let prompter = Prompter::at_terminal(&file);
     let kept = settings::kept(&args, &file, &prompter)?;
     let state = state_folder(&args, kept.as_ref())?;
     // Fails before the first question if an engine runs or the folder cannot be used.
     drop(Keystore::open(&state, None)?);
-    let encrypted = Keystore::is_encrypted(&state)?;
-    let mut secret = if encrypted {
-        passphrase::find(true, false)?
-    } else {
-        None
-    };
-    let present = Keystore::look(&state, secret.clone())?;
-    let ca_file = args.ca_file.clone();
-    let ca_file = ca_file.or_else(|| kept.as_ref().and_then(|kept| kept.ca_file.clone()));
-    let proxy = args.proxy.clone();
-    let proxy = proxy.or_else(|| kept.as_ref().and_then(|kept| kept.proxy.clone()));
-    let outbound = Outbound::new(
-        tls::client(ca_file.as_deref()).map_err(BookError::from)?,
-        proxy,
-    );
-    let mut ready = present.clone();
-    if wants_a_line(&args, &present, &prompter)? {
-        let (client, network) = book(&args, &present, &outbound, &prompter).await?;
-        let mut code = code(&args, &prompter)?;
-        let rings_from = settings::rings_from(&args, &prompter)?;
-        if present.is_empty() {
-            secret = new_passphrase(&args, &prompter)?;
-        }
-        let config = match &kept {
-            Some(kept) => kept.clone(),
+    let mut secret = passphrase::find(&state, false)?;
+    let mut lines = Keystore::look(&state, secret.clone())?;
+    let config = if wants_a_line(&args, &lines, &prompter)? {
+        let outbound = outbound(&args, kept.as_ref())?;
+        let known = lines.first().map(|line| line.book_url.as_str());
+        let (client, network, mut code) =
+            invitation::find(&args, known, &outbound, &prompter).await?;
+        let config = match kept {
+            Some(kept) => kept,
             None => settings::write(&args, &file, &state, (&network, &outbound), &prompter).await?,
         };
-        let mut store = Keystore::open(&state, secret)?;
-        let line = redeem(&args, &mut store, &client, &mut code, &prompter).await?;
-        let mut saved_state = store.saved_state();
-        let mut saved = saved_state.read()?;
-        let of_line = saved.settings.entry(Number::new(line.number)).or_default();
-        of_line.contacts_only = rings_from == RingsFrom::Contacts;
-        saved_state.write(&saved)?;
-        ready.retain(|other| other.number != line.number);
-        ready.push(line);
-        return finish(&args, &file, &config, &ready);
-    }
-    let config = kept.ok_or(CommandError::Missing("--code"))?;
-    finish(&args, &file, &config, &ready)
+        if lines.is_empty() && secret.is_none() {
+            secret = new_passphrase(&args, &prompter)?;
+        }
+        let mut store = Keystore::open(&state, secret.clone())?;
+        let line = redeem(&args, &mut store, (&client, &network), &mut code, &prompter).await?;
+        if let Some(rings_from) = args.rings_from {
+            let mut saved_state = store.saved_state();
+            let mut saved = saved_state.read()?;
+            let of_line = saved.settings.entry(Number::new(line.number)).or_default();
+            of_line.contacts_only = rings_from == RingsFrom::Contacts;
+            saved_state.write(&saved)?;
+        }
+        lines.retain(|other| other.number != line.number);
+        lines.push(line);
+        config
+    } else {
+        kept.ok_or(CommandError::Missing(invitation::OPTION))?
+    };
+    finish(&args, &file, &config, &lines)?;
+    let start = starting(&args, &file, secret, &prompter)?;
+    prompter.finish();
+    Ok(start)
 }
 
 fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, CommandError> {
@@ -146,93 +157,45 @@ fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, Comm
     Ok(state.ok_or(ConfigError::NoHome)?)
 }
 
+/// The way to the phone book, with the options or the settings that are there.
+fn outbound(args: &SetupArgs, kept: Option<&Config>) -> Result<Outbound, CommandError> {
+    let ca_file = args.ca_file.clone();
+    let ca_file = ca_file.or_else(|| kept.and_then(|kept| kept.ca_file.clone()));
+    let proxy = args.proxy.clone();
+    let proxy = proxy.or_else(|| kept.and_then(|kept| kept.proxy.clone()));
+    let tls = tls::client(ca_file.as_deref()).map_err(BookError::from)?;
+    Ok(Outbound::new(tls, proxy))
+}
+
 /// Whether to redeem a code: always for the first line, for another one only if the user has a code.
 fn wants_a_line(
     args: &SetupArgs,
     present: &[LineFile],
     prompter: &Prompter,
 ) -> Result<bool, CommandError> {
-    if present.is_empty() || args.code.is_some() || args.replace {
+    if present.is_empty() || args.code.is_some() || args.link.is_some() || args.replace {
         return Ok(true);
     }
     if !prompter.has_terminal() {
         return Ok(false);
     }
-    let question = match present.len() {
-        1 => "There is a line already. Redeem a code for another one (y/n)".to_owned(),
-        many => format!("There are {many} lines already. Redeem a code for another one (y/n)"),
+    let there = match present.len() {
+        1 => "There is a line already".to_owned(),
+        many => format!("There are {many} lines already"),
     };
-    Ok(prompter
-        .ask(&question, Some("n"), "--code")?
-        .eq_ignore_ascii_case("y"))
-}
-
-/// A phone book that answers with a valid signature.
-async fn book(
-    args: &SetupArgs,
-    present: &[LineFile],
-    outbound: &Outbound,
-    prompter: &Prompter,
-) -> Result<(BookClient, NetworkSettings), CommandError> {
-    let usual = present.first().map(|line| line.book_url.as_str());
-    if let Some(url) = args
-        .phonebook
-        .as_deref()
-        .or(usual.filter(|_| !prompter.has_terminal()))
-    {
-        return introduce(url, outbound, prompter).await;
-    }
-    for _ in 1..TRIES {
-        let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
-        match introduce(&url, outbound, prompter).await {
-            Ok(found) => return Ok(found),
-            Err(error) => prompter.print(&format!("{}\n", error.text()))?,
-        }
-    }
-    let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
-    introduce(&url, outbound, prompter).await
-}
-
-async fn introduce(
-    url: &str,
-    outbound: &Outbound,
-    prompter: &Prompter,
-) -> Result<(BookClient, NetworkSettings), CommandError> {
-    let client = BookClient::new(url, outbound)?;
-    let progress = ProgressLine::begin();
-    progress.show("Asking the phone book for its key and its network");
-    let (network, root) = client.introduce().await?;
-    drop(progress);
-    if prompter.has_terminal() {
-        let key = hex::encode(network.book_key.as_bytes());
-        prompter.print(&format!(
-            "The phone book answers; its signature of epoch {} is valid. If its operator gave you its key, compare: {key}\n",
-            root.states().epoch
-        ))?;
-    }
-    Ok((client, network))
-}
-
-/// A well-formed activation code. Nothing is sent yet.
-fn code(args: &SetupArgs, prompter: &Prompter) -> Result<ActivationCode, CommandError> {
-    if let Some(code) = &args.code {
-        return Ok(code.parse()?);
-    }
-    for _ in 1..TRIES {
-        match prompter.ask("Activation code", None, "--code")?.parse() {
-            Ok(code) => return Ok(code),
-            Err(error) => prompter.print(&format!("{}\n", CommandError::Code(error).text()))?,
-        }
-    }
-    Ok(prompter.ask("Activation code", None, "--code")?.parse()?)
+    prompter.insists(
+        &format!("{there}. Redeem an invitation for another one"),
+        "another line",
+    )
 }
 
 fn new_passphrase(args: &SetupArgs, prompter: &Prompter) -> Result<Option<Secret>, CommandError> {
     if args.no_passphrase {
         return Ok(None);
     }
-    match passphrase::find(false, args.passphrase)? {
+    match passphrase::given()? {
         Some(secret) => Ok(Some(secret)),
+        None if args.passphrase => passphrase::ask_twice().map(Some),
         None => prompter.ask_passphrase(),
     }
 }
@@ -241,26 +204,28 @@ fn new_passphrase(args: &SetupArgs, prompter: &Prompter) -> Result<Option<Secret
 async fn redeem(
     args: &SetupArgs,
     store: &mut Keystore,
-    client: &BookClient,
+    (client, network): (&BookClient, &NetworkSettings),
     code: &mut ActivationCode,
     prompter: &Prompter,
 ) -> Result<LineFile, CommandError> {
-    for _ in 1..TRIES {
+    let is_given = args.code.is_some() || args.link.is_some();
+    loop {
         let progress = ProgressLine::begin();
         progress.show("Redeeming the code");
         let outcome = activate(store, client, code, args.name.clone()).await;
         drop(progress);
         match outcome {
-            Err(
-                error @ (LineError::Book(BookError::CodeRefused) | LineError::CodeOfOtherBook(_)),
-            ) if prompter.has_terminal() && args.code.is_none() => {
+            Err(error @ LineError::Book(BookError::CodeRefused))
+                if prompter.has_terminal() && !is_given =>
+            {
+                prompter.forget(invitation::OPTION);
+                prompter.forget("--code");
                 prompter.print(&format!("{}\n", CommandError::Activate(error).text()))?;
-                *code = self::code(args, prompter)?;
+                *code = invitation::code(network, prompter)?;
             }
             other => return Ok(other?),
         }
     }
-    Ok(activate(store, client, code, args.name.clone()).await?)
 }
 
 /// Prints the accounts and what to do next.
@@ -280,11 +245,7 @@ fn finish(
     }
     say(&lines::table(lines, config, true))?;
     for line in lines {
-        let (ready, code) = (
-            lines::ready_lines(line, config),
-            lines::address_code(line, config),
-        );
-        say(&format!("\n{ready}\n\n{code}"))?;
+        say(&format!("\n{}", lines::ready_lines(line, config)))?;
     }
     let run = if args.paths.config.is_some() {
         format!("ringfence run --config {}", file.display())
@@ -292,7 +253,39 @@ fn finish(
         "ringfence run".to_owned()
     };
     say(&format!(
-        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within two minutes. Emergency calls do not work: use another phone. `ringfence doctor` checks everything that a call needs.",
+        "\nThe settings are in {}. Start the engine with: {run}\nThe page that it prints sets up a phone and shows calls, texts and contacts; `ringfence status --page` prints its address again.\nA new number can be called within two minutes. Everyone who has your number can ring: dial *77 to let only contacts ring. Emergency calls do not work: use another phone. `ringfence doctor` checks everything that a call needs.",
         file.display()
     ))
+}
+
+/// Installs the service that the user wants, or answers with the engine to run now.
+fn starting(
+    args: &SetupArgs,
+    file: &Path,
+    secret: Option<Secret>,
+    prompter: &Prompter,
+) -> Result<Option<Start>, CommandError> {
+    if args.service && secret.is_none() {
+        service::install(file, prompter)?;
+        return Ok(None);
+    }
+    if args.json || !prompter.has_terminal() {
+        return Ok(None);
+    }
+    if secret.is_none() && service::is_possible() {
+        let question = "Start it now, and with this machine, as a service of your user";
+        if prompter.agrees(question, "--service")? && service::install(file, prompter)? {
+            return Ok(None);
+        }
+    }
+    if !prompter.agrees("Start it in this terminal now", "--no-start")? {
+        return Ok(None);
+    }
+    Ok(Some(Start {
+        paths: PathArgs {
+            config: Some(file.to_owned()),
+            state: args.paths.state.clone(),
+        },
+        secret,
+    }))
 }

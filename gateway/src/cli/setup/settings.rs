@@ -7,18 +7,24 @@ use std::str::FromStr;
 
 use ringfence_book::NetworkSettings;
 
-use super::prompter::{Prompter, TRIES};
+use super::prompter::Prompter;
 use super::settings_file::SettingsFile;
 use super::{CommandError, SetupArgs};
 use crate::cli::progress::ProgressLine;
 use crate::clock;
-use crate::config::{Config, TurnLogin, raw};
+use crate::config::{Config, ConfigError, TurnLogin, raw};
+use crate::net::network::is_own;
 use crate::net::outbound::Outbound;
 use crate::net::ports::{network_address, taken};
+use crate::net::relay::check_url;
 use crate::run::assemble::resolve_turn;
+use crate::run::desktop;
 use crate::state::keystore::{make_folder, write_private};
 use crate::turn::probe::probe;
 use crate::turn::{TurnEndpoint, TurnUrlError};
+
+/// The copy of `--ca-file` in the state folder.
+const AUTHORITIES: &str = "authorities.pem";
 
 /// Where the phones are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +74,6 @@ impl FromStr for RingsFrom {
     }
 }
 
-/// Asks at a terminal; elsewhere, everyone rings unless told otherwise.
-pub(super) fn rings_from(args: &SetupArgs, prompter: &Prompter) -> Result<RingsFrom, CommandError> {
-    match args.rings_from {
-        None if prompter.has_terminal() => {
-            let question = "Who may ring: everyone, or only contacts and numbers that you called (everyone, contacts)";
-            ask(prompter, question, Some("everyone"), "--rings-from")
-        }
-        given => Ok(given.unwrap_or_default()),
-    }
-}
-
 /// The existing settings, if they stay; `None` if new ones are to be written.
 pub(super) fn kept(
     args: &SetupArgs,
@@ -98,19 +93,16 @@ pub(super) fn kept(
         || args.turn_secret.is_some()
         || args.allow_private
         || args.proxy.is_some()
+        || args.notifications
         || args.paths.state.as_ref().is_some_and(is_other_state);
     if !changes {
         return Ok(Some(config));
     }
     let question = format!(
-        "There are settings in {} already. Write new ones, and keep the old file beside them (y/n)",
+        "There are settings in {} already. Write new ones, and keep the old file beside them",
         file.display()
     );
-    if prompter.has_terminal()
-        && prompter
-            .ask(&question, Some("n"), "--replace")?
-            .eq_ignore_ascii_case("y")
-    {
+    if prompter.has_terminal() && prompter.insists(&question, "--replace")? {
         return Ok(None);
     }
     Err(CommandError::SettingsExist(file.to_owned()))
@@ -132,14 +124,41 @@ pub(super) async fn write(
         tls: args.tls_port.unwrap_or(raw::SIP_TLS_PORT),
         turn: args.turn.clone(),
         turn_secret: args.turn_secret.clone().unwrap_or_default(),
-        ca_file: args.ca_file.clone(),
+        ca_file: authorities(args, state)?,
         proxy: args.proxy.clone(),
+        notifications: args.notifications,
         allow_private: args.allow_private,
     };
     free_ports(args, &mut draft, prompter)?;
-    servers(args, &mut draft, network, prompter)?;
-    let config = draft.config()?;
-    check_way_out(&config, network, outbound, prompter).await?;
+    if args.relays.is_empty() && network.relays.is_empty() {
+        let question = "Nostr relays, with spaces between them (the phone book names none)";
+        draft.relays = prompter.ask(question, None, "--relay", relays)?;
+    }
+    let is_asked = args.turn.is_empty() && network.turn.is_empty();
+    let config = loop {
+        if is_asked {
+            ask_turn(args, &mut draft, prompter)?;
+        }
+        let config = draft.config()?;
+        match check_way_out(&config, network, outbound, prompter).await {
+            Err(error) if is_asked && prompter.has_terminal() => {
+                prompter.forget("--turn");
+                prompter.forget("--turn-secret");
+                prompter.print(&format!("{}\n", error.text()))?;
+            }
+            outcome => {
+                outcome?;
+                break config;
+            }
+        }
+    };
+    let config = if prompter.has_terminal() && desktop::is_there() && !draft.notifications {
+        let question = "Show a notification on this desktop for missed calls and texts";
+        draft.notifications = prompter.agrees(question, "--notifications")?;
+        draft.config()?
+    } else {
+        config
+    };
     if file.exists() {
         keep_old(file)?;
     }
@@ -161,21 +180,46 @@ fn keep_old(file: &Path) -> Result<(), CommandError> {
     Ok(write_private(Path::new(&name), &old)?)
 }
 
+/// The file of authorities, copied beside the keys: so it is in every backup, and no path of this machine is in the settings.
+fn authorities(args: &SetupArgs, state: &Path) -> Result<Option<PathBuf>, CommandError> {
+    let Some(file) = &args.ca_file else {
+        return Ok(None);
+    };
+    let copy = state.join(AUTHORITIES);
+    let text = std::fs::read(file).map_err(|error| CommandError::System(error.kind()))?;
+    write_private(&copy, &text)?;
+    Ok(Some(copy))
+}
+
 fn listen(args: &SetupArgs, prompter: &Prompter) -> Result<Vec<IpAddr>, CommandError> {
-    let phones = match args.phones {
-        Some(phones) => phones,
+    let here = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let other = match args.phones {
+        Some(phones) => address(phones).map_err(|_| CommandError::NoNetwork)?,
         None => {
             let question = "Where are the phones: on this machine (here), in its network (lan), or in that of one of its addresses";
-            ask(prompter, question, Some("here"), "--phones")?
+            prompter.ask(question, Some("here"), "--phones", |text| {
+                let phones = text.parse().map_err(|is: &str| format!("Answer {is}."))?;
+                match address(phones)? {
+                    Some(ip) if !is_own(ip) => Err(format!("{ip} is no address of this machine.")),
+                    other => Ok(other),
+                }
+            })?
         }
     };
-    let here = IpAddr::from(Ipv4Addr::LOCALHOST);
-    Ok(match phones {
-        PhoneNetwork::Here => vec![here],
-        PhoneNetwork::Lan => vec![here, network_address().ok_or(CommandError::NoNetwork)?],
-        PhoneNetwork::At(ip) if ip == here => vec![here],
-        PhoneNetwork::At(ip) => vec![here, ip],
-    })
+    let other = other.filter(|ip| *ip != here);
+    Ok([here].into_iter().chain(other).collect())
+}
+
+/// The address for phones elsewhere.
+fn address(phones: PhoneNetwork) -> Result<Option<IpAddr>, String> {
+    match phones {
+        PhoneNetwork::Here => Ok(None),
+        PhoneNetwork::At(ip) => Ok(Some(ip)),
+        PhoneNetwork::Lan => match network_address() {
+            Some(ip) => Ok(Some(ip)),
+            None => Err(CommandError::NoNetwork.text()),
+        },
+    }
 }
 
 /// Reports ports that are taken now rather than at the first start.
@@ -184,55 +228,60 @@ fn free_ports(
     draft: &mut SettingsFile,
     prompter: &Prompter,
 ) -> Result<(), CommandError> {
-    for _ in 0..TRIES {
-        let Some(error) = taken(&draft.config()?.sip) else {
-            return Ok(());
-        };
+    let is_given = args.sip_port.is_some() || args.tls_port.is_some();
+    while let Some(error) = taken(&draft.config()?.sip) {
         let is_port = error.error.kind() == std::io::ErrorKind::AddrInUse;
-        let is_given = args.sip_port.is_some() || args.tls_port.is_some();
         let error = CommandError::Listen(error);
         if !prompter.has_terminal() || !is_port || is_given {
             return Err(error);
         }
+        prompter.forget("--sip-port");
         prompter.print(&format!("{}\n", error.text()))?;
-        let port: u16 = ask(
-            prompter,
-            "UDP and TCP port for phones",
-            Some("5188"),
-            "--sip-port",
-        )?;
-        (draft.udp_and_tcp, draft.tls) = (port, port.saturating_add(1));
+        let question = "UDP and TCP port for phones; TLS gets the next one";
+        let port: u16 = prompter.ask(question, Some("5188"), "--sip-port", |text| {
+            let port = text.parse().ok().filter(|port| *port < u16::MAX);
+            port.ok_or_else(|| "A port is a number from 1 to 65534.".to_owned())
+        })?;
+        (draft.udp_and_tcp, draft.tls) = (port, port + 1);
     }
     Ok(())
 }
 
-/// Asks for relays and TURN servers if the phone book names none, or the user wants others.
-fn servers(
+fn relays(text: &str) -> Result<Vec<String>, String> {
+    let urls: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    match urls.iter().find(|url| check_url(url).is_err()) {
+        Some(wrong) => Err(CommandError::from(ConfigError::Relay(wrong.clone())).text()),
+        None if urls.is_empty() => {
+            Err("A relay is, for example: wss://relay.example.org".to_owned())
+        }
+        None => Ok(urls),
+    }
+}
+
+/// Asks for TURN servers where the phone book names none.
+fn ask_turn(
     args: &SetupArgs,
     draft: &mut SettingsFile,
-    network: &NetworkSettings,
     prompter: &Prompter,
 ) -> Result<(), CommandError> {
-    if args.relays.is_empty() && (network.relays.is_empty() || prompter.has_terminal()) {
-        let usual = (!network.relays.is_empty()).then_some("those of the phone book");
-        let typed = prompter.ask("Nostr relays, with spaces between them", usual, "--relay")?;
-        if Some(typed.as_str()) != usual {
-            draft.relays = typed.split_whitespace().map(str::to_owned).collect();
-        }
-    }
-    if args.turn.is_empty() && (network.turn.is_empty() || prompter.has_terminal()) {
-        let usual = (!network.turn.is_empty()).then_some("those of the phone book");
-        let typed = prompter.ask("TURN servers, with spaces between them", usual, "--turn")?;
-        if Some(typed.as_str()) != usual {
-            let read: Result<Vec<TurnEndpoint>, TurnUrlError> =
-                typed.split_whitespace().map(str::parse).collect();
-            draft.turn =
-                read.map_err(|why| crate::config::ConfigError::TurnUrl { url: typed, why })?;
-            if args.turn_secret.is_none() {
-                let question = "Secret shared with them; empty: logins come from the phone book";
-                draft.turn_secret = prompter.ask(question, Some(""), "--turn-secret")?;
+    let question = "TURN servers, with spaces between them (the phone book names none)";
+    draft.turn = prompter.ask(question, None, "--turn", |text| {
+        let read: Result<Vec<TurnEndpoint>, TurnUrlError> =
+            text.split_whitespace().map(str::parse).collect();
+        let url = text.to_owned();
+        match read {
+            Ok(read) if read.is_empty() => {
+                Err("A TURN server is, for example: turns:turn.example.org:5349".to_owned())
             }
+            Ok(read) => Ok(read),
+            Err(why) => Err(CommandError::from(ConfigError::TurnUrl { url, why }).text()),
         }
+    })?;
+    if args.turn_secret.is_none() {
+        let question = "Secret shared with them; empty: logins come from the phone book";
+        draft.turn_secret = prompter.ask(question, Some(""), "--turn-secret", |text| {
+            Ok(text.to_owned())
+        })?;
     }
     Ok(())
 }
@@ -259,19 +308,4 @@ async fn check_way_out(
         )),
         Ok(_) => Ok(()),
     }
-}
-
-/// Repeats a question until the answer can be parsed.
-fn ask<T: FromStr>(
-    prompter: &Prompter,
-    question: &str,
-    usual: Option<&str>,
-    option: &'static str,
-) -> Result<T, CommandError> {
-    for _ in 0..TRIES {
-        if let Ok(answer) = prompter.ask(question, usual, option)?.parse() {
-            return Ok(answer);
-        }
-    }
-    Err(CommandError::Missing(option))
 }

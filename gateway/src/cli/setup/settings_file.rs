@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::cli::paths::below_home;
 use crate::config::{Config, ConfigError, raw};
 use crate::net::socks::SocksProxy;
 use crate::turn::TurnEndpoint;
 
 /// The answers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SettingsFile {
     pub(super) state: PathBuf,
     pub(super) relays: Vec<String>,
@@ -19,6 +20,7 @@ pub(super) struct SettingsFile {
     pub(super) turn_secret: String,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) proxy: Option<SocksProxy>,
+    pub(super) notifications: bool,
     pub(super) allow_private: bool,
 }
 
@@ -44,6 +46,8 @@ impl SettingsFile {
              ca_file = {}\n\n\
              # SOCKS5 proxy to phone book and relays, for example Tor's: socks5h://127.0.0.1:9050\n\
              proxy = {}\n\n\
+             # Whether this desktop shows missed calls and texts.\n\
+             notifications = {}\n\n\
              [sip]\n\
              # Addresses at which phones register.\n\
              listen = {}\n\
@@ -57,8 +61,11 @@ impl SettingsFile {
              allow_private = {}\n",
             quoted(&self.state),
             list(self.relays.clone()),
-            quoted(self.ca_file.as_deref().unwrap_or(Path::new(""))),
+            self.ca_file
+                .as_deref()
+                .map_or_else(|| quoted_text(""), quoted),
             quoted_text(proxy),
+            self.notifications,
             list(shown(&self.listen)),
             self.udp_and_tcp,
             self.udp_and_tcp,
@@ -81,7 +88,7 @@ impl SettingsFile {
 }
 
 fn quoted(path: &Path) -> String {
-    quoted_text(path.display().to_string())
+    quoted_text(below_home(path))
 }
 
 fn quoted_text(text: impl AsRef<str>) -> String {
@@ -104,8 +111,26 @@ mod tests {
             turn_secret: "a\\b\"c".to_owned(),
             ca_file: Some("/etc/box ca.pem".into()),
             proxy: Some("socks5h://127.0.0.1:9050".parse().unwrap()),
+            notifications: true,
             allow_private: true,
         };
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        let (state, other) = (home.join(".local/share/ringfence"), "/home/a".into());
+        let below = SettingsFile {
+            state: state.clone(),
+            ..draft.clone()
+        };
+        assert!(
+            below
+                .text()
+                .contains("state = \"~/.local/share/ringfence\"")
+        );
+        assert_eq!(*below.config().unwrap().state, *state);
+        let other = SettingsFile {
+            state: other,
+            ..draft.clone()
+        };
+        assert!(other.text().contains("state = \"/home/a\""));
         let config = draft.config().unwrap();
         assert_eq!(*config.state, *draft.state);
         assert_eq!(config.relays, draft.relays);
@@ -115,7 +140,7 @@ mod tests {
         let login =
             crate::config::TurnLogin::Shared(crate::state::secret::Secret::new(draft.turn_secret));
         assert_eq!(config.turn.login, login);
-        assert!(config.turn.allow_private);
+        assert!(config.turn.allow_private && config.notifications);
         assert_eq!((config.ca_file, config.proxy), (draft.ca_file, draft.proxy));
     }
 }

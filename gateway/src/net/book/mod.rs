@@ -178,7 +178,7 @@ impl BookError {
         match self {
             Self::BadUrl(_) => "write for example https://book.example.org".to_owned(),
             Self::Insecure(_) => "use its https:// URL; plain http is only for this machine and private networks".to_owned(),
-            Self::Tls(_) => "correct the setting ca_file".to_owned(),
+            Self::Tls(_) => "correct --ca-file or the setting ca_file".to_owned(),
             Self::Redirected(place) => format!("if the phone book's operator confirms it, use the URL to which it redirects ({place}) without the path /api and what follows it"),
             Self::Compressed(_) => "tell the phone book's operator to turn compression off in the proxy in front of the book".to_owned(),
             Self::Bounds(_) => "tell the phone book's operator; the settings of before stay in use".to_owned(),

@@ -20,7 +20,7 @@ function take(html) {
     const fresh = newer.getElementById(old.id);
     if (!fresh || fresh.innerHTML === old.innerHTML) continue;
     const focus = old.contains(document.activeElement) ? document.activeElement : null;
-    if (focus && focus.matches("input, select") && focus.value !== focus.defaultValue) continue;
+    if (focus && focus.matches("input, select, textarea") && focus.value !== focus.defaultValue) continue;
     old.replaceWith(document.importNode(fresh, true));
     if (focus && focus.id) document.getElementById(focus.id)?.focus();
   }

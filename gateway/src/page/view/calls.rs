@@ -1,9 +1,11 @@
 //! Past calls, and texts that no phone has taken.
 
 use maud::{Markup, html};
+use ringfence_book::Number;
 use ringfence_engine::line::saved_state::{CallWay, PastCall, WaitingText};
+use ringfence_engine::line::written::TextFate;
 
-use super::home::block;
+use super::home::{self, block};
 use super::{LineButton, PageContext, arrow, at, minutes, sheet};
 
 /// Calls on the page; `ringfence calls` lists all.
@@ -11,7 +13,7 @@ const MOST_SHOWN: usize = 100;
 
 /// Calls and texts.
 pub(in crate::page) fn calls(context: &PageContext<'_>) -> String {
-    let body = html! { (texts(context)) (missed(context)) (history(context)) };
+    let body = html! { (texts(context)) (writing(context, None, "/calls")) (missed(context)) (history(context)) };
     sheet(context, "/calls", "Calls and texts", &body)
 }
 
@@ -43,6 +45,50 @@ fn text_row(context: &PageContext<'_>, text: &WaitingText) -> Markup {
             h3 { (context.who(text.from)) " " (arrow(CallWay::Out)) " " (context.own(text.line)) " " span.quiet { (at(text.dated)) } }
             p.letter { bdi { (text.text.as_str()) } }
             (read.form())
+        }
+    }
+}
+
+/// The form for a text, and what became of the last ones. `to`: the number, if the page is about one.
+pub(super) fn writing(context: &PageContext<'_>, to: Option<Number>, back: &str) -> Markup {
+    let lines = &context.snapshot.lines;
+    let written = context.snapshot.written.iter().rev();
+    let written: Vec<_> = written
+        .filter(|text| to.is_none_or(|to| to == text.to))
+        .collect();
+    html! {
+        section aria-labelledby="write-title" {
+            h2 #write-title { "Write a text" }
+            form method="post" action="/write" {
+                input type="hidden" name="back" value=(back);
+                @match lines.as_slice() {
+                    [line] => input type="hidden" name="line" value=(line.number);,
+                    lines => {
+                        label for="write-line" { "From" } " "
+                        select #write-line name="line" { @for line in lines { option value=(line.number) { (line.number) } } } " "
+                    }
+                }
+                @match to {
+                    Some(to) => input type="hidden" name="number" value=(to);,
+                    None => {
+                        label for="write-number" { "To the number" } " "
+                        input #write-number name="number" inputmode="numeric" pattern="[0-9]+" required autocomplete="off";
+                    }
+                }
+                p { label for="write-text" { "Text" } br; textarea #write-text name="text" rows="3" maxlength="6480" required {} }
+                button type="submit" { "Send" }
+            }
+            div #written data-live {
+                @for text in written {
+                    p.quiet { (arrow(CallWay::Out)) " " (context.who(text.to)) " " (at(text.at)) ": "
+                        @match text.fate {
+                            TextFate::Underway => "on its way",
+                            TextFate::Posted => "a relay keeps it for the other side",
+                            TextFate::Refused => "not sent, because no relay took it: write it again",
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -82,7 +128,7 @@ fn history(context: &PageContext<'_>) -> Markup {
                 div.wide { table {
                     thead { tr {
                         th scope="col" { "When" } th scope="col" { "Line" } th scope="col" { "Number" }
-                        th scope="col" { "Talked" } th scope="col" { span.unseen { "Block" } }
+                        th scope="col" { "Talked" } th scope="col" { span.unseen { "Call or block" } }
                     } }
                     tbody { @for call in calls.iter().rev().take(MOST_SHOWN) { (row(context, call)) } }
                 } }
@@ -100,16 +146,27 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
             td { (context.own(call.line)) " " (arrow(call.way)) }
             th scope="row" { (context.who(call.number)) }
             td { (outcome) }
-            td { @if call.way == CallWay::In { (block_of(context, call)) } }
+            td { (buttons(context, call)) }
         }
     }
 }
 
-/// Only at the number's latest call, where a user looks for it.
-fn block_of(context: &PageContext<'_>, call: &PastCall) -> Markup {
-    let mut latest = context.snapshot.saved_state.calls.iter().rev();
-    let latest = latest.find(|other| {
-        other.number == call.number && other.line == call.line && other.way == CallWay::In
-    });
-    html! { @if latest == Some(call) { (block(context, call.line, call.number, "/calls")) } }
+/// Only at the number's latest call, where a user looks for them.
+fn buttons(context: &PageContext<'_>, call: &PastCall) -> Markup {
+    let of_number = |other: &&PastCall| other.number == call.number && other.line == call.line;
+    let calls = || {
+        context
+            .snapshot
+            .saved_state
+            .calls
+            .iter()
+            .rev()
+            .filter(of_number)
+    };
+    let is_latest = calls().next() == Some(call);
+    let is_latest_in = calls().find(|other| other.way == CallWay::In) == Some(call);
+    html! {
+        @if is_latest { (home::call(context, call.line, call.number, "/calls")) " " }
+        @if is_latest_in { (block(context, call.line, call.number, "/calls")) }
+    }
 }

@@ -5,7 +5,8 @@ use ringfence_book::Number;
 use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
 use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
-use super::home::block;
+use super::calls::writing;
+use super::home::{block, call};
 use super::{PageContext, sheet};
 use crate::calendar::day_text;
 use crate::page::qr;
@@ -15,12 +16,21 @@ pub(in crate::page) fn contacts(context: &PageContext<'_>) -> String {
     let body = html! {
         section aria-label="Contacts" {
             @if context.snapshot.contacts.iter().next().is_none() {
-                p { "No contact yet. A number becomes one when a call with it is answered." }
+                p { "No contact yet. A number becomes one when a call with it is answered, or when you add it." }
             } @else {
                 div.wide { table {
-                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "Key" } } }
-                    tbody { @for contact in context.snapshot.contacts.iter() { (row(contact)) } }
+                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "Key" } th scope="col" { span.unseen { "Call" } } } }
+                    tbody { @for contact in context.snapshot.contacts.iter() { (row(context, contact)) } }
                 } }
+            }
+        }
+        section aria-labelledby="add-title" {
+            h2 #add-title { "Add a contact" }
+            p.quiet { "This pins the key that the phone book lists today. If the person gets the number only later, calls with it are refused until you accept the new key." }
+            form method="post" action="/contacts/add" {
+                label for="add-number" { "Number" } input #add-number name="number" inputmode="numeric" pattern="[0-9]+" required autocomplete="off";
+                label for="add-name" { "Name" } input #add-name name="name" maxlength="64" autocomplete="off";
+                button type="submit" { "Add" }
             }
         }
         (evidence(context))
@@ -28,13 +38,16 @@ pub(in crate::page) fn contacts(context: &PageContext<'_>) -> String {
     sheet(context, "/contacts", "Contacts", &body)
 }
 
-fn row(contact: &Contact) -> Markup {
+fn row(context: &PageContext<'_>, contact: &Contact) -> Markup {
+    let mut lines = context.snapshot.lines.iter();
+    let line = lines.find(|line| !line.phones.is_empty());
     html! {
         tr {
             th scope="row" { a.number href={ "/contacts/" (contact.number) } { (contact.number) } }
             td { @if let Some(name) = &contact.name { bdi { (name) } } @else { span.quiet { "no name" } } }
             td { (day_text(contact.since)) }
             td { (mark(contact)) }
+            td { @if let Some(line) = line { (call(context, line.number, contact.number, "/")) } }
         }
     }
 }
@@ -68,9 +81,16 @@ pub(in crate::page) fn contact(context: &PageContext<'_>, contact: &Contact) -> 
         .map_or_else(|| number.to_string(), |name| format!("{name} ({number})"));
     let body = html! {
         @if let Some(other) = contact.other { (changed(contact, other)) }
+        section #calling aria-labelledby="call-title" data-live {
+            h2 #call-title { "Call" }
+            p.quiet { "Your phone rings first. When you pick it up, the other side is called." }
+            @if context.snapshot.lines.iter().all(|line| line.phones.is_empty()) { p { "No phone is registered." } }
+            @for line in &context.snapshot.lines { div.row { (call(context, line.number, number, "/")) " from line " (context.own(line.number)) } }
+        }
+        (writing(context, Some(number), &format!("/contacts/{number}")))
         section aria-labelledby="safety-title" {
             h2 #safety-title { "Safety number " (mark(contact)) }
-            p { "The other end shows the same sixty digits, unless the connection is intercepted. Compare them by voice or in person, or scan the code on the other's page." }
+            p { "The other end shows the same sixty digits, unless the connection is intercepted. Compare them by voice or in person. Any program that reads such codes, on a mobile phone too, shows the digits of the other side's code." }
             @for line in &context.snapshot.lines {
                 (safety((line.number, &line.identity), contact, context.snapshot.lines.len() > 1))
             }

@@ -1,7 +1,6 @@
-//! The overview (warnings, current calls, lines, connections) and the help.
+//! The overview: warnings, the next step of a new user, current calls, lines, connections.
 
 use maud::{Markup, html};
-use ringfence_engine::line::feature_codes::FEATURE_CODES;
 use ringfence_engine::time::UnixTime;
 
 use super::plot::plots;
@@ -14,6 +13,7 @@ use crate::stats::snapshot::{CallSnapshot, LineSnapshot};
 pub(in crate::page) fn home(context: &PageContext<'_>) -> String {
     let body = html! {
         (alarms(context))
+        (next_step(context))
         section #live aria-labelledby="live-title" data-live {
             h2 #live-title { "Calls now" }
             @if context.snapshot.calls.is_empty() { p.quiet { "No call." } }
@@ -41,6 +41,26 @@ fn alarms(context: &PageContext<'_>) -> Markup {
     }
 }
 
+/// What a new user does next; nothing once there were calls.
+fn next_step(context: &PageContext<'_>) -> Markup {
+    let lines = &context.snapshot.lines;
+    let bare = lines.iter().find(|line| line.phones.is_empty());
+    let has_phones = lines.iter().any(|line| !line.phones.is_empty());
+    let is_new = context.snapshot.saved_state.calls.is_empty() && context.snapshot.calls.is_empty();
+    html! {
+        section #next aria-labelledby="next-title" data-live hidden[!is_new] {
+            h2 #next-title { "Next step" }
+            @if let (false, Some(line)) = (has_phones, bare) {
+                p { "Set up a phone: a program such as Linphone on this machine, or a desk phone. "
+                    a href={ "/lines/" (line.number) } { "Set up a phone for line " (line.number) } "." }
+            } @else if let Some(line) = lines.first() {
+                p { "Your number is " span.number { (line.number) } ". Give it to people with a number of the same phone book, and ask for theirs." }
+                p { "Dial a number on your phone, or " a href="/contacts" { "add it as a contact" } " and call from there." }
+            }
+        }
+    }
+}
+
 fn live(context: &PageContext<'_>, CallSnapshot { call, quality }: &CallSnapshot) -> Markup {
     let verified = context
         .snapshot
@@ -58,10 +78,12 @@ fn live(context: &PageContext<'_>, CallSnapshot { call, quality }: &CallSnapshot
         article.call {
             h3 {
                 (context.own(call.line)) " " (arrow(call.way)) " " (context.who(call.number))
-                @if verified { " " span.mark { "verified" } }
+                @if verified { " " span.mark { "verified" } } @else { " " span.quiet { "not compared" } }
             }
             p { span.state { (stage(call.state).word()) } @if let Some(talked) = talked { " " (minutes(talked)) } }
             @if !quality.samples.is_empty() { (plots(quality)) }
+            (LineButton { line: call.line, act: "hangup", field: Some(("call", &call.label.to_string())), back: "/",
+                id: &format!("hangup-{}", call.label), words: "Hang up", about: &format!("the call with {}", call.number) }.form())
         }
     }
 }
@@ -88,17 +110,17 @@ fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
     html! {
         tr {
             th scope="row" { (context.own(line.number)) }
-            td {
+            td data-label="Phones" {
                 @if line.phones.is_empty() {
                     a href={ "/lines/" (line.number) } { "Set up a phone" }
                 } @else { (line.phones.len()) " registered" }
             }
-            td {
+            td data-label="News" {
                 @if news.missed == 0 && news.texts == 0 { span.quiet { "none" } }
                 @if news.missed > 0 { a href="/calls" { (news.missed) " missed" } " " }
                 @if news.texts > 0 { a href="/calls#texts" { (news.texts) " texts" } }
             }
-            td { (switch(context, line, "/")) }
+            td data-label="Do not disturb" { (switch(context, line, "/")) }
         }
     }
 }
@@ -163,6 +185,27 @@ fn connections(context: &PageContext<'_>) -> Markup {
     }
 }
 
+/// The button that calls a number from a phone of one line; nothing if the line has no phone.
+pub(super) fn call(
+    context: &PageContext<'_>,
+    line: ringfence_book::Number,
+    number: ringfence_book::Number,
+    back: &str,
+) -> Markup {
+    let mut lines = context.snapshot.lines.iter();
+    let has_phone = lines.any(|own| own.number == line && !own.phones.is_empty());
+    let button = LineButton {
+        line,
+        act: "call",
+        field: Some(("number", &number.to_string())),
+        back,
+        id: &format!("call-{line}-{number}"),
+        words: "Call",
+        about: &format!("{number} from line {line}"),
+    };
+    html! { @if has_phone { (button.form()) } }
+}
+
 /// The block button of a number, for one line.
 pub(super) fn block(
     context: &PageContext<'_>,
@@ -186,28 +229,4 @@ pub(super) fn block(
         about: &format!("{number} on line {line}"),
     }
     .form()
-}
-
-/// The help.
-pub(in crate::page) fn help(context: &PageContext<'_>) -> String {
-    let body = html! {
-        section aria-labelledby="codes-title" {
-            h2 #codes-title { "What a phone can dial" }
-            p { "Dial a number, or one of these feature codes. The engine plays no announcement: it refuses the call with a phrase that the display shows, and sends the same phrase as a text." }
-            div.wide { table {
-                thead { tr { th scope="col" { "Dial" } th scope="col" { "What it does" } } }
-                tbody { @for code in FEATURE_CODES { tr { th scope="row" { code { (code.digits) } } td { (code.does) } } } }
-            } }
-        }
-        section aria-labelledby="curves-title" {
-            h2 #curves-title { "What the plots mean" }
-            p { "Each call shows its last five minutes, second by second. " em { "Heard" } " is what the phone here receives, " em { "said" } " what it sends. "
-                "Jitter is how irregularly packets arrive (RFC 3550). Quality is an estimate by the E-model (ITU-T G.107): 4.4 is the best for telephony, below 3.6 many users are dissatisfied. The delay of the network is unknown and not counted." }
-        }
-        section aria-labelledby="keys-title" {
-            h2 #keys-title { "Whom you talk with" }
-            p { "A number's key is pinned when a call with it is first answered. Compare the safety number once, by voice or in person: both of you see the same sixty digits, unless the connection is intercepted. If the number later has another key, calls with it are refused until you accept the new key." }
-        }
-    };
-    sheet(context, "/help", "Help", &body)
 }

@@ -79,8 +79,8 @@ fn places(context: &PageContext<'_>) -> Vec<PhoneLocation> {
 fn link_form(context: &PageContext<'_>, number: Number) -> Markup {
     html! {
         section aria-labelledby="link-title" {
-            h2 #link-title { "Set up Linphone with a code" }
-            p { "Makes a link that works once, within ten minutes. In Linphone: Assistant, " em { "Fetch remote configuration" } ", then scan the code or paste the link. Nothing needs to be typed." }
+            h2 #link-title { "Set up Linphone with a link" }
+            p { "Makes a link that works once, within ten minutes, for Linphone's " em { "Fetch remote configuration" } ". Nothing needs to be typed." }
             form method="post" action={ "/lines/" (number) "/provision" } {
                 @for location in places(context) {
                     button type="submit" name="from" value=(location.word()) {
@@ -155,9 +155,16 @@ pub(crate) fn link(
         && context.registrar.certificate.is_none();
     let body = html! {
         p { "Works once, within ten minutes. It gives access to the line: show it to no one else." }
-        @if let Some(image) = qr::image(url, "The link as a code to scan") { (image) }
+        // A Linphone on this machine has no camera that sees this screen.
+        @if request.location == PhoneLocation::Lan {
+            @if let Some(image) = qr::image(url, "The link as a code to scan") { (image) }
+        }
         p.link { code #link-text { (url) } " " button.copy type="button" hidden data-copy=(url) { "Copy" } }
-        p { "In Linphone: Assistant, " em { "Fetch remote configuration" } "." }
+        ol {
+            li { "In Linphone open the assistant. Linphone on a computer first asks to accept the terms of its maker." }
+            li { "Choose " em { "Fetch remote configuration" } " and paste the link" @if request.location == PhoneLocation::Lan { ", or scan the code" } "." }
+            li { "Start Linphone again: it fetches the settings then, and registers." }
+        }
         @if unchecked {
             p.warning { strong { "Note: " } "Linphone does not know this engine's certificate authority and will not check its certificate. This protects against eavesdropping, but not against an attacker who intercepts the connection. Set sip.certificate to a certificate that phones trust to be protected from both." }
         }

@@ -3,6 +3,7 @@
 
 pub(super) mod calls;
 pub(super) mod contact;
+pub(super) mod help;
 pub(super) mod home;
 pub(super) mod line;
 mod plot;
@@ -13,7 +14,7 @@ use ringfence_engine::LiveState;
 use ringfence_engine::line::saved_state::CallWay;
 use ringfence_engine::time::UnixTime;
 
-use crate::calendar::moment;
+use crate::calendar::{local_moment, moment};
 use crate::provisioning::registrar::RegistrarInfo;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::{CallSnapshot, Snapshot};
@@ -141,10 +142,9 @@ impl PageContext<'_> {
     }
 }
 
-/// A time, which the script converts to the user's time zone.
+/// A time of this machine, which the script writes as the user's browser does.
 fn at(time: UnixTime) -> Markup {
-    let text = moment(time);
-    html! { time datetime=(text) { (text) } }
+    html! { time datetime=(moment(time)) { (local_moment(time)) } }
 }
 
 fn arrow(way: CallWay) -> Markup {

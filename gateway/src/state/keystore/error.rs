@@ -95,7 +95,7 @@ impl KeystoreError {
             Self::Malformed { path } => damaged::remedy(path).to_owned(),
             Self::NewerFormat { .. } => "update ringfence".to_owned(),
             Self::PassphraseNeeded { .. } => "set RINGFENCE_PASSPHRASE, or start from a terminal to be asked".to_owned(),
-            Self::WrongPassphrase { .. } => "check RINGFENCE_PASSPHRASE; it is the one that was given to `ringfence activate`".to_owned(),
+            Self::WrongPassphrase { .. } => "check RINGFENCE_PASSPHRASE; it is the one that was given to `ringfence setup`".to_owned(),
             Self::NotEncrypted { .. } => "unset RINGFENCE_PASSPHRASE; lines with and without a passphrase cannot share a folder".to_owned(),
             Self::OtherDerivation { .. } => "do not type the passphrase for it: a later version wrote it, or it was altered on purpose; restore a backup (ringfence restore FILE --replace)".to_owned(),
             Self::TooManyLines { .. } => "spread the lines over several engines, each with its own --state".to_owned(),

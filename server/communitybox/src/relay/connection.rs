@@ -14,6 +14,7 @@ use nostr::filter::MatchEventOptions;
 use nostr::{ClientMessage, Event, Filter, JsonUtil, RelayMessage, SubscriptionId};
 use ringfence_daemon::clock::unix_now;
 use ringfence_daemon::limits::{Bucket, Rate};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
@@ -46,7 +47,10 @@ const SUBSCRIPTIONS: usize = 16;
 const FILTERS: usize = 4;
 const NAME: usize = 64;
 
-type Out = SplitSink<WebSocketStream<TcpStream>, Message>;
+/// What a browser is shown that asks for a page (RFC 9110 section 15.5.22): a person who tests the relay sees that it runs.
+const PAGE: &str = "This is a Nostr relay for the rings of Ringfence. It runs. There is no page here: engines connect to it by WebSocket.\n";
+
+type Out<'a> = SplitSink<WebSocketStream<&'a mut TcpStream>, Message>;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +69,10 @@ impl From<io::Error> for Disconnect {
     }
 }
 
-struct Connection {
+struct Connection<'a> {
     relay: Arc<RelayShared>,
     ip: IpAddr,
-    out: Out,
+    out: Out<'a>,
     /// `None`: messages are not limited.
     rate: Option<Rate>,
     messages: Bucket,
@@ -78,7 +82,7 @@ struct Connection {
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     relay: Arc<RelayShared>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     ip: IpAddr,
 ) -> Result<(), Disconnect> {
     // A ring must not wait for the next packet.
@@ -89,10 +93,13 @@ pub(super) async fn serve(
         .max_write_buffer_size(8 * MESSAGE)
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE));
-    let opening = accept_async_with_config(stream, Some(config));
-    let socket = timeout(HANDSHAKE_TIMEOUT, opening)
-        .await
-        .map_err(|_| Disconnect::Slow)??;
+    let opening = accept_async_with_config(&mut stream, Some(config));
+    let socket = match timeout(HANDSHAKE_TIMEOUT, opening).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(WebSocketError::Protocol(_))) => return show_page(stream).await,
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(Disconnect::Slow),
+    };
     let (out, mut messages) = socket.split();
     let mut published = relay.subscribe();
     let mut connection = Connection {
@@ -119,12 +126,26 @@ pub(super) async fn serve(
     }
 }
 
+async fn show_page(mut stream: TcpStream) -> Result<(), Disconnect> {
+    let answer = format!(
+        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\r\n{PAGE}",
+        PAGE.len()
+    );
+    let sending = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    let sent = timeout(SEND_TIMEOUT, sending).await;
+    Ok(sent.map_err(|_| Disconnect::Slow)??)
+}
+
 async fn next(published: &mut Receiver<Arc<Event>>) -> Result<Arc<Event>, Disconnect> {
     // It lagged behind, or the relay is closed.
     published.recv().await.map_err(|_| Disconnect::Slow)
 }
 
-impl Connection {
+impl Connection<'_> {
     async fn handle_message(&mut self, text: &str) -> Result<(), Disconnect> {
         let is_admitted = self
             .rate

@@ -21,6 +21,8 @@ mod repetition;
 mod requests;
 #[cfg(feature = "server")]
 pub mod service;
+#[cfg(feature = "server")]
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -32,7 +34,7 @@ pub use self::interface::{
     AllocationId, ClientFlow, ClientTransport, TurnCounters, TurnMachineConfig, TurnOutput,
 };
 #[cfg(feature = "server")]
-pub use self::plan::TurnPlan;
+pub use self::plan::{TurnPlan, TurnTls};
 pub use self::quota::TurnLimits;
 
 /// Clients at once. When full, the client without an allocation that was silent longest is forgotten; if all have allocations, the

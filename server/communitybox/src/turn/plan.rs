@@ -4,14 +4,26 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_daemon::tls::TlsFiles;
 
 use super::TurnLimits;
+
+/// TLS of a TURN server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnTls {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its certificate. The embedded server reads it again when it changes, coturn at its next start.
+    pub files: TlsFiles,
+}
 
 /// What a TURN server is told before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnPlan {
     /// Where it listens, for UDP and for TCP; port 0 is any free one. Allocations have the same IP address.
     pub listen: SocketAddr,
+    /// Clients are served over TLS too.
+    pub tls: Option<TurnTls>,
     /// What proves credentials.
     pub secret: TurnSecret,
     /// The address that the world sees in place of the one listened at, behind a one-to-one NAT.
@@ -30,6 +42,7 @@ impl TurnPlan {
     pub fn new(listen: SocketAddr, secret: TurnSecret, allow_private: bool) -> Self {
         Self {
             listen,
+            tls: None,
             secret,
             external_ip: None,
             ports: None,

@@ -1,4 +1,5 @@
-//! The TURN machine on real sockets: one UDP socket and one TCP listener for clients, one UDP socket for each allocation.
+//! The TURN machine on real sockets: one UDP socket, one TCP listener and perhaps one for TLS (`streams.rs`) for clients, one UDP socket for
+//! each allocation.
 //!
 //! All state is in one task; readers hand it bytes through a bounded channel, and drop datagrams when it is full, as a
 //! network does. For the demo and a small community; not a server for the open internet.
@@ -12,16 +13,18 @@ use std::time::Instant;
 
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_daemon::clock::{unix_now, until};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use ringfence_daemon::tls::{ReloadedCertificate, TlsError, renew};
+use tokio::io::split;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::allocation_sockets::AllocationSockets;
 use super::probe::ProbeFault;
+use super::streams::{ClientStream, accept, accept_tls, read_stream, write_stream};
 use super::{
-    AllocationId, ClientFlow, ClientTransport, TurnMachine, TurnMachineConfig, TurnOutput, TurnPlan,
+    AllocationId, ClientFlow, ClientTransport, TurnMachine, TurnMachineConfig, TurnOutput,
+    TurnPlan, TurnTls,
 };
 
 /// Packets between the readers and the machine. A second of ten calls.
@@ -30,8 +33,8 @@ const QUEUE: usize = 1024;
 /// Packets between the machine and one stream's writer; when full, packets of that client are dropped.
 const STREAM_QUEUE: usize = 64;
 
-/// Longest datagram taken.
-const DATAGRAM: usize = 2048;
+/// Longest datagram taken, and most that is read from a stream at once.
+pub(super) const DATAGRAM: usize = 2048;
 
 /// Why a TURN server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,9 @@ pub enum TurnStartError {
         /// Why not.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    #[error("no TLS for the TURN server: {0}. See tls_certificate and tls_key under [turn_server]")]
+    Tls(#[from] TlsError),
     /// coturn is wanted and not there.
     #[error(
         "coturn is not installed (no turnserver in PATH): install it, or set turn_server.program to \"embedded\""
@@ -101,6 +107,10 @@ impl EmbeddedTurn {
         }
         let failed = |source| TurnStartError::Listen { addr: bind, source };
         let (udp, tcp) = listen(bind).await.map_err(failed)?;
+        let tls = match plan.tls.clone() {
+            Some(tls) => Some(listen_tls(tls).await?),
+            None => None,
+        };
         let addr = udp.local_addr().map_err(failed)?;
         let now = Instant::now();
         let settings = TurnMachineConfig {
@@ -111,7 +121,12 @@ impl EmbeddedTurn {
         };
         let machine = TurnMachine::new(settings, now, unix_now());
         let (stop, stopped) = oneshot::channel();
-        let server = Server::new(machine, AllocationSockets::new(addr, &plan), udp, tcp);
+        let server = Server::new(
+            machine,
+            AllocationSockets::new(addr, &plan),
+            (udp, tcp),
+            tls,
+        );
         let open = Arc::clone(&server.open);
         let task = tokio::spawn(server.run(stopped));
         Ok(Self {
@@ -160,10 +175,22 @@ async fn listen(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     }
 }
 
+/// A listener for TLS and its certificate, which is read again when it changes.
+async fn listen_tls(
+    plan: TurnTls,
+) -> Result<(TcpListener, Arc<ReloadedCertificate>), TurnStartError> {
+    let certificate = ReloadedCertificate::read(plan.files)?;
+    let addr = plan.listen;
+    match TcpListener::bind(addr).await {
+        Ok(listener) => Ok((listener, Arc::new(certificate))),
+        Err(source) => Err(TurnStartError::Listen { addr, source }),
+    }
+}
+
 /// What the readers hand over.
-enum ServerInput {
+pub(super) enum ServerInput {
     TurnClient(ClientFlow, Vec<u8>),
-    Stream(TcpStream, SocketAddr),
+    Stream(Box<dyn ClientStream>, SocketAddr),
     StreamEnded(ClientFlow),
     Peer(AllocationId, SocketAddr, Vec<u8>),
 }
@@ -184,14 +211,18 @@ impl Server {
     fn new(
         machine: TurnMachine,
         sockets: AllocationSockets,
-        udp: UdpSocket,
-        tcp: TcpListener,
+        (udp, tcp): (UdpSocket, TcpListener),
+        tls: Option<(TcpListener, Arc<ReloadedCertificate>)>,
     ) -> Self {
         let (sender, inputs) = mpsc::channel(QUEUE);
         let udp = Arc::new(udp);
         let mut tasks = JoinSet::new();
         tasks.spawn(read_clients(Arc::clone(&udp), sender.clone()));
         tasks.spawn(accept(tcp, sender.clone()));
+        if let Some((listener, certificate)) = tls {
+            tasks.spawn(renew(Arc::clone(&certificate)));
+            tasks.spawn(accept_tls(listener, certificate, sender.clone()));
+        }
         Self {
             machine,
             sockets: Arc::new(sockets),
@@ -292,14 +323,16 @@ impl Server {
             .handle_socket_opened(allocation, addr, Instant::now());
     }
 
-    fn add_stream(&mut self, stream: TcpStream, addr: SocketAddr) {
-        // Sound must not wait for the next packet.
-        let _ = stream.set_nodelay(true);
+    fn add_stream(&mut self, stream: Box<dyn ClientStream>, addr: SocketAddr) {
         let client = ClientFlow {
             transport: ClientTransport::Stream,
             addr,
         };
-        let (read, write) = stream.into_split();
+        if self.streams.contains_key(&client) {
+            // One address and port, once over TCP and once over TLS: the first stays.
+            return;
+        }
+        let (read, write) = split(stream);
         let (sender, writer) = mpsc::channel(STREAM_QUEUE);
         self.tasks.spawn(write_stream(write, writer));
         let reader = self
@@ -343,50 +376,5 @@ async fn read_peers(
             sockets.to_external(peer),
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
-    }
-}
-
-async fn accept(listener: TcpListener, sender: mpsc::Sender<ServerInput>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, addr)) => {
-                if sender
-                    .send(ServerInput::Stream(stream, addr))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            // Out of file handles, most likely: give the others time to end.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
-        }
-    }
-}
-
-async fn read_stream(
-    client: ClientFlow,
-    mut read: OwnedReadHalf,
-    sender: mpsc::Sender<ServerInput>,
-) {
-    let mut buffer = [0; DATAGRAM];
-    while let Ok(length @ 1..) = read.read(&mut buffer).await {
-        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-        if sender
-            .send(ServerInput::TurnClient(client, bytes))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
-    let _ = sender.send(ServerInput::StreamEnded(client)).await;
-}
-
-async fn write_stream(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(bytes) = queue.recv().await {
-        if write.write_all(&bytes).await.is_err() {
-            return;
-        }
     }
 }

@@ -45,7 +45,15 @@ pub(super) fn write(plan: &TurnPlan, listen: SocketAddr, folder: &Path) -> Strin
     } else {
         lines.extend(DENIED.map(|(first, last)| format!("denied-peer-ip={first}-{last}")));
     }
-    // No protocol but TURN over UDP and TCP, no user database, no log but the one that is read here.
+    match &plan.tls {
+        Some(tls) => lines.extend([
+            format!("tls-listening-port={}", tls.listen.port()),
+            format!("cert={}", tls.files.certificate.display()),
+            format!("pkey={}", tls.files.key.display()),
+        ]),
+        None => lines.push("no-tls".to_owned()),
+    }
+    // No protocol but TURN over UDP, TCP and perhaps TLS, no user database, no log but the one that is read here.
     lines.extend(CLOSED.map(str::to_owned));
     lines.push(format!("userdb={}", folder.join("users").display()));
     lines.push(format!("pidfile={}", folder.join("pid").display()));
@@ -56,9 +64,8 @@ pub(super) fn write(plan: &TurnPlan, listen: SocketAddr, folder: &Path) -> Strin
     text
 }
 
-const CLOSED: [&str; 9] = [
+const CLOSED: [&str; 8] = [
     "no-cli",
-    "no-tls",
     "no-dtls",
     "no-tcp-relay",
     "no-multicast-peers",
@@ -71,7 +78,9 @@ const CLOSED: [&str; 9] = [
 #[cfg(test)]
 mod tests {
     use ringfence_book::turn_credentials::TurnSecret;
+    use ringfence_daemon::tls::TlsFiles;
 
+    use super::super::super::plan::TurnTls;
     use super::*;
 
     fn plan(allow_private: bool) -> TurnPlan {
@@ -138,16 +147,28 @@ mod tests {
         let closed = lines(&plan(true));
         assert!(!closed.iter().any(|line| line.starts_with("denied")));
         assert!(!closed.iter().any(|line| line.contains("port=5")));
+        assert!(closed.contains(&"no-tls".to_owned()));
         let open = TurnPlan {
+            tls: Some(TurnTls {
+                listen: "198.51.100.1:5349".parse().unwrap(),
+                files: TlsFiles {
+                    certificate: "/chain.pem".into(),
+                    key: "/key.pem".into(),
+                },
+            }),
             external_ip: Some("203.0.113.1".parse().unwrap()),
             ports: Some(50_000..=50_999),
             ..plan(true)
         };
         let open = lines(&open);
+        assert!(!open.contains(&"no-tls".to_owned()));
         for wanted in [
             "external-ip=203.0.113.1/198.51.100.1",
             "min-port=50000",
             "max-port=50999",
+            "tls-listening-port=5349",
+            "cert=/chain.pem",
+            "pkey=/key.pem",
         ] {
             assert!(open.contains(&wanted.to_owned()), "{wanted}: {open:#?}");
         }
