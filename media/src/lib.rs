@@ -12,6 +12,7 @@
 //!   [`mos`]: the opinion score that follows from them.
 //! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
 //! - [`frame`]: what a call's sound is between engines: one size, one pace.
+//! - `concealment`: sound in place of what was lost.
 //! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
@@ -64,6 +65,7 @@
 
 pub mod bridge;
 pub mod codec;
+mod concealment;
 pub mod description;
 pub mod far;
 pub mod frame;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::event::FarPacket;
 use super::rtp_session::StreamSsrcs;
-use crate::codec::Codec;
+use crate::frame;
 use crate::rtcp::{AddedRtcp, ReportBlock, SenderInfo, write_alike};
 use crate::rtp::RtpPacket;
 use crate::sequence::ahead;
@@ -27,6 +27,7 @@ pub(super) struct RtpStream {
 struct SentCounts {
     packets: u32,
     bytes: u32,
+    clock: StreamClock,
     /// Timestamp and clock of the newest packet, and when it left.
     newest: Option<(u32, u32, Instant)>,
 }
@@ -39,11 +40,17 @@ struct ReceivedCounts {
     packets: u32,
     /// Expected and received, as in the last report.
     reported: (u32, u32),
+    clock: StreamClock,
     /// Arrival and timestamp of the packet before.
     transit: Option<(Instant, u32)>,
     /// Sixteen times the jitter, in ticks.
     jitter: u32,
 }
+
+/// The clock of the packets of one direction: of pictures it is known, and of frames that of the codec in them. A frame of fill
+/// does not tell, and has that of the frames before.
+#[derive(Debug, Default)]
+struct StreamClock(Option<u32>);
 
 impl RtpStream {
     pub(super) fn new(ssrcs: StreamSsrcs, begun: Instant, report_at: Instant) -> Self {
@@ -75,7 +82,7 @@ impl RtpStream {
         let sent = &mut self.sent;
         sent.packets = sent.packets.wrapping_add(1);
         sent.bytes = sent.bytes.wrapping_add(packet.payload.len() as u32);
-        if let Some(clock) = clock(packet.payload_type) {
+        if let Some(clock) = sent.clock.after(packet.payload_type, &packet.payload) {
             sent.newest = Some((packet.timestamp, clock, now));
         }
     }
@@ -88,7 +95,7 @@ impl RtpStream {
         let (_, highest) = received.span.get_or_insert((number, number));
         let step = ahead(packet.sequence, *highest as u16);
         *highest = highest.wrapping_add_signed(step.max(0));
-        let Some(clock) = clock(packet.payload_type) else {
+        let Some(clock) = received.clock.after(packet.payload_type, packet.payload) else {
             return;
         };
         let before = received.transit.replace((now, packet.timestamp));
@@ -153,11 +160,15 @@ impl ReceivedCounts {
     }
 }
 
-/// The clock of a payload type between engines.
-fn clock(payload_type: u8) -> Option<u32> {
-    match video::is_far_payload_type(payload_type) {
-        true => Some(video::CLOCK),
-        false => Codec::from_far_payload_type(payload_type).map(Codec::clock),
+impl StreamClock {
+    /// The clock once this packet has passed.
+    fn after(&mut self, payload_type: u8, payload: &[u8]) -> Option<u32> {
+        let told = match video::is_far_payload_type(payload_type) {
+            true => Some(video::CLOCK),
+            false => frame::clock(payload_type, payload),
+        };
+        self.0 = told.or(self.0);
+        self.0
     }
 }
 
