@@ -88,6 +88,26 @@ pub struct DropCounts {
     pub nowhere: u64,
 }
 
+impl RepairStats {
+    /// Lost frames that were neither repaired nor concealed.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.lost.saturating_sub(self.repaired + self.concealed)
+    }
+
+    /// What was added since these figures, with the delay of now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(before.frames),
+            lost: self.lost.saturating_sub(before.lost),
+            repaired: self.repaired.saturating_sub(before.repaired),
+            concealed: self.concealed.saturating_sub(before.concealed),
+            delay: self.delay,
+        }
+    }
+}
+
 impl StreamStats {
     /// Every packet that arrived, passed on or not.
     #[must_use]

@@ -6,7 +6,7 @@
 pub(super) const HISTORY: usize = 49;
 
 /// Milliseconds after which nothing is left.
-pub(super) const LONGEST: usize = 60;
+const LONGEST: usize = 60;
 
 /// The shortest and the longest pitch period, in milliseconds: 200 Hz to 66 Hz.
 const PERIODS: (usize, usize) = (5, 15);
@@ -81,6 +81,11 @@ impl PitchSynthesis {
             before: None,
             made: 0,
         }
+    }
+
+    /// Whether all that follows is silence.
+    pub(super) const fn is_over(&self) -> bool {
+        self.made >= LONGEST * self.per_milli
     }
 
     /// Samples so far.

@@ -117,20 +117,72 @@ fn what_is_lost_for_long_fades_and_ends() {
     assert!(concealer.conceal().is_none());
 }
 
+/// A voice at 16 kHz in G.722, and what a decoder makes of all of it.
+fn wide_voice() -> (Vec<Vec<u8>>, Vec<i16>) {
+    let said = samples(&voice(Codec::Pcmu, 200), Codec::Pcmu);
+    let pairs = said.windows(2);
+    let wide = pairs.flat_map(|pair| [pair[0], pair[0] / 2 + pair[1] / 2]);
+    let wide: Vec<i16> = wide.collect();
+    let mut encoder = G722Encoder::following(G722Decoder::default());
+    let bytes = encoder.encode(&wide);
+    let packets: Vec<_> = bytes.chunks_exact(160).map(<[u8]>::to_vec).collect();
+    let whole = G722Decoder::default().decode(&packets.concat());
+    (packets, whole)
+}
+
+#[test]
+fn g722_is_gone_on_from_in_the_state_of_the_phones_decoder() {
+    let (packets, whole) = wide_voice();
+    let lost = |number: usize| number % 10 == 9;
+    let heard = |conceals: bool| {
+        let mut concealer = Concealer::default();
+        let got = packets.iter().enumerate().map(|(number, packet)| {
+            let mut payload = packet.clone();
+            if lost(number) {
+                let (codec, concealed) = concealer.conceal().unwrap();
+                assert_eq!((codec, concealed.len()), (Codec::G722, 160));
+                return if conceals { concealed } else { vec![0xff; 160] };
+            }
+            concealer.pass(Codec::G722, &mut payload);
+            assert_eq!(payload, *packet);
+            payload
+        });
+        G722Decoder::default().decode(&got.collect::<Vec<_>>().concat())
+    };
+    // In place of the lost packets, and in the packets after them but for 5 ms.
+    let mean = |heard: &[i16], samples: std::ops::Range<usize>| {
+        let numbers = (0..packets.len() - 1).filter(|number| lost(*number));
+        let places = numbers.map(|number| number * 320 + samples.start..number * 320 + samples.end);
+        let ratios: Vec<_> = places
+            .map(|place| likeness(&whole[place.clone()], &heard[place]))
+            .collect();
+        ratios.iter().sum::<f32>() / ratios.len() as f32
+    };
+    let (filled, bare) = (heard(true), heard(false));
+    let ratios = [
+        mean(&filled, 0..320),
+        mean(&filled, 400..640),
+        mean(&bare, 400..640),
+    ];
+    assert!(ratios[0] > 6.0 && ratios[1] > 10.0, "{ratios:?} dB");
+    assert!(ratios[1] > ratios[2] + 3.0, "{ratios:?} dB");
+}
+
 #[test]
 fn silence_noise_and_packets_of_any_length_are_gone_on_from() {
-    let mut concealer = Concealer::default();
     let mut rng = fastrand::Rng::with_seed(1);
-    for length in [1, 7, 80, 160, 240, 480, 960] {
-        concealer.forget();
-        for _ in 0..3 {
-            let mut packet: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
-            concealer.pass(Codec::Pcma, &mut packet);
+    for codec in [Codec::Pcma, Codec::G722] {
+        let mut concealer = Concealer::default();
+        for length in [1, 7, 80, 160, 240, 480, 960] {
+            for _ in 0..3 {
+                let mut packet: Vec<u8> = (0..length).map(|_| rng.u8(..)).collect();
+                concealer.pass(codec, &mut packet);
+            }
+            let (_, payload) = concealer.conceal().unwrap();
+            assert_eq!(payload.len(), length);
+            concealer.pass(codec, &mut vec![0xd5; length]);
         }
-        let (_, payload) = concealer.conceal().unwrap();
-        assert_eq!(payload.len(), length);
-        concealer.pass(Codec::Pcma, &mut vec![0xd5; length]);
+        concealer.pass(Codec::Opus, &mut [0; 70]);
+        assert!(concealer.conceal().is_none());
     }
-    concealer.pass(Codec::Opus, &mut [0; 70]);
-    assert!(concealer.conceal().is_none());
 }

@@ -42,6 +42,3 @@ pub(crate) fn clock(payload_type: u8, payload: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod lossy_tests;

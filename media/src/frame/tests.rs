@@ -1,5 +1,7 @@
 //! What leaves a sender of frames, and when: the same whatever the phone does.
 
+mod lossy;
+
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::playout::MOST_DELAY;
-use super::receiver::FrameReceiver;
-use super::sender::FrameSender;
 use crate::codec::Codec;
 use crate::far::FarPacket;
+use crate::frame::blocks;
+use crate::frame::playout::MOST_DELAY;
+use crate::frame::receiver::FrameReceiver;
+use crate::frame::sender::FrameSender;
 use crate::some_time;
 
 const TICK: Duration = Duration::from_micros(500);
@@ -433,12 +434,12 @@ fn what_a_stranger_could_send_is_bounded() {
     for step in 0..30_000u64 {
         let now = start + Duration::from_millis(step);
         let sound = [0x55; 160];
-        let repeats = [super::blocks::FrameBlock {
+        let repeats = [blocks::FrameBlock {
             payload_type: [0, 97, 111][rng.next_u32() as usize % 3],
             age: (rng.next_u32() % 0x4000) as u16,
             payload: &sound[..rng.next_u32() as usize % 160],
         }];
-        let payload = super::blocks::write(400, None, &repeats, Some((0, &sound))).unwrap();
+        let payload = blocks::write(400, None, &repeats, Some((0, &sound))).unwrap();
         let (sequence, timestamp) = match step % 3 {
             0 => (rng.next_u32() as u16, rng.next_u32()),
             _ => (step as u16, step as u32 * 160),
