@@ -102,6 +102,7 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "frame/playout.rs::MOST_MARGIN",
             "frame/playout.rs::MOST_SLOTS",
             "frame/playout.rs::RAMP",
+            "frame/receiver.rs::PAUSE",
             "frame/sender.rs::OVERDUE",
             "engine/src/config.rs::MAX_RINGS_PER_LINE",
             "engine/src/config.rs::REALM",

@@ -214,24 +214,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_reaches_back_60_ms_and_fits() {
+    fn what_is_repeated_reaches_back_80_ms_and_fits() {
         let class = |micros| FrameClass::of(Codec::Pcmu, micros);
         let ages = |micros: u32, depth| class(micros).ages(depth).collect::<Vec<_>>();
-        assert_eq!([ages(20_000, 0), ages(20_000, 1)], [vec![], vec![3]]);
+        assert_eq!([ages(20_000, 0), ages(20_000, 1)], [vec![], vec![4]]);
         assert_eq!(
             [ages(20_000, 2), ages(20_000, 3)],
-            [vec![3, 2], vec![3, 2, 1]]
+            [vec![4, 2], vec![4, 3, 2]]
         );
         assert_eq!(
             [ages(10_000, 2), ages(10_000, 3)],
-            [vec![6, 3], vec![6, 4, 2]]
+            [vec![8, 4], vec![8, 6, 3]]
         );
         let sizes = [0, 1, 2, 3].map(|depth| class(20_000).bytes(depth));
         assert_eq!(sizes, [173, 337, 501, 665]);
         let most = [10_000, 20_000, 30_000, 40_000, 60_000, 80_000];
         assert_eq!(
             most.map(|micros| class(micros).most_depth()),
-            [3, 3, 2, 1, 1, 0]
+            [3, 3, 2, 2, 1, 0]
         );
         let opus = FrameClass::usual(Codec::Opus);
         let rooms = [100, 200, 400, 800].map(|room| FrameClass { room, ..opus });

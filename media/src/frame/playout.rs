@@ -1,7 +1,7 @@
 //! The playout buffer before the phone: while the other side repeats earlier sound, each slot is handed out as much later as it may be
 //! repaired until then.
 //!
-//! Its depth is what the frames repeat, and a margin for their jitter. It grows and shrinks by a small part of a slot at a time, and
+//! It is as deep as what the frames repeat is old, and a slot that is missing waits a margin longer for their jitter. It grows and shrinks by a small part of a slot at a time, and
 //! by whole ones where nothing is heard, so that a phone notices no more than a delay that changes slowly; no sound is cut out or
 //! doubled. Who sends frames from far ahead of the slot that is due can fill [`MOST_SLOTS`]; then the buffer begins anew at the newest.
 
@@ -12,14 +12,14 @@ use super::content::FrameContent;
 use super::slots::SlotClock;
 use crate::sequence::ahead;
 
-/// The deepest buffer.
+/// The deepest buffer: what frames repeat is not older.
 pub const MOST_DELAY: Duration = Duration::from_millis(80);
 
-/// What is added to the age of the oldest sound that frames repeat: three times their jitter, within these bounds.
+/// How much longer a slot waits that is missing: three times the jitter of the frames, within these bounds.
 const LEAST_MARGIN: Duration = Duration::from_millis(5);
 const MOST_MARGIN: Duration = Duration::from_millis(20);
 
-/// Of a slot that is heard, this part is made up for at most: 60 ms in 1.2 s.
+/// Of a slot that is heard, this part is made up for at most: 80 ms in 1.6 s.
 const RAMP: u32 = 20;
 
 /// Slots that are held at most.
@@ -81,7 +81,7 @@ impl PlayoutBuffer {
     ) -> Self {
         let delay = match is_heard {
             true => Duration::ZERO,
-            false => (need + LEAST_MARGIN).min(MOST_DELAY),
+            false => need,
         };
         Self {
             clock: SlotClock::new(now, micros),
@@ -175,9 +175,10 @@ impl PlayoutBuffer {
 
     /// When the next slot is handed out.
     pub(super) fn due(&self) -> Instant {
+        // What is missing comes with the frame that repeats it, at the last moment or not at all.
         let wait = match self.slots.front() {
             Some(Some(_)) => self.delay,
-            _ => self.delay.max(self.margin()),
+            _ => self.delay + self.margin(),
         };
         self.clock.next() + wait
     }
@@ -208,14 +209,10 @@ impl PlayoutBuffer {
 
     /// The delay comes nearer to what is needed.
     fn walk(&mut self, is_pause: bool) {
-        let wanted = match self.need.is_zero() {
-            true => Duration::ZERO,
-            false => (self.need + self.margin()).min(MOST_DELAY),
-        };
         let step = self.clock.length() / if is_pause { 1 } else { RAMP };
-        self.delay = match self.delay < wanted {
-            true => (self.delay + step).min(wanted),
-            false => self.delay.saturating_sub(step).max(wanted),
+        self.delay = match self.delay < self.need {
+            true => (self.delay + step).min(self.need),
+            false => self.delay.saturating_sub(step).max(self.need),
         };
     }
 

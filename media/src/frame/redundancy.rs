@@ -14,7 +14,7 @@ use super::class::FrameClass;
 pub const MOST_DEPTH: usize = 3;
 
 /// How far back they reach: the longest burst of losses that is repaired, and most of the delay that it costs.
-pub const SPREAD: Duration = Duration::from_millis(60);
+pub const SPREAD: Duration = Duration::from_millis(80);
 
 /// From one change of the depth to the next.
 pub(crate) const PACE: Duration = Duration::from_secs(10);

@@ -245,17 +245,20 @@ fn what_is_lost_at_random_is_put_in_where_it_was() {
         assert!(share >= least, "{per_mille} of 1,000: {share}");
         wire.check_numbers();
         let most = wire.delays().into_iter().max().unwrap();
-        assert!(most <= MOST_DELAY, "{per_mille} of 1,000: {most:?}");
+        assert!(
+            most <= MOST_DELAY + wire.jitter + TICK,
+            "{per_mille} of 1,000: {most:?}"
+        );
         let stats = wire.receiver.stats();
-        assert!(stats.delay >= Duration::from_millis(60) && stats.delay <= MOST_DELAY);
+        assert_eq!(stats.delay, MOST_DELAY);
         assert!(stats.repaired > 0 && stats.repaired <= stats.lost && stats.concealed == 0);
     }
 }
 
 #[test]
-fn bursts_of_sixty_milliseconds_are_repaired_whole() {
+fn bursts_of_eighty_milliseconds_are_repaired_whole() {
     for codec in [Codec::Pcmu, Codec::Opus] {
-        let mut wire = Wire::lossy(codec, 30, 3);
+        let mut wire = Wire::lossy(codec, 40, 4);
         wire.run(60, |_| true);
         // A second burst may follow within what repairs the first.
         let share = wire.share_given();
@@ -266,7 +269,7 @@ fn bursts_of_sixty_milliseconds_are_repaired_whole() {
 
 #[test]
 fn what_is_not_brought_back_is_concealed_and_numbered_as_sound() {
-    let mut wire = Wire::lossy(Codec::Pcmu, 100, 6);
+    let mut wire = Wire::lossy(Codec::Pcmu, 105, 7);
     wire.run(60, |_| true);
     let stats = wire.receiver.stats();
     assert!(stats.concealed > 30, "{stats:?}");
