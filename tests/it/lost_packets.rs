@@ -26,11 +26,12 @@ fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
                 .into_iter()
                 .all(|handset| handset.received_audio().packets() > 0)
         });
-        world.run_for(Duration::from_secs(10));
+        world.run_for(Duration::from_secs(20));
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
             let heard = world.handset(phone).received_audio().heard(hz);
             let share = heard.tone.div_duration_f64(heard.recorded);
-            assert!((0.7..0.9).contains(&share), "seed {seed}: {heard:?}");
+            // What is lost before the first report is not brought back.
+            assert!(share > 0.88, "seed {seed}: {heard:?}");
         }
         world.hang_up(pair.alice);
         world.run_until("the other phone knows", Duration::from_secs(20), |world| {

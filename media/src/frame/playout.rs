@@ -65,7 +65,7 @@ pub(super) struct HeldSlot {
 
 /// A slot whose time has come.
 #[derive(Debug)]
-pub(super) struct DueSlot {
+pub(super) struct PlayoutSlot {
     pub(super) sequence: u16,
     pub(super) held: Option<HeldSlot>,
 }
@@ -184,7 +184,7 @@ impl PlayoutBuffer {
     }
 
     /// The slot whose time has come.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<DueSlot> {
+    pub(super) fn poll(&mut self, now: Instant) -> Option<PlayoutSlot> {
         if self.due() > now {
             return None;
         }
@@ -198,7 +198,7 @@ impl PlayoutBuffer {
         };
         let is_pause = held.as_ref().is_some_and(|held| held.content.is_fill());
         self.walk(is_pause);
-        Some(DueSlot { sequence, held })
+        Some(PlayoutSlot { sequence, held })
     }
 
     /// Whether nothing is to be repaired any more, or nothing comes.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::content::{self, FrameContent, FrameSound, RepeatedSound};
 use super::numbers::FrameNumbers;
-use super::playout::{DueSlot, MOST_DELAY, PlayoutBuffer};
+use super::playout::{MOST_DELAY, PlayoutBuffer, PlayoutSlot};
 use crate::concealment::Concealer;
 use crate::far::FarPacket;
 use crate::sequence::ahead;
@@ -158,7 +158,7 @@ impl FrameReceiver {
         missing
     }
 
-    fn release(&mut self, DueSlot { sequence, held }: DueSlot) {
+    fn release(&mut self, PlayoutSlot { sequence, held }: PlayoutSlot) {
         self.note_missing(sequence);
         self.expected = Some(sequence.wrapping_add(1));
         self.stats.frames += 1;

@@ -177,6 +177,24 @@ fn frames_have_the_clock_of_their_codec_and_fill_that_of_the_frames_before() {
 }
 
 #[test]
+fn an_outage_is_not_reported_as_a_share_that_was_lost() {
+    for (missing, fraction) in [(15, 33), (16, 0), (1_000, 0)] {
+        let now = crate::some_time();
+        let [mut one, mut two] = pair(now);
+        for sequence in (0..50).chain(50 + missing..100 + missing) {
+            let wire = two.write(&packet(0, sequence), now).unwrap();
+            one.open(wire, now);
+        }
+        let lost = word(&one.audio.report(None, now), 32);
+        assert_eq!(
+            (lost >> 24, lost & 0xff_ffff),
+            (fraction, missing.into()),
+            "{missing}"
+        );
+    }
+}
+
+#[test]
 fn reports_have_one_size_and_a_pace_that_nothing_moves() {
     let start = crate::some_time();
     let [mut silent, mut other] = pair(start);
