@@ -95,7 +95,6 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "frame/numbers.rs::PAUSE",
             "frame/playout.rs::EARLY",
             "frame/playout.rs::EARLY_RUN",
-            "frame/playout.rs::LATE_RUN",
             "frame/playout.rs::LEAST_MARGIN",
             "frame/playout.rs::LONGEST_ABSENCE",
             "frame/playout.rs::MOST_DELAY",

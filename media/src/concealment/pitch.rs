@@ -1,6 +1,6 @@
 //! Sound that goes on from what was heard last: its last pitch period again and again, then the last two and three so that it does not
-//! buzz, fading to silence. The idea is that of ITU-T G.711 Appendix I; samples that are out cannot be held back here, so that the
-//! first joint is evened out by a step that decays in place of an overlap.
+//! buzz, fading to silence. The idea is that of ITU-T G.711 Appendix I; samples that are out cannot be held back here, so that
+//! nothing overlaps at the first joint, where one period follows upon another.
 
 /// Milliseconds of what was heard that are used: three of the longest periods, and a quarter of one to overlap.
 pub(super) const HISTORY: usize = 49;
@@ -29,8 +29,6 @@ pub(super) struct PitchSynthesis {
     cycle: PitchCycle,
     /// The cycle before, while it fades into this one, and the samples that are left of that.
     before: Option<(PitchCycle, usize)>,
-    /// How far the first sample is off where the last one was heard.
-    step: f32,
     made: usize,
 }
 
@@ -71,9 +69,7 @@ impl PitchSynthesis {
         let mut past = vec![0.0; length - heard.len()];
         past.extend(heard.iter().map(|sample| f32::from(*sample)));
         let period = period_of(&past, per_milli);
-        let last = past.len() - 1;
         Self {
-            step: past[last] - past[last - period],
             cycle: PitchCycle::of(&past, period, 1, 0),
             past,
             per_milli,
@@ -112,9 +108,6 @@ impl PitchSynthesis {
             if *left == 0 {
                 self.before = None;
             }
-        }
-        if self.made < overlap {
-            sample += self.step * (overlap - self.made) as f32 / (overlap + 1) as f32;
         }
         let faded = self.made.saturating_sub(stage) as f32;
         let gain = 1.0 - faded / ((LONGEST - STAGE) * self.per_milli) as f32;

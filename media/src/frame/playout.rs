@@ -25,15 +25,13 @@ const RAMP: u32 = 20;
 /// Slots that are held at most.
 const MOST_SLOTS: u16 = 32;
 
-/// Frames in a row that come after their slot, at which the buffer follows: the way has become longer.
-const LATE_RUN: u8 = 3;
-
 /// Frames in a row that have to come early, by how much more than a margin, until the buffer follows: the way has become shorter.
 const EARLY_RUN: u16 = 50;
 const EARLY: Duration = Duration::from_millis(10);
 
-/// Slots in a row without anything, at which the buffer ends: the other side is not heard.
-const LONGEST_ABSENCE: u16 = 10;
+/// Slots in a row without anything in time, at which the buffer ends: the other side is not heard, or the way has become longer, and
+/// the next frame that comes begins another one.
+const LONGEST_ABSENCE: u16 = 5;
 
 /// The buffer of one call.
 #[derive(Debug)]
@@ -49,7 +47,6 @@ pub(super) struct PlayoutBuffer {
     need: Duration,
     /// How far frames are off, in the mean.
     jitter: Duration,
-    late: u8,
     /// Frames since the last look, and by how much the least early of them was early.
     early: (u16, Duration),
     absent: u16,
@@ -91,7 +88,6 @@ impl PlayoutBuffer {
             delay,
             need,
             jitter: Duration::ZERO,
-            late: 0,
             early: (0, Duration::MAX),
             absent: 0,
         }
@@ -122,15 +118,8 @@ impl PlayoutBuffer {
             (self.next, place) = (content.sequence, 0);
         }
         let Ok(place) = usize::try_from(place) else {
-            self.late += 1;
-            if self.late >= LATE_RUN {
-                let slots = place.unsigned_abs();
-                self.clock = SlotClock::new(now + self.clock.length() * slots, self.micros);
-                self.late = 0;
-            }
             return Err(content);
         };
-        self.late = 0;
         self.follow(place, now);
         self.put(place, content, true);
         Ok(())

@@ -168,10 +168,8 @@ impl FrameReceiver {
         if let Some(held) = held {
             return self.hand_on(held.content);
         }
-        let sound = match self.numbers.is_sounding() {
-            true => self.concealer.conceal(),
-            false => None,
-        };
+        // After fill there is nothing to go on from.
+        let sound = self.concealer.conceal();
         let at = self.handed.zip(self.span);
         if let (Some((codec, payload)), Some(((before, timestamp), span))) = (sound, at) {
             self.stats.concealed += 1;
