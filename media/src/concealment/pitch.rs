@@ -143,3 +143,27 @@ fn period_of(past: &[f32], per_milli: usize) -> usize {
     let best = shifts.max_by(|(_, one), (_, two)| one.total_cmp(two));
     best.map_or(longest, |(shift, _)| shift)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::*;
+
+    #[test]
+    fn what_is_repeated_of_a_swelling_tone_has_no_joints() {
+        // Lost at its peak, where each period is higher than the one before by more than two samples ever differ.
+        let heard: Vec<i16> = (0..=640)
+            .map(|at| {
+                let level = 1_000.0 + 8_000.0 * (at.max(320) - 320) as f32 / 320.0;
+                ((at as f32 * TAU / 64.0).cos() * level) as i16
+            })
+            .collect();
+        let mut synthesis = PitchSynthesis::of(&heard, 8);
+        let made = synthesis.next(480);
+        let steps = made.windows(2).map(|pair| pair[1].abs_diff(pair[0]));
+        let most = steps.max().unwrap();
+        assert!(most < 1_000, "{most}");
+        assert!(synthesis.is_over() && synthesis.next(1) == [0]);
+    }
+}

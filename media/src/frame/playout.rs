@@ -209,3 +209,31 @@ impl PlayoutBuffer {
         (3 * self.jitter).clamp(LEAST_MARGIN, MOST_MARGIN)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::some_time;
+
+    #[test]
+    fn what_is_far_ahead_begins_the_buffer_anew() {
+        let fill = |sequence| FrameContent {
+            sequence,
+            timestamp: 0,
+            press: None,
+            sound: None,
+        };
+        let (now, need) = (some_time(), (MOST_DELAY, true));
+        let mut buffer = PlayoutBuffer::new(65_530, 20_000, need, now);
+        for sequence in 65_530..=65_535 {
+            buffer.insert(fill(sequence), now).unwrap();
+        }
+        buffer.insert(fill(25), now).unwrap();
+        assert_eq!(buffer.slots.len(), usize::from(MOST_SLOTS));
+        buffer.repair(fill(26));
+        assert_eq!(buffer.slots.len(), usize::from(MOST_SLOTS));
+        buffer.insert(fill(26), now).unwrap();
+        assert_eq!((buffer.slots.len(), buffer.next), (1, 26));
+        assert!(buffer.insert(fill(25), now).is_err(), "its slot is over");
+    }
+}
