@@ -20,7 +20,7 @@ pub use self::pace::LONGEST_LINGER;
 use self::pace::Linger;
 use crate::MediaTimer;
 use crate::description::Description;
-use crate::far::{FarConnectError, FarLeg, FarOutput, FarPacket, Role, TurnWay};
+use crate::far::{FarConnectError, FarLeg, FarOutput, Role, TurnWay};
 use crate::frame::control::ControlSlots;
 use crate::frame::receiver::FrameReceiver;
 use crate::frame::sender::FrameSender;
@@ -36,8 +36,6 @@ pub struct Bridge {
     frames: FrameSender,
     control: ControlSlots,
     received: FrameReceiver,
-    /// Of the frame that was received last, behind its key press.
-    sound_for_phone: Option<FarPacket>,
     linger: Linger,
     /// The time of the latest input, which [`Bridge::poll`] uses.
     now: Option<Instant>,
@@ -75,7 +73,6 @@ impl Bridge {
             frames: FrameSender::new(&mut rng),
             control: ControlSlots::default(),
             received: FrameReceiver::default(),
-            sound_for_phone: None,
             linger: Linger::drawn(rng.next_u32()),
             now: None,
             connected: None,
@@ -235,6 +232,12 @@ impl Bridge {
         self.request_first_keyframe();
     }
 
+    /// Lets each frame carry the sound of so many earlier ones at most, up to [`MOST_DEPTH`](crate::frame::redundancy::MOST_DEPTH): a
+    /// frame and `most` of them have 1 + `most` times the codec's bit rate.
+    pub fn limit_redundancy(&mut self, most: usize) {
+        self.frames.limit_redundancy(most);
+    }
+
     /// Sends a key press to the phone in-band (RFC 4733): an event from 0 to 15, and its length in milliseconds. False if
     /// the phone has not agreed to telephone events, or too many wait.
     pub fn send_dtmf(&mut self, event: u8, millis: u16) -> bool {
@@ -278,8 +281,8 @@ impl Bridge {
             if let Some(output) = self.poll_near() {
                 return Some(output);
             }
-            if let Some(sound) = self.sound_for_phone.take() {
-                if let Some(output) = self.hand_on(&sound) {
+            if let Some(packet) = self.next_for_phone() {
+                if let Some(output) = self.hand_on(&packet) {
                     return Some(output);
                 }
                 continue;
@@ -299,7 +302,9 @@ impl Bridge {
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let near = self.near.next_timeout().filter(|_| self.has_phone());
         let slot = self.next_slot().map(|at| (at, MediaTimer::Slot));
-        let times = [self.far.next_timeout(), near, slot];
+        let playout = self.received.next_timeout().filter(|_| self.has_phone());
+        let playout = playout.map(|at| (at, MediaTimer::Playout));
+        let times = [self.far.next_timeout(), near, slot, playout];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
@@ -313,6 +318,8 @@ impl Bridge {
             to_phone,
             video_from_phone,
             video_to_phone,
+            repair: self.received.stats(),
+            redundancy: self.frames.depth(),
             phone_silent: self.near.audio.silent_since(),
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),

@@ -88,11 +88,11 @@ impl Codec {
     /// The `a=fmtp` parameters that we send to a phone, for its encoder.
     ///
     /// Opus must keep to the room that a frame has, and a phone that is silent should send (RFC 7587 section 6.1): the bit rate is that of
-    /// [`OPUS_BITS`](crate::frame::class::OPUS_BITS).
+    /// [`OPUS_BITS`](crate::frame::class::OPUS_BITS). It should put what repairs a lost packet into the next one, within that rate.
     pub(crate) const fn format_parameters(self) -> Option<&'static str> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => None,
-            Self::Opus => Some("usedtx=0;cbr=1;maxaveragebitrate=40000"),
+            Self::Opus => Some("usedtx=0;cbr=1;maxaveragebitrate=40000;useinbandfec=1"),
             Self::Events8k | Self::Events48k => Some("0-15"),
         }
     }

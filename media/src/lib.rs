@@ -4,7 +4,7 @@
 //! side: ICE, DTLS and SRTP to the other engine, over a TURN allocation and no other path. A [`Bridge`] passes packets
 //! between the two. [`sdp`] reads the phone's SDP, [`negotiate`] finds the format that both phones know, and [`description`]
 //! is what one engine tells the other in place of SDP. Nothing is transcoded but G.711 of one law to the other, where a phone
-//! sends the one that was not agreed.
+//! sends the one that was not agreed. G.711 and G.722 are decoded where something is lost, to conceal it.
 //!
 //! # Where things are
 //!
@@ -12,6 +12,7 @@
 //!   [`mos`]: the opinion score that follows from them.
 //! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
 //! - [`frame`]: what a call's sound is between engines: one size, one pace.
+//! - `concealment`: sound in place of what was lost, and the G.722 that it needs.
 //! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
@@ -64,6 +65,7 @@
 
 pub mod bridge;
 pub mod codec;
+mod concealment;
 pub mod description;
 pub mod far;
 pub mod frame;

@@ -16,6 +16,10 @@ pub struct MediaStats {
     pub video_from_phone: StreamStats,
     /// Video from the other engine to the phone.
     pub video_to_phone: StreamStats,
+    /// What became of the other side's frames of sound that were lost.
+    pub repair: RepairStats,
+    /// How many earlier frames' sound each of ours carries now.
+    pub redundancy: usize,
     /// When the phone was last heard, if it is silent: [`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent) is the last
     /// thing that was reported of it.
     pub phone_silent: Option<Instant>,
@@ -23,6 +27,21 @@ pub struct MediaStats {
     pub connected: Option<Instant>,
     /// The ICE candidate types in use, ours and theirs, once connected. The far leg has only relayed ones.
     pub candidate_types: Option<(&'static str, &'static str)>,
+}
+
+/// Frames of the other side, with sound or fill, and those that were lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RepairStats {
+    /// Frames that the other side sent.
+    pub frames: u64,
+    /// Of these, those that did not come, or not in time.
+    pub lost: u64,
+    /// Of those, the ones whose sound a later frame brought.
+    pub repaired: u64,
+    /// Of those, the ones in whose place the phone got concealment.
+    pub concealed: u64,
+    /// The delay of the playout buffer now.
+    pub delay: Duration,
 }
 
 /// The statistics of one direction of one stream.
@@ -67,6 +86,26 @@ pub struct DropCounts {
     pub muted: u64,
     /// No phone attached, no address known, or the far leg not connected.
     pub nowhere: u64,
+}
+
+impl RepairStats {
+    /// Lost frames that were neither repaired nor concealed.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.lost.saturating_sub(self.repaired + self.concealed)
+    }
+
+    /// What was added since these figures, with the delay of now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(before.frames),
+            lost: self.lost.saturating_sub(before.lost),
+            repaired: self.repaired.saturating_sub(before.repaired),
+            concealed: self.concealed.saturating_sub(before.concealed),
+            delay: self.delay,
+        }
+    }
 }
 
 impl StreamStats {

@@ -20,6 +20,8 @@ pub enum MediaTimer {
     WebRtc,
     /// The slot of a frame or of a message of the data channel, or the end of a connection that went on after its call.
     Slot,
+    /// A slot of the playout buffer before the phone.
+    Playout,
     /// An RTCP report to the phone or to the other side.
     RtcpReport,
     /// The phone will be silent ([`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent)).

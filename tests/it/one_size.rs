@@ -144,6 +144,52 @@ fn frames_look_alike_whatever_people_do() {
     }
 }
 
+/// The sizes of an engine's frames one after the other, each with the number of the first.
+fn steps(frames: &[SeenFrame]) -> Vec<(usize, usize)> {
+    let mut steps: Vec<(usize, usize)> = Vec::new();
+    for (number, frame) in frames.iter().enumerate() {
+        if steps.last().is_none_or(|(_, bytes)| *bytes != frame.bytes) {
+            steps.push((number, frame.bytes));
+        }
+    }
+    steps
+}
+
+#[test]
+fn what_frames_repeat_on_a_lossy_wire_follows_from_its_losses_alone() {
+    let seen = |(what, holds_by, happen): Scene| {
+        let (mut world, pair) = talking(1, holds_by);
+        let mut number = 0;
+        world.filter_packets(move |packet| {
+            let is_sound = packet.from == Endpoint::Engine(0) && packet.kind == PacketKind::Srtp;
+            number += u64::from(is_sound);
+            !is_sound || !number.is_multiple_of(10)
+        });
+        happen(&mut world, pair);
+        world.run_for((25 * SECOND).saturating_sub(world.clock()));
+        let steps = steps(&frames(&world, pair.caller, 0));
+        assert_eq!(steps.len(), 2, "{what}: {steps:?}");
+        assert!(steps[1].1 > steps[0].1 + 300, "{what}: {steps:?}");
+        let other = frames(&world, pair.callee, 0);
+        assert!(
+            other.iter().all(|frame| frame.bytes == other[0].bytes),
+            "{what}"
+        );
+        steps
+    };
+    let speech = seen(SCENES[0]);
+    for scene in SCENES {
+        let steps = seen(scene);
+        // The report meets a frame or the next one.
+        assert!(
+            steps[1].0.abs_diff(speech[1].0) <= 1,
+            "{}: {steps:?}",
+            scene.0
+        );
+        assert_eq!([steps[0].1, steps[1].1], [speech[0].1, speech[1].1]);
+    }
+}
+
 #[test]
 fn messages_leave_in_their_slots_whatever_people_do() {
     // The slots of two calls are as far from each other as their connections; sizes and pauses are the same.

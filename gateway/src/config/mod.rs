@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ringfence_book::bounds::MAX_WORK_BITS;
 use ringfence_daemon::log::{self, Format};
+use ringfence_media::frame::redundancy::MOST_DEPTH;
 
 use crate::net::outbound::Outbound;
 use crate::net::phone::certificate::{CertificateNames, CertificateSource};
@@ -34,6 +35,8 @@ pub use sip::SipListen;
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
 const LONGEST_RING: u64 = 180;
+/// Each frame carries its own sound and that of [`MOST_DEPTH`] earlier ones at most.
+const MOST_SOUND_RATE: u64 = 1 + MOST_DEPTH as u64;
 /// Largest configuration file that is read.
 const MOST_BYTES: u64 = 256 * 1024;
 
@@ -60,6 +63,8 @@ pub struct Config {
     pub no_answer: Duration,
     /// Simultaneous calls in all states.
     pub max_calls: usize,
+    /// How many times its codec's bit rate a call's sound may take on a wire that loses packets.
+    pub sound_rate: usize,
     /// Where phones register.
     pub sip: SipListen,
     /// The phone book.
@@ -177,6 +182,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        in_range("sound_rate", raw.sound_rate, 1, MOST_SOUND_RATE)?;
         in_range("no_answer_seconds", raw.no_answer_seconds, 5, LONGEST_RING)?;
         in_range(
             "work_bits",
@@ -218,6 +224,7 @@ impl TryFrom<RawConfig> for Config {
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
             max_calls: sip::limit("max_calls", raw.max_calls)?,
+            sound_rate: usize::try_from(raw.sound_rate).unwrap_or(1),
             provisioning: Provisioning::read(raw.provisioning, &sip.addresses)?,
             sip,
             phonebook: BookSettings {

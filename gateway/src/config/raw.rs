@@ -40,6 +40,8 @@ pub struct RawConfig {
     pub no_answer_seconds: u64,
     /// Simultaneous calls.
     pub max_calls: u64,
+    /// How many times its codec's bit rate a call's sound may take.
+    pub sound_rate: u64,
     /// `[sip]`
     pub sip: RawSip,
     /// `[phonebook]`
@@ -197,6 +199,7 @@ impl Default for RawConfig {
             work_bits: 0,
             no_answer_seconds: 30,
             max_calls: 500,
+            sound_rate: 4,
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),

@@ -129,6 +129,21 @@ fn media(sheet: &mut Sheet, totals: &CallTotals) {
         "reason",
         &ends,
     );
+    sheet.counter(
+        "frames",
+        "Frames of sound that other engines sent, added when a call ends",
+        totals.repair.frames,
+    );
+    sheet.counters(
+        "frames_lost",
+        "Frames of sound of other engines that were lost, added when a call ends, by what the phone heard in their place: a later frame's copy, concealment, or nothing (also for frames without sound)",
+        "heard",
+        &[
+            ("copy", totals.repair.repaired),
+            ("concealment", totals.repair.concealed),
+            ("nothing", totals.repair.missed()),
+        ],
+    );
     let (from, to) = (&totals.from_phones, &totals.to_phones);
     let both = |from: u64, to: u64| [("from_phone", from), ("to_phone", to)];
     for (name, help, counts) in [

@@ -121,6 +121,10 @@ fn media_quality(quality: &Quality) -> MediaQuality {
     MediaQuality {
         packets: quality.packets,
         lost: quality.lost,
+        lost_on_way: quality.lost_on_way,
+        repaired: quality.repaired,
+        concealed: quality.concealed,
+        buffer_ms: quality.delay.as_secs_f64() * 1_000.0,
         jitter_ms: quality.jitter.as_secs_f64() * 1_000.0,
         mos: quality.mos,
     }

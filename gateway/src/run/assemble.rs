@@ -116,6 +116,7 @@ pub async fn assemble(
             unsolicited_mwi: config.sip.unsolicited_mwi,
             ..EngineConfig::default()
         },
+        redundancy: config.sound_rate.saturating_sub(1),
         lines,
         book_key: network.book_key,
         directory: directory(book),

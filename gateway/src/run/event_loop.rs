@@ -10,8 +10,7 @@
 //!   next timeout ──────────┘
 //! ```
 //!
-//! Reading order: [`EventLoop::run`] is the loop, [`EventLoop::carry_out`] the outputs, `commands` what the owner asks. No rule
-//! about calls is here: those are in `ringfence-engine`.
+//! [`EventLoop::run`] is the loop, [`EventLoop::carry_out`] the outputs, `commands` what the owner asks. Rules of calls are the engine's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,6 +147,7 @@ impl EventLoop {
                 threads: Arc::new(MediaThreads::new()),
                 allocations,
                 turn: parts.turn,
+                redundancy: parts.redundancy,
                 network: network.changes(),
                 events: to_loop,
             },

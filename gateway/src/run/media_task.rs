@@ -39,6 +39,8 @@ pub(crate) struct MediaTaskContext {
     pub(crate) allocations: AllocationPoolHandle,
     /// The servers to ask when none is ready.
     pub(crate) turn: TurnServers,
+    /// How many earlier frames' sound each frame of a call may carry.
+    pub(crate) redundancy: usize,
     /// Changes when this machine reaches the world another way than before.
     pub(crate) network: watch::Receiver<u64>,
     /// To the event loop.
@@ -291,6 +293,7 @@ mod tests {
             threads: Arc::new(MediaThreads::new()),
             allocations,
             turn,
+            redundancy: 0,
             network: watch::channel(0).1,
             events: mpsc::channel(1).0,
         };

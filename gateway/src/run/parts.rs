@@ -22,6 +22,8 @@ pub struct GatewayParts {
     pub listen: Listen,
     /// The engine's settings.
     pub engine: Config,
+    /// How many earlier frames' sound each frame may carry.
+    pub redundancy: usize,
     /// The lines, all of one phone book.
     pub lines: Vec<Line>,
     /// The phone book's key.

@@ -72,8 +72,10 @@ impl Racing {
 /// Takes an allocation that is ready, if there is one. Prefers another server than that of the addresses in `avoid`.
 pub(super) async fn take_ready(avoid: &[IpAddr], context: &MediaTaskContext) -> Option<OpenMedia> {
     let taken = context.allocations.take(avoid).await?;
+    let mut media = AllocatedMedia::new(taken.way, Some((taken.checks, taken.home)), now());
+    media.bridge().limit_redundancy(context.redundancy);
     Some(OpenMedia {
-        media: AllocatedMedia::new(taken.way, Some((taken.checks, taken.home)), now()),
+        media,
         turn: taken.turn,
     })
 }
@@ -85,10 +87,14 @@ pub(super) async fn open(
     context: &MediaTaskContext,
 ) -> Option<OpenMedia> {
     match outcome {
-        Ok(winner) => Some(OpenMedia {
-            media: AllocatedMedia::new(winner.way, None, now()),
-            turn: winner.turn,
-        }),
+        Ok(winner) => {
+            let mut media = AllocatedMedia::new(winner.way, None, now());
+            media.bridge().limit_redundancy(context.redundancy);
+            Some(OpenMedia {
+                media,
+                turn: winner.turn,
+            })
+        }
         Err(error) => {
             tracing::info!(%call, "no relayed address: {error}");
             notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;

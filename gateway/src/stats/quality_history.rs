@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ringfence_engine::CallLabel;
-use ringfence_media::stats::StreamStats;
+use ringfence_media::stats::{RepairStats, StreamStats};
 use ringfence_media::{MediaStats, mos::mos};
 
 /// Seconds of a call that are kept: the last five minutes.
@@ -39,12 +39,21 @@ pub struct QualitySample {
 pub struct Quality {
     /// Packets that were forwarded.
     pub packets: u64,
-    /// The share of packets that were lost, from 0 to 1.
+    /// The share of packets that were lost, from 0 to 1: what a phone missed, or heard concealment of.
     pub lost: f64,
+    /// Of the frames that the other engine sent, the shares that were lost on the way, that later frames brought back, and that were
+    /// concealed. What the other side's phone hears is not known here.
+    pub lost_on_way: f64,
+    /// See `lost_on_way`.
+    pub repaired: f64,
+    /// See `lost_on_way`.
+    pub concealed: f64,
+    /// The delay of the playout buffer.
+    pub delay: Duration,
     /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter: Duration,
     /// Mean opinion score by the E-model, 1 to 4.5; `None` without a packet. The network's delay is not known: one packet and the
-    /// playout delay that the jitter requires are counted.
+    /// playout delay that the jitter requires are counted, and that of our own buffer.
     pub mos: Option<f64>,
 }
 
@@ -60,8 +69,16 @@ impl QualityHistories {
             history.samples.pop_front();
         }
         history.samples.push_back(QualitySample {
-            from_phone: Quality::between(&last.from_phone, &figures.from_phone),
-            to_phone: Quality::between(&last.to_phone, &figures.to_phone),
+            from_phone: Quality::between(
+                &last.from_phone,
+                &figures.from_phone,
+                RepairStats::default(),
+            ),
+            to_phone: Quality::between(
+                &last.to_phone,
+                &figures.to_phone,
+                figures.repair.since(&last.repair),
+            ),
         });
     }
 
@@ -77,21 +94,28 @@ impl QualityHistories {
 }
 
 impl Quality {
-    fn between(before: &StreamStats, now: &StreamStats) -> Self {
+    fn between(before: &StreamStats, now: &StreamStats, repair: RepairStats) -> Self {
         let packets = now.passed.saturating_sub(before.passed);
         // A late packet takes back a loss of an earlier second.
         let missing = now.lost.saturating_sub(before.lost);
         let all = packets + missing;
-        let lost = if all == 0 {
-            0.0
-        } else {
-            missing as f64 / all as f64
+        let share = |part: u64, all: u64| {
+            if all == 0 {
+                0.0
+            } else {
+                part as f64 / all as f64
+            }
         };
+        let lost = share((missing + repair.concealed).min(all), all);
         Self {
             packets,
             lost,
+            lost_on_way: share(repair.lost, repair.frames),
+            repaired: share(repair.repaired, repair.frames),
+            concealed: share(repair.concealed, repair.frames),
+            delay: repair.delay,
             jitter: now.jitter,
-            mos: (all > 0).then(|| mos(lost, PACKET + 2 * now.jitter)),
+            mos: (all > 0).then(|| mos(lost, PACKET + 2 * now.jitter + repair.delay)),
         }
     }
 }
@@ -111,19 +135,40 @@ mod tests {
 
     #[test]
     fn a_second_counts_what_came_and_what_did_not_in_it() {
-        let quality = Quality::between(&way(100, 5, 0), &way(145, 10, 3));
+        let between = |before, now| Quality::between(&before, &now, RepairStats::default());
+        let quality = between(way(100, 5, 0), way(145, 10, 3));
         assert_eq!((quality.packets, quality.lost), (45, 0.1));
         assert!(quality.mos.unwrap() < 4.0);
-        let silence = Quality::between(&way(100, 5, 0), &way(100, 5, 3));
+        let silence = between(way(100, 5, 0), way(100, 5, 3));
         assert_eq!((silence.packets, silence.lost, silence.mos), (0, 0.0, None));
-        let repaired = Quality::between(&way(100, 5, 0), &way(150, 3, 0));
+        let repaired = between(way(100, 5, 0), way(150, 3, 0));
         assert_eq!(repaired.lost, 0.0);
+    }
+
+    #[test]
+    fn what_was_repaired_is_not_lost_and_what_was_concealed_is() {
+        let repair = RepairStats {
+            frames: 50,
+            lost: 10,
+            repaired: 8,
+            concealed: 1,
+            delay: Duration::from_millis(65),
+        };
+        let quality = Quality::between(&way(0, 0, 0), &way(49, 1, 0), repair);
+        assert_eq!((quality.lost, quality.lost_on_way), (0.04, 0.2));
+        assert_eq!((quality.repaired, quality.concealed), (0.16, 0.02));
+        let at_once = RepairStats {
+            delay: Duration::from_millis(200),
+            ..repair
+        };
+        let later = Quality::between(&way(0, 0, 0), &way(49, 1, 0), at_once);
+        assert!(later.mos < quality.mos);
     }
 
     #[test]
     fn jitter_costs_what_a_phone_must_wait_for_it() {
         let mos = |jitter| {
-            Quality::between(&way(0, 0, 0), &way(50, 0, jitter))
+            Quality::between(&way(0, 0, 0), &way(50, 0, jitter), RepairStats::default())
                 .mos
                 .unwrap()
         };

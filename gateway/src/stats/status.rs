@@ -216,8 +216,16 @@ impl CallStage {
 pub struct MediaQuality {
     /// Packets that were passed on.
     pub packets: u64,
-    /// The share of packets that were lost, from 0 to 1.
+    /// The share of packets that were lost, from 0 to 1: what a phone missed, or heard concealment of.
     pub lost: f64,
+    /// The share of the other engine's frames that were lost on the way, before repair; zero for what this phone says.
+    pub lost_on_way: f64,
+    /// The share of them that later frames brought back.
+    pub repaired: f64,
+    /// The share of them in whose place the phone heard concealment.
+    pub concealed: f64,
+    /// The delay of the playout buffer, which there is while there is something to repair, in milliseconds.
+    pub buffer_ms: f64,
     /// Jitter in milliseconds (RFC 3550 section 6.4.1).
     pub jitter_ms: f64,
     /// Estimated quality from 1 to 4.5 (ITU-T G.107); `null` without a packet.
@@ -235,6 +243,10 @@ mod tests {
         let quality = MediaQuality {
             packets: 50,
             lost: 0.5,
+            lost_on_way: 0.25,
+            repaired: 0.125,
+            concealed: 0.0625,
+            buffer_ms: 65.0,
             jitter_ms: 1.5,
             mos: Some(4.25),
         };
@@ -269,7 +281,10 @@ mod tests {
             "calls": [{
                 "call": "", "line": 0, "number": 0, "name": null, "verified": false,
                 "direction": "in", "state": "talking", "began": 0, "talking_since": null, "from_phone": null,
-                "to_phone": { "packets": 50, "lost": 0.5, "jitter_ms": 1.5, "mos": 4.25 },
+                "to_phone": {
+                    "packets": 50, "lost": 0.5, "lost_on_way": 0.25, "repaired": 0.125, "concealed": 0.0625,
+                    "buffer_ms": 65.0, "jitter_ms": 1.5, "mos": 4.25,
+                },
             }],
             "contacts": 0, "changed_keys": 0, "evidence": 0,
         });

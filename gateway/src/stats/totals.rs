@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ringfence_engine::EndReason;
 use ringfence_media::MediaStats;
-use ringfence_media::stats::StreamStats;
+use ringfence_media::stats::{RepairStats, StreamStats};
 
 /// Upper bounds of the jitter histogram, in microseconds: from a local network to speech that cannot be understood.
 const JITTER_BOUNDS: [u64; 9] = [
@@ -21,6 +21,8 @@ pub struct CallTotals {
     pub from_phones: DirectionTotals,
     /// From other engines to phones.
     pub to_phones: DirectionTotals,
+    /// What became of the frames from other engines.
+    pub repair: RepairStats,
     /// Calls in any state that have ended, with how.
     pub ended: BTreeMap<EndReason, u64>,
 }
@@ -54,6 +56,10 @@ impl CallTotals {
         self.calls += 1;
         self.from_phones.add(&figures.from_phone);
         self.to_phones.add(&figures.to_phone);
+        self.repair.frames += figures.repair.frames;
+        self.repair.lost += figures.repair.lost;
+        self.repair.repaired += figures.repair.repaired;
+        self.repair.concealed += figures.repair.concealed;
     }
 }
 
@@ -101,6 +107,13 @@ mod tests {
         };
         MediaStats {
             from_phone: way,
+            repair: RepairStats {
+                frames: 50,
+                lost: 5,
+                repaired: 4,
+                concealed: 1,
+                ..RepairStats::default()
+            },
             connected: Some(clock::now()),
             ..MediaStats::default()
         }
@@ -120,6 +133,9 @@ mod tests {
             ),
             (4, 400, 12)
         );
+        let repair = totals.repair;
+        assert_eq!((repair.frames, repair.lost), (200, 20));
+        assert_eq!((repair.repaired, repair.concealed), (16, 4));
         let (buckets, sum) = totals.from_phones.jitter();
         let filled: Vec<_> = buckets
             .into_iter()

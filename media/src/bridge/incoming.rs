@@ -15,7 +15,10 @@ impl Bridge {
                 let (to, bytes) = self.near.video.write(&packet, self.now?)?;
                 return Some(BridgeOutput::VideoToPhone { to, bytes });
             }
-            FarEvent::Rtp(packet) => return self.receive_frame(&packet),
+            FarEvent::Rtp(packet) => {
+                self.received.read(&packet, self.now?);
+                return None;
+            }
             FarEvent::Connected => {
                 self.connected = self.now;
                 self.begin(self.now?);
@@ -30,6 +33,10 @@ impl Bridge {
             FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
             FarEvent::KeyframeRequested => {
                 self.near.video.request_keyframe();
+                return None;
+            }
+            FarEvent::LossReported(fraction) => {
+                self.frames.note_loss(fraction, self.now?);
                 return None;
             }
             FarEvent::ControlOpen => {
@@ -51,11 +58,10 @@ impl Bridge {
         Some(BridgeOutput::Event(event))
     }
 
-    /// Takes a frame of the other side, and returns the first of what it has for the phone.
-    fn receive_frame(&mut self, frame: &FarPacket) -> Option<BridgeOutput> {
-        let content = self.received.read(frame);
-        self.sound_for_phone = content.sound;
-        content.press.and_then(|press| self.hand_on(&press))
+    /// The next sound or key press for the phone.
+    pub(super) fn next_for_phone(&mut self) -> Option<FarPacket> {
+        let now = self.now.filter(|_| self.has_phone())?;
+        self.received.poll(now)
     }
 
     /// A message of the other side, if it is not empty.

@@ -67,6 +67,10 @@ impl FarLeg {
                 self.heard(now);
                 self.emit(FarEvent::KeyframeRequested);
             }
+            OpenedPacket::Loss(fraction) => {
+                self.heard(now);
+                self.emit(FarEvent::LossReported(fraction));
+            }
             OpenedPacket::Other => self.heard(now),
         }
     }

@@ -37,7 +37,9 @@ pub(super) enum OpenedPacket {
     Rtp(FarPacket),
     /// RTCP that requests a keyframe.
     KeyframeRequest,
-    /// Nothing that the owner has to know: a report, or a packet without payload.
+    /// A report about our sound: the share that did not come, in 256ths.
+    Loss(u8),
+    /// Nothing that the owner has to know: another report, or a packet without payload.
     Other,
 }
 
@@ -143,10 +145,14 @@ impl RtpSession {
         self.inbound.1.unprotect(&mut bytes).ok()?;
         let read = rtcp::read(&bytes).unwrap_or_default();
         stream.note_report(read.report_time, now);
-        match read.requests_keyframe && self.video.is_some() {
-            true => Some(OpenedPacket::KeyframeRequest),
-            false => Some(OpenedPacket::Other),
+        if read.requests_keyframe && self.video.is_some() {
+            return Some(OpenedPacket::KeyframeRequest);
         }
+        let ours = self.audio.ssrcs().ours;
+        let about_sound = read.loss.filter(|loss| loss.source == ours);
+        Some(about_sound.map_or(OpenedPacket::Other, |loss| {
+            OpenedPacket::Loss(loss.fraction)
+        }))
     }
 
     /// The report that is due, sealed.

@@ -4,11 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::event::FarPacket;
 use super::rtp_session::StreamSsrcs;
-use crate::codec::Codec;
+use crate::frame;
 use crate::rtcp::{AddedRtcp, ReportBlock, SenderInfo, write_alike};
 use crate::rtp::RtpPacket;
 use crate::sequence::ahead;
 use crate::video;
+
+/// Packets in a row that are missing after an outage, at least. They do not count in the share that is reported as lost: what is
+/// repeated in later packets could not bring them back.
+const OUTAGE: u32 = 16;
 
 /// One stream each way.
 #[derive(Debug)]
@@ -27,6 +31,7 @@ pub(super) struct RtpStream {
 struct SentCounts {
     packets: u32,
     bytes: u32,
+    clock: StreamClock,
     /// Timestamp and clock of the newest packet, and when it left.
     newest: Option<(u32, u32, Instant)>,
 }
@@ -37,13 +42,21 @@ struct ReceivedCounts {
     /// Extended sequence numbers of the first packet and of the highest.
     span: Option<(u32, u32)>,
     packets: u32,
-    /// Expected and received, as in the last report.
+    /// Missing after outages.
+    missed: u32,
+    /// Expected but for outages and received, as in the last report.
     reported: (u32, u32),
+    clock: StreamClock,
     /// Arrival and timestamp of the packet before.
     transit: Option<(Instant, u32)>,
     /// Sixteen times the jitter, in ticks.
     jitter: u32,
 }
+
+/// The clock of the packets of one direction: of pictures it is known, and of frames that of the codec in them. A frame of fill
+/// does not tell, and has that of the frames before.
+#[derive(Debug, Default)]
+struct StreamClock(Option<u32>);
 
 impl RtpStream {
     pub(super) fn new(ssrcs: StreamSsrcs, begun: Instant, report_at: Instant) -> Self {
@@ -75,7 +88,7 @@ impl RtpStream {
         let sent = &mut self.sent;
         sent.packets = sent.packets.wrapping_add(1);
         sent.bytes = sent.bytes.wrapping_add(packet.payload.len() as u32);
-        if let Some(clock) = clock(packet.payload_type) {
+        if let Some(clock) = sent.clock.after(packet.payload_type, &packet.payload) {
             sent.newest = Some((packet.timestamp, clock, now));
         }
     }
@@ -88,7 +101,11 @@ impl RtpStream {
         let (_, highest) = received.span.get_or_insert((number, number));
         let step = ahead(packet.sequence, *highest as u16);
         *highest = highest.wrapping_add_signed(step.max(0));
-        let Some(clock) = clock(packet.payload_type) else {
+        let missing = step.max(1).unsigned_abs() - 1;
+        if missing >= OUTAGE {
+            received.missed = received.missed.wrapping_add(missing);
+        }
+        let Some(clock) = received.clock.after(packet.payload_type, packet.payload) else {
             return;
         };
         let before = received.transit.replace((now, packet.timestamp));
@@ -139,8 +156,9 @@ impl ReceivedCounts {
             return ReportBlock::default();
         };
         let expected = highest.wrapping_sub(first).wrapping_add(1);
-        let before = std::mem::replace(&mut self.reported, (expected, self.packets));
-        let expected_now = expected.wrapping_sub(before.0);
+        let counted = expected.wrapping_sub(self.missed);
+        let before = std::mem::replace(&mut self.reported, (counted, self.packets));
+        let expected_now = counted.wrapping_sub(before.0);
         let lost_now = expected_now.saturating_sub(self.packets.wrapping_sub(before.1));
         let fraction = (u64::from(lost_now) * 256).checked_div(expected_now.into());
         ReportBlock {
@@ -153,11 +171,15 @@ impl ReceivedCounts {
     }
 }
 
-/// The clock of a payload type between engines.
-fn clock(payload_type: u8) -> Option<u32> {
-    match video::is_far_payload_type(payload_type) {
-        true => Some(video::CLOCK),
-        false => Codec::from_far_payload_type(payload_type).map(Codec::clock),
+impl StreamClock {
+    /// The clock once this packet has passed.
+    fn after(&mut self, payload_type: u8, payload: &[u8]) -> Option<u32> {
+        let told = match video::is_far_payload_type(payload_type) {
+            true => Some(video::CLOCK),
+            false => frame::clock(payload_type, payload),
+        };
+        self.0 = told.or(self.0);
+        self.0
     }
 }
 

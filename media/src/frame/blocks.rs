@@ -1,17 +1,20 @@
-//! The payload of a frame: two blocks of RFC 2198, of which the first is a key press or fill and the second sound or fill.
+//! The payload of a frame: blocks of RFC 2198, of which the first is a key press or fill and the last sound or fill. Those between
+//! repeat earlier sound, with the timestamp offset that RFC 2198 gives them.
 //!
 //! ```text
-//! |1| payload type 7 | timestamp offset 14 | length 10 |  |0| payload type 7 |  first block | second block
+//! |1| payload type 7 | timestamp offset 14 | length 10 |  ...  |0| payload type 7 |  first block | ... | last block
 //! ```
 //!
-//! The first block takes up what the second leaves of the frame. A reader takes any number of blocks up to [`MOST_BLOCKS`]: those that
-//! repeat earlier sound would stand before the last, with the timestamp offset that RFC 2198 gives them.
+//! The first block takes up what the others leave of the frame. A reader takes any number of blocks up to [`MOST_BLOCKS`].
 
 /// The payload type of fill. Its bytes are zeros, and no reader looks at them.
 pub const FILL_PAYLOAD_TYPE: u8 = 97;
 
 /// Bytes of a frame beside its sound: both headers, and a first block that has room for a key press.
 pub const OVERHEAD: usize = BLOCK_HEADER + LAST_HEADER + PRESS_BYTES;
+
+/// Bytes of a block that repeats earlier sound, beside that.
+pub const REPEAT_HEADER: usize = BLOCK_HEADER;
 
 /// Bytes of a key press: the payload of RFC 4733 section 2.3, and the RTP timestamp of its start, since the offset of RFC 2198 ends
 /// after 0.3 s of a clock of 48 kHz.
@@ -111,15 +114,21 @@ impl PressBlock {
     }
 }
 
-/// Writes a frame of exactly so many bytes, from a key press and sound with its payload type. `None` if they do not fit, or leave more
-/// than a first block can take up.
+/// Writes a frame of exactly so many bytes, from a key press, earlier sound, and sound with its payload type. `None` if they do not
+/// fit, or leave more than a first block can take up.
 #[must_use]
 pub fn write(
     size: usize,
     press: Option<PressBlock>,
+    repeats: &[FrameBlock<'_>],
     sound: Option<(u8, &[u8])>,
 ) -> Option<Vec<u8>> {
-    let free = size.checked_sub(BLOCK_HEADER + LAST_HEADER)?;
+    let repeated = repeats.iter().map(|block| block.payload.len());
+    if repeated.clone().any(|length| length > LONGEST) {
+        return None;
+    }
+    let headers = BLOCK_HEADER * (1 + repeats.len()) + LAST_HEADER;
+    let free = size.checked_sub(headers + repeated.sum::<usize>())?;
     let (last, first_bytes) = match sound {
         Some((payload_type, payload)) => (payload_type, free.checked_sub(payload.len())?),
         None => (FILL_PAYLOAD_TYPE, PRESS_BYTES),
@@ -130,18 +139,32 @@ pub fn write(
     }
     let mut out = Vec::with_capacity(size);
     let first = press.map_or(FILL_PAYLOAD_TYPE, |press| press.payload_type);
-    let [high, low] = (first_bytes as u16).to_be_bytes();
-    out.extend_from_slice(&[0x80 | first, 0, high, low, last & 0x7f]);
+    put_header(&mut out, first, 0, first_bytes);
+    for block in repeats {
+        put_header(&mut out, block.payload_type, block.age, block.payload.len());
+    }
+    out.push(last & 0x7f);
     if let Some(press) = press {
         out.extend_from_slice(&press.event);
         out.extend_from_slice(&press.start.to_be_bytes());
     }
-    out.resize(BLOCK_HEADER + LAST_HEADER + first_bytes, 0);
+    out.resize(headers + first_bytes, 0);
+    for block in repeats {
+        out.extend_from_slice(block.payload);
+    }
     if let Some((_, payload)) = sound {
         out.extend_from_slice(payload);
     }
     out.resize(size, 0);
     Some(out)
+}
+
+/// The header of a block but the last. An age beyond its 14 bits is the highest.
+fn put_header(out: &mut Vec<u8>, payload_type: u8, age: u16, length: usize) {
+    let age = u32::from(age.min(0x3fff));
+    let word = age << 10 | (length & LONGEST) as u32;
+    let [_, high, middle, low] = word.to_be_bytes();
+    out.extend_from_slice(&[0x80 | payload_type, high, middle, low]);
 }
 
 fn length(high: u8, low: u8) -> usize {
@@ -182,10 +205,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_written() {
-        assert!(write(OVERHEAD - 1, None, None).is_none());
-        assert!(write(OVERHEAD + 3, None, Some((0, &[1; 4]))).is_none());
-        assert!(write(OVERHEAD + 4, None, Some((0, &[1; 4]))).is_some());
-        assert!(write(2_000, None, Some((0, &[1; 4]))).is_none());
+        assert!(write(OVERHEAD - 1, None, &[], None).is_none());
+        assert!(write(OVERHEAD + 3, None, &[], Some((0, &[1; 4]))).is_none());
+        assert!(write(OVERHEAD + 4, None, &[], Some((0, &[1; 4]))).is_some());
+        assert!(write(2_000, None, &[], Some((0, &[1; 4]))).is_none());
     }
 
     fn press() -> impl Strategy<Value = Option<PressBlock>> {
@@ -214,13 +237,20 @@ mod tests {
         fn what_is_written_has_its_size_and_comes_back(
             press in press(),
             sound in prop::option::of((0u8..128, prop::collection::vec(any::<u8>(), 0..300))),
+            earlier in prop::collection::vec((0u8..128, 0u16..0x4000, prop::collection::vec(any::<u8>(), 0..200)), 0..4),
             more in 0usize..300,
         ) {
+            let repeats: Vec<_> = earlier
+                .iter()
+                .map(|(payload_type, age, payload)| FrameBlock { payload_type: *payload_type, age: *age, payload })
+                .collect();
             let length = sound.as_ref().map_or(0, |(_, payload)| payload.len());
-            let size = OVERHEAD + length + more;
-            let bytes = write(size, press, sound.as_ref().map(|(kind, payload)| (*kind, &payload[..]))).unwrap();
+            let repeated: usize = repeats.iter().map(|block| REPEAT_HEADER + block.payload.len()).sum();
+            let size = OVERHEAD + repeated + length + more;
+            let bytes = write(size, press, &repeats, sound.as_ref().map(|(kind, payload)| (*kind, &payload[..]))).unwrap();
             prop_assert_eq!(bytes.len(), size);
-            let blocks: Vec<_> = FrameBlocks::read(&bytes).unwrap().collect();
+            let mut blocks: Vec<_> = FrameBlocks::read(&bytes).unwrap().collect();
+            prop_assert_eq!(blocks.drain(1..=repeats.len()).collect::<Vec<_>>(), repeats);
             prop_assert_eq!(blocks.len(), 2);
             match press {
                 Some(press) => prop_assert_eq!(PressBlock::read(&blocks[0]), Some(press)),

@@ -1,4 +1,5 @@
-//! The size class of a call's frames in one direction: codec, and milliseconds of sound in a packet.
+//! The size class of a call's frames in one direction: codec, and milliseconds of sound in a packet. With it goes the depth of
+//! redundancy, the number of earlier frames whose sound each one carries again.
 //!
 //! G.711 and G.722 have 8 bytes a millisecond (RFC 3551 section 4.5). An Opus packet says how long it is (RFC 6716 section 3.1), and
 //! its class has room for [`OPUS_BITS`] a second, to which a phone is asked to keep (RFC 7587 section 6.1). A packet beyond the room
@@ -6,7 +7,8 @@
 
 use std::time::Duration;
 
-use super::blocks::OVERHEAD;
+use super::blocks::{OVERHEAD, REPEAT_HEADER};
+use super::redundancy::{MOST_DEPTH, SPREAD};
 use crate::codec::Codec;
 use crate::rtp::MAX_PAYLOAD;
 
@@ -18,6 +20,9 @@ const USUAL: Duration = Duration::from_millis(20);
 /// The shortest and the longest sound of a packet. What is shorter or longer is carried in the class that there is.
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(120);
+
+/// Bytes of sound in a frame with all that it repeats, at most: within a datagram and what the first block can take up.
+const MOST_SOUND: usize = 1_000;
 
 /// Codec, and sound of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +71,36 @@ impl FrameClass {
         class
     }
 
-    /// Bytes of each frame.
+    /// Bytes of each frame that carries the sound of so many earlier ones.
     #[must_use]
-    pub const fn bytes(self) -> usize {
-        OVERHEAD + self.room
+    pub const fn bytes(self, depth: usize) -> usize {
+        OVERHEAD + self.room + depth * (REPEAT_HEADER + self.room)
+    }
+
+    /// Frames of the longest burst of losses that is repaired; none if their sound is longer than that.
+    #[must_use]
+    pub const fn reach(self) -> usize {
+        SPREAD.as_micros() as usize / self.micros as usize
+    }
+
+    /// The most earlier frames for whose sound there is room.
+    #[must_use]
+    pub fn most_depth(self) -> usize {
+        let fits = (MOST_SOUND / self.room).saturating_sub(1);
+        fits.min(self.reach()).min(MOST_DEPTH)
+    }
+
+    /// Which of the earlier frames a frame carries, oldest first, the last one being 1: spread evenly.
+    pub fn ages(self, depth: usize) -> impl Iterator<Item = usize> {
+        (1..=depth)
+            .rev()
+            .map(move |place| (self.reach() * place).div_ceil(depth))
+    }
+
+    /// Bytes of sound for which a frame has room.
+    #[must_use]
+    pub const fn room(self) -> usize {
+        self.room
     }
 
     /// Microseconds from one frame to the next.
@@ -151,11 +182,11 @@ mod tests {
     #[test]
     fn a_class_follows_the_length_of_the_packets() {
         let usual = FrameClass::usual(Codec::Pcmu);
-        assert_eq!((usual.bytes(), usual.ticks()), (173, 160));
+        assert_eq!((usual.bytes(0), usual.ticks()), (173, 160));
         assert_eq!(usual.after(Codec::Pcmu, &[0; 160], None), usual);
         let longer = usual.after(Codec::Pcmu, &[0; 240], None);
         assert_eq!(
-            (longer.bytes(), longer.micros(), longer.ticks()),
+            (longer.bytes(0), longer.micros(), longer.ticks()),
             (253, 30_000, 240)
         );
         assert_eq!(longer.after(Codec::Pcmu, &[0; 160], None), longer);
@@ -166,7 +197,7 @@ mod tests {
     #[test]
     fn linphones_and_baresips_opus_have_one_class() {
         let usual = FrameClass::usual(Codec::Opus);
-        assert_eq!((usual.bytes(), usual.ticks()), (113, 960));
+        assert_eq!((usual.bytes(0), usual.ticks()), (113, 960));
         for bytes in [70, 85, 100] {
             assert_eq!(usual.after(Codec::Opus, &opus(bytes), None), usual);
         }
@@ -176,10 +207,35 @@ mod tests {
     fn sound_beyond_the_room_doubles_it_for_good() {
         let usual = FrameClass::usual(Codec::Opus);
         let larger = usual.after(Codec::Opus, &opus(101), None);
-        assert_eq!((larger.bytes(), larger.micros()), (213, 20_000));
+        assert_eq!((larger.bytes(0), larger.micros()), (213, 20_000));
         assert_eq!(larger.after(Codec::Opus, &opus(70), None), larger);
         let largest = larger.after(Codec::Opus, &opus(MAX_PAYLOAD), None);
-        assert_eq!(largest.bytes(), OVERHEAD + MAX_PAYLOAD);
+        assert_eq!(largest.bytes(0), OVERHEAD + MAX_PAYLOAD);
+    }
+
+    #[test]
+    fn what_is_repeated_reaches_back_80_ms_and_fits() {
+        let class = |micros| FrameClass::of(Codec::Pcmu, micros);
+        let ages = |micros: u32, depth| class(micros).ages(depth).collect::<Vec<_>>();
+        assert_eq!([ages(20_000, 0), ages(20_000, 1)], [vec![], vec![4]]);
+        assert_eq!(
+            [ages(20_000, 2), ages(20_000, 3)],
+            [vec![4, 2], vec![4, 3, 2]]
+        );
+        assert_eq!(
+            [ages(10_000, 2), ages(10_000, 3)],
+            [vec![8, 4], vec![8, 6, 3]]
+        );
+        let sizes = [0, 1, 2, 3].map(|depth| class(20_000).bytes(depth));
+        assert_eq!(sizes, [173, 337, 501, 665]);
+        let most = [10_000, 20_000, 30_000, 40_000, 60_000, 80_000];
+        assert_eq!(
+            most.map(|micros| class(micros).most_depth()),
+            [3, 3, 2, 2, 1, 0]
+        );
+        let opus = FrameClass::usual(Codec::Opus);
+        let rooms = [100, 200, 400, 800].map(|room| FrameClass { room, ..opus });
+        assert_eq!(rooms.map(FrameClass::most_depth), [3, 3, 1, 0]);
     }
 
     #[test]

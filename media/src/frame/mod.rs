@@ -4,22 +4,41 @@
 //! presses keys or has hung up. The receiving engine hands sound and key presses on and drops the fill.
 //!
 //! - [`blocks`]: the payload of a frame, read and written. [`class`]: how large it is and how often there is one.
-//! - `slots`: when it leaves. `sender`: what is in it. `receiver`: what the phone is given of it.
+//! - [`redundancy`]: which earlier sound a frame carries again.
+//! - `slots`: when it leaves. `sender`: what is in it. `receiver`: what the phone is given of it,
+//!   out of [`playout`] while there is something to repair; `content` reads it and `numbers` numbers it.
 //! - `control`: the same for the messages of the data channel.
 //!
-//! The far leg knows nothing of this, so that a peer which is no engine can be sent plain RTP.
+//! The far leg knows nothing of this but the clock of a frame, which its reports need, so that a peer which is no engine can be sent plain RTP.
 
 pub mod blocks;
 pub mod class;
+mod content;
 pub(crate) mod control;
+mod numbers;
+pub mod playout;
 pub(crate) mod receiver;
+pub mod redundancy;
 pub(crate) mod sender;
 mod slots;
+
+use self::blocks::FrameBlocks;
+use crate::codec::Codec;
 
 pub use self::control::{CONTROL_BYTES, CONTROL_PACE};
 
 /// The payload type of frames, and the one that each packet of sound has between engines.
 pub const FRAME_PAYLOAD_TYPE: u8 = 96;
+
+/// The clock of a packet's timestamps, if it is sound or a frame with sound or a key press.
+pub(crate) fn clock(payload_type: u8, payload: &[u8]) -> Option<u32> {
+    if payload_type != FRAME_PAYLOAD_TYPE {
+        return Codec::from_far_payload_type(payload_type).map(Codec::clock);
+    }
+    let blocks = FrameBlocks::read(payload)?;
+    let mut codecs = blocks.filter_map(|block| Codec::from_far_payload_type(block.payload_type));
+    codecs.next().map(Codec::clock)
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,154 +1,218 @@
-//! What the phone is given of the other side's frames: sound and key presses, numbered as if there were no fill.
+//! What the phone is given of the other side's frames, and when: sound and key presses at once, or from the playout buffer while the
+//! frames repeat earlier sound, with what was lost put in.
 //!
-//! A frame that was lost counts as lost sound where sound came before and after it, and as fill elsewhere. The marker is set where sound
-//! begins after a pause (RFC 3551 section 4.1).
+//! What no frame brings back is concealed while there is a buffer ([`concealment`](crate::concealment)), and left out elsewhere: without
+//! one a loss shows when the next frame comes, and the phone has bridged it then.
 
-use super::FRAME_PAYLOAD_TYPE;
-use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlock, FrameBlocks, PressBlock};
-use crate::codec::Codec;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::content::{self, FrameContent, FrameSound, RepeatedSound};
+use super::numbers::FrameNumbers;
+use super::playout::{MOST_DELAY, PlayoutBuffer, PlayoutSlot};
+use crate::concealment::Concealer;
 use crate::far::FarPacket;
-use crate::sequence::{SequencePlace, SequenceWindow};
+use crate::sequence::ahead;
+use crate::stats::RepairStats;
 
-/// Frames of fill after which sound begins anew. Fewer are a phone's packet that was late or lost, at which another phone must not forget what it has
-/// learnt of the delay.
-const PAUSE: u16 = 10;
+/// Further ahead than this a frame is no loss but another beginning: a minute of sound.
+const MOST_LOST: i32 = 3_000;
+
+/// Frames that may be missing where a buffer begins in the middle of sound. After more, the phone has paused.
+const PAUSE: u64 = 5;
+
+/// Ticks from one frame to the next that are believed: 10 ms of 8 kHz to 120 ms of 48 kHz.
+const SPANS: std::ops::RangeInclusive<u32> = 80..=5_760;
 
 /// The frames of one call, in the direction to the phone.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReceiver {
-    window: Option<SequenceWindow>,
-    /// The number that the next packet for the phone gets.
-    next: u16,
-    /// Frames since the newest with anything for the phone.
-    empty: u16,
-    /// The newest frames that are missing between two with sound.
-    gap: Option<MissingFrames>,
-    /// The start of the newest key press.
-    press: Option<u32>,
-}
-
-/// Frames in a row that have not come, and the numbers that are kept for them.
-#[derive(Clone, Copy, Debug)]
-struct MissingFrames {
-    frame: u16,
-    number: u16,
-    count: u16,
-}
-
-/// What a frame has for the phone.
-#[derive(Debug, Default)]
-pub(crate) struct FrameContent {
-    pub(crate) press: Option<FarPacket>,
-    pub(crate) sound: Option<FarPacket>,
+    numbers: FrameNumbers,
+    buffer: Option<PlayoutBuffer>,
+    concealer: Concealer,
+    ready: VecDeque<FarPacket>,
+    /// Ticks per second, and from one frame to the next.
+    clock: Option<u32>,
+    span: Option<u32>,
+    /// Number and timestamp of the frame that came last.
+    latest: Option<(u16, u32)>,
+    /// Number and timestamp of the slot that was handed out last.
+    handed: Option<(u16, u32)>,
+    /// The frame that the statistics expect next.
+    expected: Option<u16>,
+    stats: RepairStats,
 }
 
 impl FrameReceiver {
     /// Takes a packet of the far leg. What is no frame has nothing for the phone.
-    pub(crate) fn read(&mut self, packet: &FarPacket) -> FrameContent {
-        let blocks = FrameBlocks::read(&packet.payload);
-        let blocks = blocks.filter(|_| packet.payload_type == FRAME_PAYLOAD_TYPE);
-        let Some(blocks) = blocks else {
-            return FrameContent::default();
+    pub(crate) fn read(&mut self, packet: &FarPacket, now: Instant) {
+        let Some((frame, repeats)) = content::read(packet) else {
+            return;
         };
-        let (mut press, mut sound) = (None, None);
-        for block in blocks {
-            match Codec::from_far_payload_type(block.payload_type) {
-                _ if block.payload_type == FILL_PAYLOAD_TYPE => {}
-                Some(codec) if codec.is_events() => press = PressBlock::read(&block),
-                // Sound of before is redundancy, which nothing sends yet.
-                Some(_) if block.age == 0 && !block.payload.is_empty() => sound = Some(block),
-                _ => {}
-            }
+        self.learn(&frame);
+        let need = self.need(&repeats);
+        match &mut self.buffer {
+            Some(buffer) => buffer.set_need(need),
+            None => self.begin(frame.sequence, need, now),
         }
-        self.number(packet, press, sound)
+        let (sequence, timestamp) = (frame.sequence, frame.timestamp);
+        let Some(buffer) = &mut self.buffer else {
+            self.count(sequence);
+            return self.hand_on(frame);
+        };
+        let late = buffer.insert(frame, now).err();
+        if let Some(span) = self.span {
+            let repeats = repeats.into_iter();
+            let repeats = repeats.filter_map(|it| earlier((sequence, timestamp), span, it));
+            repeats.for_each(|repeated| buffer.repair(repeated));
+        }
+        if let Some(late) = late {
+            // Its number may be kept: nothing was put in its place.
+            let packets = self.numbers.number(late);
+            self.ready.extend(packets.into_iter().flatten());
+        }
     }
 
-    fn number(
-        &mut self,
-        frame: &FarPacket,
-        press: Option<PressBlock>,
-        sound: Option<FrameBlock<'_>>,
-    ) -> FrameContent {
-        let place = match &mut self.window {
-            Some(window) => window.place(frame.sequence),
-            None => {
-                self.window = Some(SequenceWindow::starting_with(frame.sequence));
-                self.empty = PAUSE;
-                SequencePlace::Newest { skipped: 0 }
+    /// The next packet for the phone.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<FarPacket> {
+        loop {
+            if let Some(packet) = self.ready.pop_front() {
+                return Some(packet);
             }
+            let buffer = self.buffer.as_mut()?;
+            let due = buffer.poll(now)?;
+            self.stats.delay = buffer.delay();
+            if buffer.is_over() {
+                self.stats.delay = Duration::ZERO;
+                self.buffer = None;
+            }
+            self.release(due);
+        }
+    }
+
+    /// When a slot of the buffer is handed out.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.buffer.as_ref().map(PlayoutBuffer::due)
+    }
+
+    pub(crate) const fn stats(&self) -> RepairStats {
+        self.stats
+    }
+
+    /// Takes clock and pace of the frames.
+    fn learn(&mut self, frame: &FrameContent) {
+        self.clock = frame.clock().or(self.clock);
+        let before = self.latest.replace((frame.sequence, frame.timestamp));
+        if let Some((sequence, timestamp)) = before
+            && frame.sequence == sequence.wrapping_add(1)
+        {
+            let span = frame.timestamp.wrapping_sub(timestamp);
+            self.span = Some(span).filter(|span| SPANS.contains(span)).or(self.span);
+        }
+    }
+
+    /// How long a slot has to wait so that it can be repaired.
+    fn need(&self, repeats: &[RepeatedSound]) -> Duration {
+        let clock = self.clock.unwrap_or(u32::MAX);
+        let ages = repeats.iter().map(|it| content::time(it.age.into(), clock));
+        ages.filter(|age| *age <= MOST_DELAY)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// Begins to hold slots, if there is a need.
+    fn begin(&mut self, sequence: u16, need: Duration, now: Instant) {
+        let (Some(clock), Some(span)) = (self.clock, self.span) else {
+            return;
         };
-        match place {
-            SequencePlace::Newest { skipped } => self.number_newest(frame, skipped, press, sound),
-            SequencePlace::Late => FrameContent {
+        if !need.is_zero() {
+            let missing = self.note_missing(sequence);
+            let micros = content::time(span, clock).as_micros() as u32;
+            let need = (need, self.numbers.is_sounding() && missing <= PAUSE);
+            self.buffer = Some(PlayoutBuffer::new(sequence, micros, need, now));
+        }
+    }
+
+    /// Counts a frame that came without a buffer.
+    fn count(&mut self, sequence: u16) {
+        if self
+            .expected
+            .is_some_and(|expected| ahead(sequence, expected) < 0)
+        {
+            // It was counted as lost before.
+            self.stats.lost = self.stats.lost.saturating_sub(1);
+            return;
+        }
+        self.note_missing(sequence);
+        self.stats.frames += 1;
+        self.expected = Some(sequence.wrapping_add(1));
+    }
+
+    /// Counts the frames that are missing before this one; returns how many.
+    fn note_missing(&mut self, sequence: u16) -> u64 {
+        let missing = self.expected.map(|expected| ahead(sequence, expected));
+        let missing = missing.filter(|missing| (0..=MOST_LOST).contains(missing));
+        let missing = u64::from(missing.unwrap_or_default().unsigned_abs());
+        self.stats.frames += missing;
+        self.stats.lost += missing;
+        missing
+    }
+
+    fn release(&mut self, PlayoutSlot { sequence, held }: PlayoutSlot) {
+        self.note_missing(sequence);
+        self.expected = Some(sequence.wrapping_add(1));
+        self.stats.frames += 1;
+        let came = held.as_ref().is_some_and(|held| held.came);
+        self.stats.lost += u64::from(!came);
+        self.stats.repaired += u64::from(!came && held.is_some());
+        if let Some(held) = held {
+            return self.hand_on(held.content);
+        }
+        // After fill there is nothing to go on from.
+        let sound = self.concealer.conceal();
+        let at = self.handed.zip(self.span);
+        if let (Some((codec, payload)), Some(((before, timestamp), span))) = (sound, at) {
+            self.stats.concealed += 1;
+            let slots = u32::from(sequence.wrapping_sub(before));
+            self.number(FrameContent {
+                sequence,
+                timestamp: timestamp.wrapping_add(slots.wrapping_mul(span)),
                 press: None,
-                sound: self
-                    .kept_number(frame.sequence)
-                    .zip(sound)
-                    .map(|(number, block)| carry(frame, (number, false), &block)),
-            },
-            SequencePlace::Duplicate => FrameContent::default(),
-            SequencePlace::Elsewhere => {
-                // The other side's engine never begins anew in a call; after an outage its frames are far ahead.
-                self.window = Some(SequenceWindow::starting_with(frame.sequence));
-                self.number_newest(frame, 0, press, sound)
-            }
-        }
-    }
-
-    fn number_newest(
-        &mut self,
-        frame: &FarPacket,
-        skipped: u16,
-        press: Option<PressBlock>,
-        sound: Option<FrameBlock<'_>>,
-    ) -> FrameContent {
-        if skipped > 0 && self.empty == 0 && sound.is_some() {
-            self.gap = Some(MissingFrames {
-                frame: frame.sequence.wrapping_sub(skipped),
-                number: self.next,
-                count: skipped,
+                sound: Some(FrameSound { codec, payload }),
             });
-            self.next = self.next.wrapping_add(skipped);
         }
-        let begins = self.empty >= PAUSE;
-        self.empty = match (&press, &sound) {
-            (None, None) => self.empty.saturating_add(skipped).saturating_add(1),
-            _ => 0,
-        };
-        let press = press.map(|press| {
-            let is_new = self.press.replace(press.start) != Some(press.start);
-            FarPacket {
-                payload_type: press.payload_type,
-                marker: is_new,
-                sequence: self.take_number(),
-                timestamp: press.start,
-                payload: press.event.to_vec(),
+    }
+
+    fn hand_on(&mut self, mut content: FrameContent) {
+        match &mut content.sound {
+            Some(FrameSound { codec, payload }) if self.buffer.is_some() => {
+                self.concealer.pass(*codec, payload);
             }
-        });
-        let sound = sound.map(|block| carry(frame, (self.take_number(), begins), &block));
-        FrameContent { press, sound }
+            _ => self.concealer.forget(),
+        }
+        self.number(content);
     }
 
-    fn take_number(&mut self) -> u16 {
-        let number = self.next;
-        self.next = number.wrapping_add(1);
-        number
-    }
-
-    /// The number that was kept for a frame that comes late.
-    fn kept_number(&self, sequence: u16) -> Option<u16> {
-        let gap = self.gap?;
-        let place = sequence.wrapping_sub(gap.frame);
-        (place < gap.count).then(|| gap.number.wrapping_add(place))
+    fn number(&mut self, content: FrameContent) {
+        self.handed = Some((content.sequence, content.timestamp));
+        let packets = self.numbers.number(content);
+        self.ready.extend(packets.into_iter().flatten());
     }
 }
 
-fn carry(frame: &FarPacket, (sequence, marker): (u16, bool), block: &FrameBlock<'_>) -> FarPacket {
-    FarPacket {
-        payload_type: block.payload_type,
-        marker,
-        sequence,
-        timestamp: frame.timestamp,
-        payload: block.payload.to_vec(),
-    }
+/// What a frame repeats, as the content of the slot that it is of; `None` if it lies between slots.
+fn earlier(
+    (sequence, timestamp): (u16, u32),
+    span: u32,
+    RepeatedSound { age, sound }: RepeatedSound,
+) -> Option<FrameContent> {
+    let age = u32::from(age);
+    let slots = u16::try_from(age / span).ok()?;
+    let is_in_step = age.is_multiple_of(span) && slots > 0;
+    is_in_step.then(|| FrameContent {
+        sequence: sequence.wrapping_sub(slots),
+        timestamp: timestamp.wrapping_sub(age),
+        press: None,
+        sound,
+    })
 }

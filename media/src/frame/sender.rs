@@ -12,6 +12,7 @@ use rand_core::Rng;
 use super::FRAME_PAYLOAD_TYPE;
 use super::blocks::{self, PressBlock};
 use super::class::{FrameClass, sound_micros};
+use super::redundancy::{Redundancy, SentSound};
 use super::slots::SlotClock;
 use crate::codec::Codec;
 use crate::far::FarPacket;
@@ -48,6 +49,7 @@ pub(crate) struct FrameSender {
     arrival: Option<Instant>,
     /// Whether something of the phone may come.
     is_open: bool,
+    redundancy: Redundancy,
     sequence: u16,
     timestamp: u32,
 }
@@ -64,10 +66,26 @@ impl FrameSender {
             shorter: None,
             arrival: None,
             is_open: false,
+            redundancy: Redundancy::default(),
             // As for SRTP in `near/rewrite`: the lower half (RFC 3711 section 3.3.1).
             sequence: (rng.next_u32() as u16) >> 1,
             timestamp: rng.next_u32(),
         }
+    }
+
+    /// Lets each frame carry the sound of so many earlier ones at most.
+    pub(crate) fn limit_redundancy(&mut self, most: usize) {
+        self.redundancy.limit(most);
+    }
+
+    /// The other side has reported which share of the frames it lost, in 256ths.
+    pub(crate) fn note_loss(&mut self, fraction: u8, now: Instant) {
+        self.redundancy.note_loss(fraction, now);
+    }
+
+    /// How many earlier frames' sound each frame carries.
+    pub(crate) fn depth(&self) -> usize {
+        self.redundancy.depth(self.class)
     }
 
     /// Takes the codec that was agreed with the phone.
@@ -176,6 +194,7 @@ impl FrameSender {
     fn change_class(&mut self, class: FrameClass, now: Option<Instant>) {
         let is_other_pace = class.micros() != self.class.micros();
         self.class = class;
+        self.redundancy.forget();
         let next = self.slots.as_ref().map(SlotClock::next);
         if let Some(next) = now
             .or(next)
@@ -193,6 +212,7 @@ impl FrameSender {
             self.timestamp = self
                 .timestamp
                 .wrapping_add(skipped.wrapping_mul(self.class.ticks()));
+            self.redundancy.forget();
         }
         if self.next_timeout()? > now {
             return None;
@@ -201,12 +221,18 @@ impl FrameSender {
         let press = self.presses.pop_front();
         self.newest = sound.as_ref().map(|sound| sound.sequence).or(self.newest);
         let press = press.and_then(|packet| self.place_press(&packet));
-        let sound = sound
-            .as_ref()
-            .map(|sound| (sound.payload_type, &sound.payload[..]));
-        // Sound that waited while the class became smaller is beyond it.
-        let payload = blocks::write(self.class.bytes(), press, sound)
-            .or_else(|| blocks::write(self.class.bytes(), press, None))?;
+        let payload = self.write_frame(press, sound.as_ref())?;
+        let sound = sound.map(
+            |FarPacket {
+                 payload_type,
+                 payload,
+                 ..
+             }| SentSound {
+                payload_type,
+                payload,
+            },
+        );
+        self.redundancy.keep(self.class, sound);
         let frame = FarPacket {
             payload_type: FRAME_PAYLOAD_TYPE,
             marker: false,
@@ -220,6 +246,15 @@ impl FrameSender {
             slots.step();
         }
         Some(frame)
+    }
+
+    fn write_frame(&self, press: Option<PressBlock>, sound: Option<&FarPacket>) -> Option<Vec<u8>> {
+        let bytes = self.class.bytes(self.depth());
+        let repeats = self.redundancy.blocks(self.class);
+        let sound = sound.map(|sound| (sound.payload_type, &sound.payload[..]));
+        // Sound that waited while the class became smaller is beyond it.
+        blocks::write(bytes, press, &repeats, sound)
+            .or_else(|| blocks::write(bytes, press, &repeats, None))
     }
 
     /// When the next frame leaves.

@@ -66,6 +66,11 @@ impl SlotClock {
         }
     }
 
+    /// All slots are sooner by this.
+    pub(super) fn bring_forward(&mut self, by: Duration) {
+        self.next = self.next.checked_sub(by).unwrap_or(self.next);
+    }
+
     /// From one slot to the next.
     pub(super) fn length(&self) -> Duration {
         Duration::from_nanos((self.span + self.learnt / LEARN).unsigned_abs())

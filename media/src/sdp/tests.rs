@@ -196,7 +196,7 @@ fn an_answer_is_these_lines_and_no_others() {
         "t=0 0",
         "m=audio 47000 RTP/AVP 96 97",
         "a=rtpmap:96 opus/48000/2",
-        "a=fmtp:96 usedtx=0;cbr=1;maxaveragebitrate=40000",
+        "a=fmtp:96 usedtx=0;cbr=1;maxaveragebitrate=40000;useinbandfec=1",
         "a=rtpmap:97 telephone-event/48000",
         "a=fmtp:97 0-15",
         "a=ptime:20",

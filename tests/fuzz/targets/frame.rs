@@ -13,13 +13,15 @@ fuzz_target!(|bytes: &[u8]| {
     assert!((1..=MOST_BLOCKS).contains(&blocks.len()));
     let bodies: usize = blocks.iter().map(|block| block.payload.len()).sum();
     assert_eq!(4 * (blocks.len() - 1) + 1 + bodies, bytes.len());
-    let [first, last] = blocks[..] else { return };
-    let press = (first.payload_type != FILL_PAYLOAD_TYPE).then(|| PressBlock::read(&first)).flatten();
+    let [first, repeats @ .., last] = &blocks[..] else { return };
+    let press = (first.payload_type != FILL_PAYLOAD_TYPE).then(|| PressBlock::read(first)).flatten();
     let sound = (last.payload_type != FILL_PAYLOAD_TYPE).then_some((last.payload_type, last.payload));
-    if let Some(written) = write(bytes.len(), press, sound) {
+    if let Some(written) = write(bytes.len(), press, repeats, sound) {
         let again: Vec<_> = FrameBlocks::read(&written).expect("a frame").collect();
         assert_eq!(written.len(), bytes.len());
         assert_eq!(press.and_then(|_| PressBlock::read(&again[0])), press);
-        assert_eq!((again[1].payload_type, sound.map(|_| again[1].payload)), (sound.map_or(FILL_PAYLOAD_TYPE, |sound| sound.0), sound.map(|sound| sound.1)));
+        assert_eq!(again[1..again.len() - 1], *repeats);
+        let again = again[again.len() - 1];
+        assert_eq!((again.payload_type, sound.map(|_| again.payload)), (sound.map_or(FILL_PAYLOAD_TYPE, |sound| sound.0), sound.map(|sound| sound.1)));
     }
 });

@@ -23,7 +23,7 @@ struct QualityPlot {
     say: fn(f64) -> String,
 }
 
-const PLOTS: [QualityPlot; 3] = [
+const PLOTS: [QualityPlot; 4] = [
     QualityPlot {
         name: "Quality (MOS)",
         least: 1.0,
@@ -38,6 +38,14 @@ const PLOTS: [QualityPlot; 3] = [
         most: 0.1,
         axis: "0 to 10 %",
         read: |quality| Some(quality.lost),
+        say: |value| format!("{:.1} %", value * 100.0),
+    },
+    QualityPlot {
+        name: "Lost before repair",
+        least: 0.0,
+        most: 0.3,
+        axis: "0 to 30 %",
+        read: |quality| Some(quality.lost_on_way),
         say: |value| format!("{:.1} %", value * 100.0),
     },
     QualityPlot {
@@ -127,6 +135,7 @@ mod tests {
             lost: 0.02,
             jitter: Duration::from_millis(jitter),
             mos: Some(4.2),
+            ..Quality::default()
         };
         let mut curve = QualityHistory::default();
         for _ in 0..seconds {

@@ -24,7 +24,7 @@ impl TurnLimits {
         allocations: 800,
         allocations_per_user: 16,
         allocations_per_address: 64,
-        bytes_per_second: 240_000,
+        bytes_per_second: 260_000,
     };
 
     /// Bytes a second that all allocations together may carry, each way.
