@@ -172,6 +172,7 @@ mod tests {
                 turn,
                 network: watch::channel(0).1,
                 events: mpsc::channel(1).0,
+                redundancy: 0,
             };
             let mut recovery = Recovery::default();
             for is_elsewhere in [false, true] {
