@@ -14,6 +14,7 @@ use ringfence_tests::{
 
 #[test]
 fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
+    let mut shares = Vec::new();
     for seed in 0..10 {
         let (mut world, pair) = World::of_two(seed);
         world.links.turn.loss = 0.1;
@@ -30,14 +31,17 @@ fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
             let heard = world.handset(phone).received_audio().heard(hz);
             let share = heard.tone.div_duration_f64(heard.recorded);
-            // What is lost before the first report is not brought back.
-            assert!(share > 0.88, "seed {seed}: {heard:?}");
+            // The first reports of the losses may be lost as well.
+            assert!(share > 0.78, "seed {seed}: {heard:?}");
+            shares.push(share);
         }
         world.hang_up(pair.alice);
         world.run_until("the other phone knows", Duration::from_secs(20), |world| {
             !world.handset(pair.bob).is_talking()
         });
     }
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    assert!(mean > 0.88, "{shares:?}");
 }
 
 #[test]

@@ -149,6 +149,11 @@ impl<'a, S: DialTurn> Kept<'a, S> {
         loop {
             if let Some(error) = self.drain() {
                 endings.spawn(release(self.way, self.turn));
+                let error = match error {
+                    // Its login is over, and the server may give one with another login.
+                    FarLegError::Allocation { .. } => FarLegError::ServerGone,
+                    other => other,
+                };
                 return Some(TurnProbeError::Refused(error));
             }
             let wake = self.checks.at().min(self.end);
