@@ -183,12 +183,17 @@ fn a_phone_that_makes_no_offer_chooses_among_all_that_the_other_one_took() {
     let to_alice = (Endpoint::Phone(pair.alice), PacketKind::Sip);
     let mut packets = world.trace().iter();
     let ok = packets.find(|packet| {
-        (packet.to, packet.kind) == to_alice && packet.bytes.windows(8).any(|word| word == b"m=audio ")
+        (packet.to, packet.kind) == to_alice
+            && packet.bytes.windows(8).any(|word| word == b"m=audio ")
     });
     let offer = String::from_utf8_lossy(&ok.expect("an offer in a 200").bytes).into_owned();
     let audio = offer.lines().find(|line| line.starts_with("m=audio "));
     let formats: Vec<_> = audio.unwrap_or_default().split(' ').skip(3).collect();
-    assert_eq!(formats, ["9", "101", "0", "8"], "G.722, events, and G.711 in both laws");
+    assert_eq!(
+        formats,
+        ["9", "101", "0", "8"],
+        "G.722, events, and G.711 in both laws"
+    );
     let events = world.handset(pair.bob).events();
     let offers = events
         .iter()

@@ -48,7 +48,7 @@ impl CheckForm {
     }
 
     /// A check of ICE as it leaves. `None` if it is to leave as it is.
-    pub(super) fn to_wire(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn sent(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let check = Message::from_bytes(bytes).ok()?;
         let nominates = check.has_attribute(USE_CANDIDATE);
         let role = match self.is_engine || self.leads {
@@ -65,7 +65,7 @@ impl CheckForm {
     }
 
     /// A check of the other side as ICE reads it. `None` if it is to be read as it is: it is not an engine's, or a stranger's.
-    pub(super) fn from_wire(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn received(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let check = Message::from_bytes(bytes).ok()?;
         let key = ShortTermCredentials::new(self.ours.to_string());
         check.validate_integrity(&key.into()).ok()?;
@@ -214,17 +214,17 @@ mod tests {
             (false, true, ICE_CONTROLLED, LEADER),
         ] {
             let forms = [&mut other, &mut leader];
-            let wire = forms[usize::from(from)].to_wire(&check(role, false, password));
+            let wire = forms[usize::from(from)].sent(&check(role, false, password));
             let forms = [&mut other, &mut leader];
-            assert!(forms[usize::from(to)].from_wire(&wire.unwrap()).is_some());
+            assert!(forms[usize::from(to)].received(&wire.unwrap()).is_some());
         }
         let nominating = check(ICE_CONTROLLING, true, OTHER);
         let waiting = check(ICE_CONTROLLING, false, OTHER);
         let answering = check(ICE_CONTROLLED, false, LEADER);
         let wire = [
-            leader.to_wire(&nominating).unwrap(),
-            leader.to_wire(&waiting).unwrap(),
-            other.to_wire(&answering).unwrap(),
+            leader.sent(&nominating).unwrap(),
+            leader.sent(&waiting).unwrap(),
+            other.sent(&answering).unwrap(),
         ];
         for (seen, made) in wire.iter().zip([&nominating, &waiting, &answering]) {
             assert_eq!(shape(seen), shape(&wire[0]));
@@ -232,9 +232,9 @@ mod tests {
             assert_eq!(seen[TRANSACTION], made[TRANSACTION]);
         }
         let read = [
-            other.from_wire(&wire[0]).unwrap(),
-            other.from_wire(&wire[1]).unwrap(),
-            leader.from_wire(&wire[2]).unwrap(),
+            other.received(&wire[0]).unwrap(),
+            other.received(&wire[1]).unwrap(),
+            leader.received(&wire[2]).unwrap(),
         ];
         let roles = [ICE_CONTROLLING, ICE_CONTROLLING, ICE_CONTROLLED];
         for ((read, role), (password, nominates)) in
@@ -255,21 +255,17 @@ mod tests {
         let (mut leader, mut other) = sides();
         assert!(
             leader
-                .from_wire(&check(ICE_CONTROLLED, false, LEADER))
+                .received(&check(ICE_CONTROLLED, false, LEADER))
                 .is_none()
         );
         assert!(
             other
-                .from_wire(&check(ICE_CONTROLLING, true, OTHER))
+                .received(&check(ICE_CONTROLLING, true, OTHER))
                 .is_none()
         );
-        let first = other
-            .to_wire(&check(ICE_CONTROLLED, false, LEADER))
-            .unwrap();
+        let first = other.sent(&check(ICE_CONTROLLED, false, LEADER)).unwrap();
         assert!(has(&first, ICE_CONTROLLED) && !has(&first, USE_CANDIDATE));
-        let nominating = leader
-            .to_wire(&check(ICE_CONTROLLING, true, OTHER))
-            .unwrap();
+        let nominating = leader.sent(&check(ICE_CONTROLLING, true, OTHER)).unwrap();
         assert!(has(&nominating, ICE_CONTROLLING) && has(&nominating, USE_CANDIDATE));
         assert_eq!(first.len(), nominating.len());
     }
@@ -279,14 +275,12 @@ mod tests {
         let (_, mut other) = sides();
         let (stranger, _) = sides();
         let forged = check(ICE_CONTROLLING, true, "some other password.....");
-        assert!(other.from_wire(&forged).is_none());
+        assert!(other.received(&forged).is_none());
         // One of the leader's in which a bit was turned.
-        let mut turned = stranger
-            .to_wire(&check(ICE_CONTROLLING, true, OTHER))
-            .unwrap();
+        let mut turned = stranger.sent(&check(ICE_CONTROLLING, true, OTHER)).unwrap();
         let last = turned.len() - 40;
         turned[last] ^= 1;
-        assert!(other.from_wire(&turned).is_none());
-        assert!(other.from_wire(&turned[1..]).is_none());
+        assert!(other.received(&turned).is_none());
+        assert!(other.received(&turned[1..]).is_none());
     }
 }

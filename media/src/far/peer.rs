@@ -113,9 +113,7 @@ impl WebRtcPeer {
         bytes: &[u8],
         now: Instant,
     ) -> Result<bool, FarLegError> {
-        let restored = is_check(bytes)
-            .then(|| self.form.from_wire(bytes))
-            .flatten();
+        let restored = is_check(bytes).then(|| self.form.received(bytes)).flatten();
         let bytes = restored.as_deref().unwrap_or(bytes);
         let Ok(packet) = Receive::new(Protocol::Udp, from, self.relayed_address, bytes) else {
             return Ok(false);
@@ -298,7 +296,7 @@ impl WebRtcPeer {
                         if !self.pace.admits(to, now) {
                             continue;
                         }
-                        bytes = self.form.to_wire(&bytes).unwrap_or(bytes);
+                        bytes = self.form.sent(&bytes).unwrap_or(bytes);
                     }
                     handle(PeerOutput::Send { from, to, bytes });
                 }
