@@ -22,7 +22,11 @@ struct Terminal {
 impl Terminal {
     fn open(shell: &Shell, typed: &[&str]) -> Self {
         let words: Vec<String> = typed.iter().map(|word| format!("'{word}'")).collect();
-        let line = format!("exec {PROGRAM} {}", words.join(" "));
+        // Ctrl-C is of no use to a program that was started by one which ignores it, as a shell has it in the background.
+        let line = format!(
+            "exec env --default-signal=INT {PROGRAM} {}",
+            words.join(" ")
+        );
         let mut command = shell.of(Command::new("script"), &["-qefc", &line, "/dev/null"]);
         command
             .stdin(Stdio::piped())
@@ -74,7 +78,16 @@ impl Terminal {
     }
 
     fn ends(mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            let screen = self.screen.lock().unwrap();
+            assert!(start.elapsed() < LIMIT, "it goes on: {screen}");
+            drop(screen);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
