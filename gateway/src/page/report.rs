@@ -112,8 +112,8 @@ fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapsho
         state: stage(call.state),
         began: call.began.seconds(),
         talking_since: call.answered.map(|at| at.seconds()),
-        from_phone: last.map(|sample| media_quality(&sample.from_phone)),
-        to_phone: last.map(|sample| media_quality(&sample.to_phone)),
+        from_phone: last.map(|sample| media_quality(&sample.from_phone.quality())),
+        to_phone: last.map(|sample| media_quality(&sample.to_phone.quality())),
     }
 }
 

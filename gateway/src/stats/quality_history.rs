@@ -29,9 +29,25 @@ pub struct QualityHistory {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QualitySample {
     /// From the phone of this engine.
-    pub from_phone: Quality,
+    pub from_phone: QualityCounts,
     /// To the phone of this engine.
-    pub to_phone: Quality,
+    pub to_phone: QualityCounts,
+}
+
+/// One second of one direction as it is kept: [`Quality`] follows from it. A second of a call has some hundred packets; what is more than
+/// a field can say counts as the most that it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QualityCounts {
+    packets: u32,
+    missing: u32,
+    frames: u16,
+    lost_on_way: u16,
+    repaired: u16,
+    concealed: u16,
+    /// In microseconds.
+    jitter: u32,
+    /// In milliseconds.
+    delay: u16,
 }
 
 /// One second of one direction.
@@ -69,12 +85,12 @@ impl QualityHistories {
             history.samples.pop_front();
         }
         history.samples.push_back(QualitySample {
-            from_phone: Quality::between(
+            from_phone: QualityCounts::between(
                 &last.from_phone,
                 &figures.from_phone,
                 RepairStats::default(),
             ),
-            to_phone: Quality::between(
+            to_phone: QualityCounts::between(
                 &last.to_phone,
                 &figures.to_phone,
                 figures.repair.since(&last.repair),
@@ -93,12 +109,27 @@ impl QualityHistories {
     }
 }
 
-impl Quality {
-    fn between(before: &StreamStats, now: &StreamStats, repair: RepairStats) -> Self {
-        let packets = now.passed.saturating_sub(before.passed);
-        // A late packet takes back a loss of an earlier second.
-        let missing = now.lost.saturating_sub(before.lost);
-        let all = packets + missing;
+impl QualityCounts {
+    /// What has come between two looks at a stream.
+    pub(crate) fn between(before: &StreamStats, now: &StreamStats, repair: RepairStats) -> Self {
+        let short = |count: u64| u16::try_from(count).unwrap_or(u16::MAX);
+        let long = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            packets: long(now.passed.saturating_sub(before.passed)),
+            // A late packet takes back a loss of an earlier second.
+            missing: long(now.lost.saturating_sub(before.lost)),
+            frames: short(repair.frames),
+            lost_on_way: short(repair.lost),
+            repaired: short(repair.repaired),
+            concealed: short(repair.concealed),
+            jitter: u32::try_from(now.jitter.as_micros()).unwrap_or(u32::MAX),
+            delay: u16::try_from(repair.delay.as_millis()).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// What these counts mean.
+    pub fn quality(&self) -> Quality {
+        let all = u64::from(self.packets) + u64::from(self.missing);
         let share = |part: u64, all: u64| {
             if all == 0 {
                 0.0
@@ -106,16 +137,20 @@ impl Quality {
                 part as f64 / all as f64
             }
         };
-        let lost = share((missing + repair.concealed).min(all), all);
-        Self {
-            packets,
+        let of_frames = |part: u16| share(part.into(), self.frames.into());
+        let heard_not = u64::from(self.missing) + u64::from(self.concealed);
+        let lost = share(heard_not.min(all), all);
+        let delay = Duration::from_millis(self.delay.into());
+        let jitter = Duration::from_micros(self.jitter.into());
+        Quality {
+            packets: self.packets.into(),
             lost,
-            lost_on_way: share(repair.lost, repair.frames),
-            repaired: share(repair.repaired, repair.frames),
-            concealed: share(repair.concealed, repair.frames),
-            delay: repair.delay,
-            jitter: now.jitter,
-            mos: (all > 0).then(|| mos(lost, PACKET + 2 * now.jitter + repair.delay)),
+            lost_on_way: of_frames(self.lost_on_way),
+            repaired: of_frames(self.repaired),
+            concealed: of_frames(self.concealed),
+            delay,
+            jitter,
+            mos: (all > 0).then(|| mos(lost, PACKET + 2 * jitter + delay)),
         }
     }
 }
@@ -135,7 +170,8 @@ mod tests {
 
     #[test]
     fn a_second_counts_what_came_and_what_did_not_in_it() {
-        let between = |before, now| Quality::between(&before, &now, RepairStats::default());
+        let between =
+            |before, now| QualityCounts::between(&before, &now, RepairStats::default()).quality();
         let quality = between(way(100, 5, 0), way(145, 10, 3));
         assert_eq!((quality.packets, quality.lost), (45, 0.1));
         assert!(quality.mos.unwrap() < 4.0);
@@ -154,24 +190,30 @@ mod tests {
             concealed: 1,
             delay: Duration::from_millis(65),
         };
-        let quality = Quality::between(&way(0, 0, 0), &way(49, 1, 0), repair);
+        let quality = QualityCounts::between(&way(0, 0, 0), &way(49, 1, 0), repair).quality();
         assert_eq!((quality.lost, quality.lost_on_way), (0.04, 0.2));
         assert_eq!((quality.repaired, quality.concealed), (0.16, 0.02));
         let at_once = RepairStats {
             delay: Duration::from_millis(200),
             ..repair
         };
-        let later = Quality::between(&way(0, 0, 0), &way(49, 1, 0), at_once);
+        let later = QualityCounts::between(&way(0, 0, 0), &way(49, 1, 0), at_once).quality();
         assert!(later.mos < quality.mos);
     }
 
     #[test]
     fn jitter_costs_what_a_phone_must_wait_for_it() {
         let mos = |jitter| {
-            Quality::between(&way(0, 0, 0), &way(50, 0, jitter), RepairStats::default())
+            QualityCounts::between(&way(0, 0, 0), &way(50, 0, jitter), RepairStats::default())
+                .quality()
                 .mos
                 .unwrap()
         };
         assert!(mos(1) > 4.4 && mos(150) < 4.0);
+    }
+
+    #[test]
+    fn five_minutes_of_a_call_are_small() {
+        assert!(MOST_SAMPLES * size_of::<QualitySample>() <= 20_000);
     }
 }

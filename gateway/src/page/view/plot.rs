@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::stats::quality_history::{Quality, QualityHistory};
+use crate::stats::quality_history::{Quality, QualityCounts, QualityHistory};
 
 /// Height of a plot in its own units.
 const HEIGHT: f64 = 60.0;
@@ -69,19 +69,19 @@ pub(super) fn plots(curve: &QualityHistory) -> Markup {
 
 impl QualityPlot {
     fn figure(&self, curve: &QualityHistory) -> Markup {
-        let heard = self.last(curve.samples.back().map(|sample| &sample.to_phone));
-        let said = self.last(curve.samples.back().map(|sample| &sample.from_phone));
+        let heard = self.last(curve.samples.back().map(|sample| sample.to_phone));
+        let said = self.last(curve.samples.back().map(|sample| sample.from_phone));
         let width = curve.samples.len().max(LEAST_WIDTH);
         let span = format!("{}:{:02} min", width / 60, width % 60);
         let label = format!("{}: heard here {heard}, said here {said}", self.name);
         let lines = [
             (
                 "said",
-                self.points(curve.samples.iter().map(|sample| &sample.from_phone)),
+                self.points(curve.samples.iter().map(|sample| sample.from_phone)),
             ),
             (
                 "heard",
-                self.points(curve.samples.iter().map(|sample| &sample.to_phone)),
+                self.points(curve.samples.iter().map(|sample| sample.to_phone)),
             ),
         ];
         html! {
@@ -100,17 +100,17 @@ impl QualityPlot {
         }
     }
 
-    fn last(&self, quality: Option<&Quality>) -> String {
-        quality
-            .and_then(self.read)
+    fn last(&self, second: Option<QualityCounts>) -> String {
+        second
+            .and_then(|second| (self.read)(&second.quality()))
             .map_or_else(|| "-".to_owned(), self.say)
     }
 
     /// The points of one direction. Seconds without a packet have none.
-    fn points<'a>(&self, samples: impl Iterator<Item = &'a Quality>) -> String {
+    fn points(&self, samples: impl Iterator<Item = QualityCounts>) -> String {
         let mut points = String::new();
-        for (second, quality) in samples.enumerate() {
-            if let Some(value) = (self.read)(quality) {
+        for (second, counts) in samples.enumerate() {
+            if let Some(value) = (self.read)(&counts.quality()) {
                 let share = ((value - self.least) / (self.most - self.least)).clamp(0.0, 1.0);
                 // The stroke is two units wide, so values stay inside the edges.
                 let y = HEIGHT - 1.5 - share * (HEIGHT - 3.0);
@@ -127,15 +127,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use ringfence_media::stats::{RepairStats, StreamStats};
+
     use crate::stats::quality_history::QualitySample;
 
     fn curve(seconds: usize) -> QualityHistory {
-        let quality = |jitter| Quality {
-            packets: 50,
-            lost: 0.02,
-            jitter: Duration::from_millis(jitter),
-            mos: Some(4.2),
-            ..Quality::default()
+        let quality = |jitter| {
+            let now = StreamStats {
+                passed: 49,
+                lost: 1,
+                jitter: Duration::from_millis(jitter),
+                ..StreamStats::default()
+            };
+            QualityCounts::between(&StreamStats::default(), &now, RepairStats::default())
         };
         let mut curve = QualityHistory::default();
         for _ in 0..seconds {
@@ -152,7 +156,7 @@ mod tests {
         for seconds in [0, 1, 40] {
             let curve = curve(seconds);
             for plot in &PLOTS {
-                let points = plot.points(curve.samples.iter().map(|sample| &sample.to_phone));
+                let points = plot.points(curve.samples.iter().map(|sample| sample.to_phone));
                 assert_eq!(points.split_whitespace().count(), seconds);
                 for point in points.split_whitespace() {
                     let (x, y) = point.split_once(',').unwrap();
