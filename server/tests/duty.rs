@@ -52,8 +52,12 @@ impl Serving {
 
     /// The address behind the next `http://` that is printed.
     fn address(&mut self) -> String {
-        let line = self.printed.next().unwrap().unwrap();
-        line.split("http://").nth(1).unwrap().to_owned()
+        let mut addresses = self.printed.by_ref().map(|line| {
+            let line = line.unwrap();
+            line.split_once("http://")
+                .map(|(_, address)| address.to_owned())
+        });
+        addresses.find_map(|address| address).unwrap()
     }
 
     fn terminate(&mut self) {
