@@ -105,7 +105,7 @@ mod tests {
             "no-multicast-peers",
             "total-quota=800",
             "user-quota=16",
-            "bps-capacity=384000000",
+            "bps-capacity=416000000",
             "denied-peer-ip=10.0.0.0-10.255.255.255",
             "denied-peer-ip=127.0.0.0-127.255.255.255",
             "denied-peer-ip=169.254.0.0-169.254.255.255",
