@@ -502,7 +502,7 @@ fn every_constant_of_the_protocols_rooms_is_in_the_page_or_local() {
 #[test]
 fn the_page_has_the_codes_domain_strings_and_no_others() {
     let mut files = Vec::new();
-    for place in ["gateway/engine/src", "server/book/src"] {
+    for place in ["gateway/engine/src", "media/src", "server/book/src"] {
         let place = root().join(place);
         sources(&place, &mut files);
     }

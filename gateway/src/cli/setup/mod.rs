@@ -33,8 +33,11 @@ use settings::{PhoneNetwork, RingsFrom};
 
 #[derive(Debug, Default, Args)]
 pub(super) struct SetupArgs {
-    /// The invitation that you were sent: https://book.example.org/#CODE
-    #[arg(value_name = "LINK", conflicts_with_all = ["phonebook", "code"])]
+    #[arg(
+        value_name = "LINK",
+        conflicts_with_all = ["phonebook", "code"],
+        help = "The invitation that you were sent: https://book.example.org/#CODE"
+    )]
     link: Option<String>,
     #[arg(
         long,
