@@ -2,7 +2,7 @@
 //!
 //! How many it carries follows from the loss that the other side reports (RFC 3550 section 6.4). They are spread over the last
 //! [`SPREAD`], so that a burst of losses of that length is repaired by what follows it. More or less of them is another size of all
-//! frames, which a TURN server sees: it changes at most once in [`PACE`], and says what such a server could count, the loss.
+//! frames, which a TURN server sees: it changes at most once in ten seconds, and says what such a server could count, the loss.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -177,7 +177,8 @@ fn hold(pair: &mut Pair<'_>) -> Outcome {
     ];
     for (phone, model, who, hz) in ears {
         if model != PhoneModel::Baresip {
-            let heard = heard_at_last(phone, hz, AT_LAST);
+            // Word of the hang-up takes a slot; until then there is nothing to be heard.
+            let heard = heard_at_last(phone, hz, AT_LAST + CONTROL_PACE);
             assert_carried(who, &heard, AT_LAST);
         } else if who == "the callee" {
             // Its recording ends with its own hold, so this is what it heard after the other's.
