@@ -171,7 +171,7 @@ mod tests {
     fn the_label_for_screen_readers_has_the_figures() {
         let text = plots(&curve(2)).into_string();
         assert!(
-            text.contains("Quality (MOS): heard here 4.2, said here 4.2"),
+            text.contains("Quality (MOS): heard here 2.2, said here 4.2"),
             "{text}"
         );
         assert!(
