@@ -228,7 +228,6 @@ impl Bridge {
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
-        self.note_microphone();
         self.request_first_keyframe();
     }
 

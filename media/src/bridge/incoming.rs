@@ -21,7 +21,7 @@ impl Bridge {
             }
             FarEvent::Connected => {
                 self.connected = self.now;
-                self.begin(self.now?);
+                self.frames.start(self.now?);
                 self.request_first_keyframe();
                 BridgeEvent::Connected
             }

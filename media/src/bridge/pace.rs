@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::Bridge;
 use crate::far::FarPacket;
-use crate::near::Microphone;
 
 /// The longest that a call's media goes on after its end, once no message waits.
 pub const LONGEST_LINGER: Duration = Duration::from_secs(2);
@@ -76,19 +75,6 @@ impl Bridge {
         if self.linger.is_over(self.control.is_idle(), now) {
             self.stop();
             self.far.close(now);
-        }
-    }
-
-    /// The far leg is connected.
-    pub(super) fn begin(&mut self, now: Instant) {
-        self.frames.start(now);
-        self.note_microphone();
-    }
-
-    /// The microphone may be open now.
-    pub(super) fn note_microphone(&mut self) {
-        if self.microphone() == Microphone::Open {
-            self.frames.open();
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlock};
 use super::class::FrameClass;
+use crate::far::FarPacket;
 
 /// Earlier frames whose sound a frame carries, at most.
 pub const MOST_DEPTH: usize = 3;
@@ -35,14 +36,7 @@ pub(crate) struct Redundancy {
     /// The loss of the last reports.
     reports: [u8; REPORTS],
     /// The sound of the last frames, newest first; `None` for a frame without any. Empty while nothing is carried.
-    sent: VecDeque<Option<SentSound>>,
-}
-
-/// The sound of a frame that left.
-#[derive(Debug)]
-pub(crate) struct SentSound {
-    pub(crate) payload_type: u8,
-    pub(crate) payload: Vec<u8>,
+    sent: VecDeque<Option<FarPacket>>,
 }
 
 impl Default for Redundancy {
@@ -101,8 +95,8 @@ impl Redundancy {
         blocks.collect()
     }
 
-    /// A frame of this class has left.
-    pub(crate) fn keep(&mut self, class: FrameClass, sound: Option<SentSound>) {
+    /// A frame of this class has left, with this sound of the phone.
+    pub(crate) fn keep(&mut self, class: FrameClass, sound: Option<FarPacket>) {
         if self.depth(class) == 0 {
             return self.forget();
         }

@@ -12,7 +12,7 @@ use rand_core::Rng;
 use super::FRAME_PAYLOAD_TYPE;
 use super::blocks::{self, PressBlock};
 use super::class::{FrameClass, sound_micros};
-use super::redundancy::{Redundancy, SentSound};
+use super::redundancy::Redundancy;
 use super::slots::SlotClock;
 use crate::codec::Codec;
 use crate::far::FarPacket;
@@ -47,8 +47,6 @@ pub(crate) struct FrameSender {
     shorter: Option<u32>,
     /// When the phone sent last, whether or not that passes.
     arrival: Option<Instant>,
-    /// Whether something of the phone may come.
-    is_open: bool,
     redundancy: Redundancy,
     sequence: u16,
     timestamp: u32,
@@ -65,7 +63,6 @@ impl FrameSender {
             newest: None,
             shorter: None,
             arrival: None,
-            is_open: false,
             redundancy: Redundancy::default(),
             // As for SRTP in `near/rewrite`: the lower half (RFC 3711 section 3.3.1).
             sequence: (rng.next_u32() as u16) >> 1,
@@ -116,14 +113,8 @@ impl FrameSender {
         self.slots.is_some()
     }
 
-    /// What the phone sends passes from now on.
-    pub(crate) fn open(&mut self) {
-        self.is_open = true;
-    }
-
-    /// Nothing of the phone passes any more, nor what waits.
+    /// What waits does not pass any more.
     pub(crate) fn close(&mut self) {
-        self.is_open = false;
         self.sounds.clear();
         self.presses.clear();
     }
@@ -222,16 +213,6 @@ impl FrameSender {
         self.newest = sound.as_ref().map(|sound| sound.sequence).or(self.newest);
         let press = press.and_then(|packet| self.place_press(&packet));
         let payload = self.write_frame(press, sound.as_ref())?;
-        let sound = sound.map(
-            |FarPacket {
-                 payload_type,
-                 payload,
-                 ..
-             }| SentSound {
-                payload_type,
-                payload,
-            },
-        );
         self.redundancy.keep(self.class, sound);
         let frame = FarPacket {
             payload_type: FRAME_PAYLOAD_TYPE,

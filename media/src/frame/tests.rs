@@ -44,7 +44,6 @@ impl Bench {
         let now = some_time();
         sender.agree(codec);
         sender.start(now);
-        sender.open();
         Self {
             sender,
             start: now,
@@ -315,7 +314,6 @@ fn a_phone_that_left_and_one_that_is_not_heard_yet_are_filled_in_at_its_pace() {
         bench.sender.note_arrival(bench.now);
         bench.drain();
     }
-    bench.sender.open();
     for packet in 51..=100 {
         bench.speak(f64::from(packet) * 20.0 + 7.0);
     }

@@ -55,7 +55,6 @@ impl Wire {
         let (mut sender, start) = (FrameSender::new(&mut rng), some_time());
         sender.agree(codec);
         sender.start(start);
-        sender.open();
         Self {
             codec,
             sender,
