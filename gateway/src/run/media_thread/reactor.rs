@@ -73,12 +73,14 @@ impl Reactor {
     }
 
     fn wait(&mut self, ready: &mut Ready) -> Result<()> {
-        let rest = self.batches.rest(clock::now());
+        let mut now = clock::now();
+        let rest = self.batches.rest(now);
         if !rest.is_zero() {
             thread::sleep(rest);
+            now = clock::now();
         }
         let next = self.timeouts.peek().map(|Reverse((at, _))| *at);
-        let waited = self.poller.wait(ready, next, clock::now());
+        let waited = self.poller.wait(ready, next, now);
         self.now = clock::now();
         self.batches.note(self.now);
         waited
