@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use ringfence_engine::line::command::LineCommand;
 use ringfence_engine::{CallStep, EndReason};
-use ringfence_tests::{
-    tone::{HIGH, LOW},
-    world::{
-        CallPair, World,
-        handset::HandsetEvent,
-        links::{Endpoint, TracedPacket},
-    },
+use ringfence_tests::world::{
+    CallPair, World,
+    handset::HandsetEvent,
+    links::{Endpoint, TracedPacket},
 };
 
 /// Alice dials, and this much later Bob does.
@@ -30,10 +27,7 @@ fn assert_one_call(world: &mut World, pair: CallPair) {
             .all(|phone| world.handset(phone).received_audio().packets() > 0)
     });
     world.run_for(talk);
-    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).received_audio().heard(hz);
-        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-    }
+    world.assert_both_hear(pair, talk);
     assert_eq!(world.turn.relays(), 2, "{world:?}");
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));

@@ -3,13 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ringfence_tests::{
-    tone::{HIGH, LOW},
-    world::{
-        CallPair, World,
-        handset::{HandsetBehaviour, HandsetEvent},
-        links::{Endpoint, PacketKind},
-    },
+use ringfence_tests::world::{
+    CallPair, World,
+    handset::{HandsetBehaviour, HandsetEvent},
+    links::{Endpoint, PacketKind},
 };
 
 /// A phone that does not support RFC 4733 and accepts INFO.
@@ -77,10 +74,7 @@ fn a_phone_that_makes_no_offer_is_offered_what_the_other_one_took() {
     world.answer(pair.bob);
     let talk = Duration::from_secs(3);
     world.run_for(talk);
-    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).received_audio().heard(hz);
-        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-    }
+    world.assert_both_hear(pair, talk);
     world.hang_up(pair.alice);
     world.run_for(Duration::from_secs(3));
     assert!(world.handset(pair.bob).is_free());
@@ -230,10 +224,7 @@ fn a_phone_with_another_address_for_its_audio_is_heard_and_hears() {
         world.call(pair);
         let talk = Duration::from_secs(3);
         world.run_for(talk);
-        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            let heard = world.handset(phone).received_audio().heard(hz);
-            assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-        }
+        world.assert_both_hear(pair, talk);
     }
 }
 

@@ -125,16 +125,21 @@ fn a_call_whose_ack_never_comes_is_hung_up() {
     assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::HungUpHere)));
 }
 
-#[test]
-fn lost_audio_is_counted() {
-    let (mut world, pair) = World::of_two(5);
-    world.call(pair);
+/// From now on, of those of the first engine.
+fn lose_every_tenth_frame(world: &mut World) {
     let mut number = 0;
     world.filter_packets(move |packet| {
         let is_sound = packet.from == Endpoint::Engine(0) && packet.kind == PacketKind::Srtp;
         number += u64::from(is_sound);
         !is_sound || !number.is_multiple_of(10)
     });
+}
+
+#[test]
+fn lost_audio_is_counted() {
+    let (mut world, pair) = World::of_two(5);
+    world.call(pair);
+    lose_every_tenth_frame(&mut world);
     world.run_for(Duration::from_secs(10));
     world.remove_filter();
     world.run_for(Duration::from_secs(1));
@@ -153,12 +158,7 @@ fn lost_audio_is_counted() {
 fn lost_audio_is_brought_back_once_the_other_side_has_reported_it() {
     let (mut world, pair) = World::of_two(5);
     world.call(pair);
-    let mut number = 0;
-    world.filter_packets(move |packet| {
-        let is_sound = packet.from == Endpoint::Engine(0) && packet.kind == PacketKind::Srtp;
-        number += u64::from(is_sound);
-        !is_sound || !number.is_multiple_of(10)
-    });
+    lose_every_tenth_frame(&mut world);
     world.run_for(Duration::from_secs(20));
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::{CallStep, EndReason};
-use ringfence_tests::{
-    tone::{HIGH, LOW},
-    world::{CallPair, World, handset::HandsetEvent},
-};
+use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 fn one_engine(seed: u64) -> (World, CallPair) {
     let mut world = World::new(seed);
@@ -33,10 +30,7 @@ fn one_line_calls_the_other() {
     world.answer(pair.bob);
     let talk = Duration::from_secs(3);
     world.run_for(talk);
-    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).received_audio().heard(hz);
-        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-    }
+    world.assert_both_hear(pair, talk);
     assert_eq!(world.turn.relays(), 2);
     world.hang_up(pair.bob);
     world.run_until_quiet(Duration::from_secs(5));

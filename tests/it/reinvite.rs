@@ -2,12 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use ringfence_tests::{
-    tone::{HIGH, LOW},
-    world::{
-        CallPair, World,
-        handset::{HandsetBehaviour, HandsetEvent},
-    },
+use ringfence_tests::world::{
+    CallPair, World,
+    handset::{HandsetBehaviour, HandsetEvent},
 };
 
 fn moved(world: &World, phone: usize) -> SocketAddr {
@@ -37,10 +34,7 @@ fn audio_follows_a_phone_that_moves_right_after_the_answer() {
         });
         let talk = Duration::from_secs(3);
         world.run_for(talk);
-        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            let heard = world.handset(phone).received_audio().heard(hz);
-            assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-        }
+        world.assert_both_hear(pair, talk);
     }
 }
 
@@ -81,8 +75,5 @@ fn a_phone_that_sends_another_codec_than_the_calls_is_offered_that_alone_and_hea
     };
     // Alice was answered one codec; Bob answered several.
     assert_eq!((offers(pair.alice), offers(pair.bob)), (0, 1));
-    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).received_audio().heard(hz);
-        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
-    }
+    world.assert_both_hear(pair, talk);
 }

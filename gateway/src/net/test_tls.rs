@@ -1,4 +1,4 @@
-//! Tests only: a TLS server that sends back what it gets.
+//! Tests only: TLS with a certificate that signs itself, and a server that sends back what it gets over it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,6 +13,20 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+/// TLS for a server of these names, and its certificate as PEM.
+pub(crate) fn self_signed(names: &[&str]) -> (TlsAcceptor, String) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), cert.pem())
+}
+
 /// The server, as its clients know it.
 pub(crate) struct TlsEcho {
     pub(crate) addr: SocketAddr,
@@ -22,16 +36,7 @@ pub(crate) struct TlsEcho {
 impl TlsEcho {
     /// Starts it on loopback, with a certificate for `name`.
     pub(crate) async fn start(name: &str) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed([name.to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (acceptor, pem) = self_signed(&[name]);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -40,7 +45,7 @@ impl TlsEcho {
             }
         });
         let certificate = NamedTempFile::new().unwrap();
-        std::fs::write(certificate.path(), cert.pem()).unwrap();
+        std::fs::write(certificate.path(), pem).unwrap();
         Self { addr, certificate }
     }
 

@@ -10,7 +10,7 @@ use ringfence::state::secret::Secret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::shell::{Engine, Servers, Shell, answer, complaint};
+use crate::shell::{Engine, Servers, Shell, answer, complaint, free_port, setup_here};
 
 /// Times at which a restore is killed, spread over its whole length.
 const KILLS: u32 = 10;
@@ -296,23 +296,9 @@ async fn one_command_restores_everything_for_another_user_on_another_machine() {
         let (ca, shell) = (away.path().join("ca.pem"), Shell::open());
         let made = rcgen::generate_simple_self_signed(vec!["box".to_owned()]).unwrap();
         std::fs::write(&ca, made.cert.pem()).unwrap();
-        let (url, code) = (servers.book.url(), servers.code().await);
-        let [sip, tls] = [crate::shell::free_port(), crate::shell::free_port()];
-        let link = format!("{url}/#{code}");
-        shell.done(&[
-            "setup",
-            &link,
-            "--no-passphrase",
-            "--phones",
-            "here",
-            "--allow-private",
-            "--ca-file",
-            ca.to_str().unwrap(),
-            "--sip-port",
-            &sip,
-            "--tls-port",
-            &tls,
-        ]);
+        let (link, ports) = (servers.link().await, [free_port(), free_port()]);
+        let ca_file = ["--ca-file", ca.to_str().unwrap()];
+        shell.done(&[&setup_here(&link, &ports)[..], &ca_file].concat());
         std::fs::remove_file(&ca).unwrap();
         let settings = shell.path(".config/ringfence/ringfence.toml");
         let mut text = std::fs::read_to_string(&settings).unwrap();
@@ -343,7 +329,10 @@ async fn one_command_restores_everything_for_another_user_on_another_machine() {
             text.contains("state = \"~/.local/share/ringfence\""),
             "{text}"
         );
-        assert!(!text.contains(&old_home) && text.contains(&sip), "{text}");
+        assert!(
+            !text.contains(&old_home) && text.contains(&ports[0]),
+            "{text}"
+        );
         // Relays, TURN servers, the authorities: all is there for a start.
         let engine = Engine::start(&other);
         drop(engine);

@@ -7,7 +7,7 @@ use ringfence_book::Number;
 use ringfence_daemon::tls::TlsFiles;
 use serde_json::Value;
 
-use crate::shell::{Servers, Shell, answer, free_port};
+use crate::shell::{Servers, Shell, answer, free_port, setup_here};
 
 /// Everything that a setup without a terminal needs.
 fn options<'a>(url: &'a str, code: &'a str, ports: [&'a str; 2]) -> Vec<&'a str> {
@@ -166,23 +166,8 @@ async fn a_link_is_enough_and_a_service_is_installed_only_when_it_is_wanted() {
     }
     let path = format!("{}:{}", stubs.display(), std::env::var("PATH").unwrap());
     let setup = |more: &[&str]| {
-        let link = format!("{}/#{}", servers.book.url(), futures(servers.code()));
-        let fixed = [
-            "setup",
-            &link,
-            "--no-passphrase",
-            "--phones",
-            "here",
-            "--allow-private",
-        ];
-        let ports = [
-            "--sip-port",
-            &ports[0],
-            "--tls-port",
-            &ports[1],
-            "--replace",
-        ];
-        let typed = [&fixed[..], &ports[..], more].concat();
+        let link = futures(servers.link());
+        let typed = [&setup_here(&link, &ports)[..], &["--replace"], more].concat();
         let output = shell.command(&typed).env("PATH", &path).output().unwrap();
         answer(&typed, &output)
     };
@@ -243,21 +228,10 @@ async fn a_community_with_an_authority_of_its_own_is_joined_with_one_option_more
         Servers::of(|book| book.tls = Some(files)).await,
         Shell::open(),
     );
-    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    let link = servers.link().await;
     assert!(link.starts_with("https://"));
     let ports = [free_port(), free_port()];
-    let mut typed = vec![
-        "setup",
-        &link,
-        "--no-passphrase",
-        "--phones",
-        "here",
-        "--allow-private",
-        "--sip-port",
-        &ports[0],
-        "--tls-port",
-        &ports[1],
-    ];
+    let mut typed = setup_here(&link, &ports);
     let told = shell.fails(&typed, 1);
     assert!(told.contains("--ca-file FILE"), "{told}");
     typed.extend(["--ca-file", certificate.to_str().unwrap()]);

@@ -145,6 +145,11 @@ impl Servers {
         self.book.issue().await.unwrap().code.text()
     }
 
+    /// The link of an invitation.
+    pub(crate) async fn link(&self) -> String {
+        format!("{}/#{}", self.book.url(), self.code().await)
+    }
+
     /// A code of the book that it never issued.
     pub(crate) fn unknown_code(&self) -> String {
         ActivationCode::draw(&self.book.book_key(), &mut rand::rng()).text()
@@ -249,4 +254,20 @@ impl Drop for Engine {
         drop(Command::new("kill").args(["-INT", &pid]).status());
         drop(self.0.wait());
     }
+}
+
+/// `setup` by this invitation, for phones on this machine and without a question.
+pub(crate) fn setup_here<'a>(link: &'a str, [sip, tls]: &'a [String; 2]) -> Vec<&'a str> {
+    vec![
+        "setup",
+        link,
+        "--no-passphrase",
+        "--phones",
+        "here",
+        "--allow-private",
+        "--sip-port",
+        sip,
+        "--tls-port",
+        tls,
+    ]
 }

@@ -113,7 +113,7 @@ fn setup(ports: &[String; 2]) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_and_a_passphrase_are_all_that_is_typed_and_slips_cost_a_line() {
     let (servers, shell) = (Servers::start().await, Shell::open());
-    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    let link = servers.link().await;
     let ports = [free_port(), free_port()];
     let start = Instant::now();
     let mut screen = Terminal::open(&shell, &setup(&ports));
@@ -179,7 +179,7 @@ async fn a_link_and_a_passphrase_are_all_that_is_typed_and_slips_cost_a_line() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_before_ctrl_c_is_offered_again() {
     let (servers, shell) = (Servers::start().await, Shell::open());
-    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    let link = servers.link().await;
     let ports = [free_port(), free_port()];
     let mut screen = Terminal::open(&shell, &setup(&ports));
     screen.sees("link that you were sent");
@@ -220,7 +220,7 @@ async fn relays_and_turn_servers_are_asked_for_and_tried_only_where_the_book_nam
         Servers::of(|book| (book.relays, book.turn) = Default::default()).await,
         Shell::open(),
     );
-    let link = format!("{}/#{}", servers.book.url(), servers.code().await);
+    let link = servers.link().await;
     let ports = [free_port(), free_port()];
     let mut screen = Terminal::open(&shell, &setup(&ports));
     screen.sees("link that you were sent");

@@ -13,6 +13,7 @@ use ringfence_engine::{
 };
 
 use super::{CallPair, World, handset::Handset};
+use crate::tone::{HIGH, LOW};
 
 impl World {
     /// Alice dials Bob; runs until Bob's phone rings.
@@ -33,6 +34,18 @@ impl World {
                     && world.has_reached(engine, CallStep::ControlOpen)
             })
         });
+    }
+
+    /// Each phone of the pair has heard the other's tone for most of this time.
+    ///
+    /// # Panics
+    /// Panics if one has not.
+    #[track_caller]
+    pub fn assert_both_hear(&self, pair: CallPair, talk: Duration) {
+        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+            let heard = self.handset(phone).received_audio().heard(hz);
+            assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{self:?}");
+        }
     }
 
     /// Runs until no engine has a call, no allocation is left, and no packet is on any link.
