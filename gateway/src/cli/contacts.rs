@@ -101,7 +101,7 @@ enum ContactAction {
     },
 }
 
-/// A number that nobody has activated yet is listed with a key that changes when its owner comes.
+/// A number that is not activated yet is listed with a key that changes when its owner comes.
 const ADDED: &str = "The key that the phone book lists today is pinned. If the person gets the number only later, the phone book lists another key then, and calls are refused until you accept it: ringfence contacts accept NUMBER\n";
 
 /// Runs the command.

@@ -3,7 +3,7 @@
 //!
 //! It is as deep as what the frames repeat is old, and a slot that is missing waits a margin longer for their jitter. It grows and shrinks by a small part of a slot at a time, and
 //! by whole ones where nothing is heard, so that a phone notices no more than a delay that changes slowly; no sound is cut out or
-//! doubled. Who sends frames from far ahead of the slot that is due can fill `MOST_SLOTS`; then the buffer begins anew at the newest.
+//! doubled. Frames from far ahead of the slot that is due can fill `MOST_SLOTS`; then the buffer begins anew at the newest.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

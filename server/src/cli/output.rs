@@ -60,7 +60,7 @@ pub(crate) fn served(book: &PhoneBook) -> Vec<String> {
 pub(crate) fn revoked(revoked: Revoked) -> String {
     let number = revoked.number;
     if revoked.was_waiting {
-        return format!("the code of number {number} is withdrawn; nobody had the number");
+        return format!("the code of number {number} is withdrawn; the number had no owner yet");
     }
     format!(
         "number {number} is out of use; engines know it within two minutes of the end of this epoch"

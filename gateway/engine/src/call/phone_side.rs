@@ -295,7 +295,7 @@ pub(crate) fn silent_phone() -> PhoneMedia {
     PhoneMedia::without_sdp(nowhere, &PREFERRED)
 }
 
-/// The first SDP for a phone that is summoned: it is offered every codec, and nobody hears it yet.
+/// The first SDP for a phone that is summoned: it is offered every codec, and is not heard yet.
 pub(super) fn summoning_offer(at: IpAddr, session: u64, env: &mut Environment) -> Vec<u8> {
     let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), session);
     if env.config.srtp == Srtp::Required {

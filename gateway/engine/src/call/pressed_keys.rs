@@ -11,7 +11,7 @@ use ringfence_sip as sip;
 /// How long a key in INFO waits: the first packet of an event comes within one or two packet times of it.
 const WAIT: Duration = Duration::from_millis(250);
 
-/// Keys that may wait; nobody presses more in that time. More are dropped.
+/// Keys that may wait: more than a person presses in that time. Later ones are dropped.
 const MOST_WAITING: usize = 16;
 
 /// The keys of one phone.

@@ -59,7 +59,7 @@ fn address(text: &str) -> String {
     }
 }
 
-/// A phone book that answers with a valid signature, and a code that can be its own. Nothing is sent to it yet but questions that anybody
+/// A phone book that answers with a valid signature, and a code that can be its own. Nothing is sent to it yet but questions that any client
 /// asks. `known`: the phone book of the lines that are there.
 pub(super) async fn find(
     args: &SetupArgs,

@@ -13,7 +13,7 @@ const WORDS: [(&str, &str); 9] = [
     ),
     (
         "phone book",
-        "the list of all numbers and their public keys; this machine has a copy of all of it, so that nobody learns whom you look up",
+        "the list of all numbers and their public keys; this machine has a copy of all of it, so that no server learns whom you look up",
     ),
     (
         "epoch",
@@ -37,7 +37,7 @@ const WORDS: [(&str, &str); 9] = [
     ),
     (
         "safety number",
-        "sixty digits that both of you see, unless somebody stands between you",
+        "sixty digits that both of you see, unless the connection is intercepted",
     ),
     (
         "stranger",
