@@ -4,6 +4,7 @@
 //! Not here: downloading the book, and saving contacts and evidence; both are the shell's.
 
 pub mod callers;
+mod contact_change;
 pub mod contacts;
 pub mod directory;
 pub(crate) mod own_record;
