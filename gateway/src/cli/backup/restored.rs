@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{CommandError, PathArgs, paths};
 use crate::config::{Config, raw};
 use crate::state::backup::Backup;
-use crate::state::keystore::{make_folder, write_private};
+use crate::state::keystore::{make_folder_of, write_private};
 
 /// The state folder to restore to: that of `--state`, of the settings here, or of the settings in the backup if this user can have it,
 /// else the usual one.
@@ -54,10 +54,7 @@ pub(super) fn write_settings(
         }
         Err(_) => {}
     }
-    let folder = file.parent().filter(|folder| *folder != Path::new(""));
-    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        make_folder(folder)?;
-    }
+    make_folder_of(&file)?;
     write_private(&file, text.as_bytes())?;
     Ok(Some(file))
 }

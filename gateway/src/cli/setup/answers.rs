@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::state::keystore::{KeystoreError, make_folder, write_private};
+use crate::state::keystore::{KeystoreError, make_folder_of, write_private};
 
 /// What was answered, by the option that it stands for.
 #[derive(Debug)]
@@ -36,13 +36,7 @@ impl Answers {
     /// Keeps an answer.
     pub(super) fn keep(&mut self, option: &str, answer: &str) -> Result<(), KeystoreError> {
         self.known.insert(option.to_owned(), answer.to_owned());
-        let folder = self
-            .file
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-            make_folder(folder)?;
-        }
+        make_folder_of(&self.file)?;
         let table: toml::Table = self
             .known
             .iter()

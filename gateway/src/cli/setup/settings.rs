@@ -19,7 +19,7 @@ use crate::net::ports::{network_address, taken};
 use crate::net::relay::check_url;
 use crate::run::assemble::resolve_turn;
 use crate::run::desktop;
-use crate::state::keystore::{make_folder, write_private};
+use crate::state::keystore::{make_folder_of, write_private};
 use crate::turn::probe::probe;
 use crate::turn::{TurnEndpoint, TurnUrlError};
 
@@ -162,12 +162,7 @@ pub(super) async fn write(
     if file.exists() {
         keep_old(file)?;
     }
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        make_folder(folder)?;
-    }
+    make_folder_of(file)?;
     write_private(file, draft.text().as_bytes())?;
     Ok(config)
 }

@@ -45,6 +45,14 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), KeystoreError> {
     )
 }
 
+/// Makes the folder in which a file will be, as [`make_folder`] does, if it is not there.
+pub(crate) fn make_folder_of(file: &Path) -> Result<(), KeystoreError> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => make_folder(folder),
+        _ => Ok(()),
+    }
+}
+
 fn make(path: &Path) -> Result<(), KeystoreError> {
     DirBuilder::new()
         .recursive(true)

@@ -47,7 +47,7 @@ pub use damaged::{DamagedFile, damaged_files};
 pub use error::KeystoreError;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 use file::FolderLock;
-pub(crate) use file::{make_folder, read_private, write_private};
+pub(crate) use file::{make_folder, make_folder_of, read_private, write_private};
 pub use line::{LineFile, SipAccount};
 pub use restart_state::RestartFile;
 pub use saved_state::SavedStateFile;
