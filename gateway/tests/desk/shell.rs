@@ -223,22 +223,22 @@ impl Engine {
 
     /// With other variables of the environment.
     pub(crate) fn start_with(shell: &Shell, environment: &[(&str, &str)]) -> Self {
-        let log = shell.path("log");
+        let (log, printed) = (shell.path("log"), shell.path("printed"));
         let mut command = shell.alone(&["run"]);
         command.envs(environment.iter().copied());
-        command.stdout(Stdio::null());
+        command.stdout(File::create(&printed).unwrap());
         command.stderr(File::create(&log).unwrap());
         let engine = Self(command.spawn().unwrap());
         let start = Instant::now();
-        while !std::fs::read_to_string(&log)
-            .unwrap()
-            .contains("listening for rings")
-        {
-            assert!(
-                start.elapsed() < Duration::from_secs(30),
-                "the engine does not start"
-            );
-            std::thread::sleep(Duration::from_millis(50));
+        // Commands ask the engine through its page, which opens before or after the relays listen.
+        for (file, words) in [(&log, "listening for rings"), (&printed, "status page: ")] {
+            while !std::fs::read_to_string(file).unwrap().contains(words) {
+                assert!(
+                    start.elapsed() < Duration::from_secs(30),
+                    "the engine does not start: no {words:?}"
+                );
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
         engine
     }
