@@ -1,6 +1,6 @@
 //! What is wrong with a server's certificate: whose it is, who issued it, why it is refused, and what a person can do (RFC 5280).
 //!
-//! The usual verifier decides; here its refusals get names. Texts of a certificate come from anyone, so they are cut and cleaned.
+//! The usual verifier decides; here its refusals get names. The texts of a certificate come from a stranger, so they are cut and cleaned.
 
 use std::fmt;
 use std::io;

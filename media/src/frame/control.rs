@@ -1,6 +1,6 @@
 //! The messages of the data channel, which leave in slots of their own: one in each [`CONTROL_PACE`], empty where nothing waits.
 //!
-//! So a TURN server does not see when a key is pressed on a phone that says so beside its sound, and not by a message that somebody hangs
+//! So a TURN server does not see when a key is pressed on a phone that says so beside its sound, and not by a message that a person hangs
 //! up. Empty messages end here, at both sides.
 
 use std::collections::VecDeque;

@@ -14,7 +14,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::keys::BookKey;
 
-/// Random, and good for a day, in which a book lets few of them be tried: whoever has a book's store still makes 2^71 hashes.
+/// Random, and good for a day, in which a book lets few of them be tried: a thief of a book's store still makes 2^71 hashes.
 const SECRET_BYTES: usize = 9;
 /// Of a hash of the book's key: to pass for a book takes 2^56 keys.
 const FINGERPRINT_BYTES: usize = 7;

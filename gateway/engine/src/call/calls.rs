@@ -88,7 +88,7 @@ impl Calls {
         }
     }
 
-    /// A datagram at a call's relayed address, from anybody: it is looked at if it carries a routing tag that this call expects.
+    /// A datagram at a call's relayed address, from any sender: it is looked at if it carries a routing tag that this call expects.
     fn handle_datagram(
         &mut self,
         call: CallLabel,

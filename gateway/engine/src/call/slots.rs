@@ -1,6 +1,6 @@
 //! The envelopes that a caller posts after its ring: six of them, four to seven seconds apart, whatever becomes of the call. While it
 //! rings they are the ring again, sealed anew; once the caller gave up, all that are left are its cancel, so that a lost one is made good
-//! by the next; all others are covers. So a relay sees the same of a call that is answered, refused, given up, or that nobody was there to
+//! by the next; all others are covers. So a relay sees the same of a call that is answered, refused, given up, or that no person was there to
 //! hear.
 
 use std::sync::Arc;

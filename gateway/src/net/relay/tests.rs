@@ -360,7 +360,7 @@ async fn public_relays_of_every_mood_are_understood() {
         ),
         case(
             "mute",
-            |c, _, e| ok(c, e, false, "mute: nobody listens"),
+            |c, _, e| ok(c, e, false, "mute: no client listens"),
             Ok(()),
             0.0..1.0,
             None,

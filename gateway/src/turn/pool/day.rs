@@ -166,7 +166,7 @@ impl DialTurn for Watched {
     }
 }
 
-/// A call that nobody answers, as its media thread drives it, but over a wire in memory.
+/// A call without an answer, as its media thread drives it, but over a wire in memory.
 async fn call(
     allocations: AllocationPoolHandle,
     ringing: Duration,
