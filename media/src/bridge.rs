@@ -71,7 +71,7 @@ impl Bridge {
             far,
             near: NearLeg::new(&mut rng),
             frames: FrameSender::new(&mut rng),
-            control: ControlSlots::default(),
+            control: ControlSlots::drawn(rng.next_u32()),
             received: FrameReceiver::default(),
             linger: Linger::drawn(rng.next_u32()),
             now: None,

@@ -21,6 +21,8 @@ use turn_server_proto::types::{Instant as TurnInstant, TransportType};
 const SERVER: &str = "127.0.0.1:3478";
 /// One way, between an engine and the TURN server.
 const WIRE: Duration = Duration::from_millis(5);
+/// Bytes of a frame of Opus with the headers of its channel and of RTP, and its seal.
+const FRAME: usize = 4 + 12 + 113 + 16;
 /// Where both phones have their pictures.
 const CAMERA: &str = "127.0.0.1:9078";
 const CALLER: usize = 0;
@@ -54,8 +56,8 @@ struct World {
     ends: [End; 2],
     wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sent: u64,
-    /// Bytes of the longest datagram to the TURN server.
-    longest: usize,
+    /// What went to the TURN server: when, of which end, how long it was.
+    left: Vec<(Instant, usize, usize)>,
 }
 
 impl End {
@@ -133,7 +135,7 @@ impl World {
             ends: [End::new(0, now), End::new(1, now)],
             wire: BTreeMap::new(),
             sent: 0,
-            longest: 0,
+            left: Vec::new(),
         };
         world.drain();
         world
@@ -333,7 +335,7 @@ impl World {
             while let Some(output) = self.ends[end].bridge.poll() {
                 match output {
                     BridgeOutput::ToServer(bytes) => {
-                        self.longest = self.longest.max(bytes.len());
+                        self.left.push((self.now, end, bytes.len()));
                         self.send(self.ends[end].turn_client, at(SERVER), bytes)
                     }
                     BridgeOutput::ToPhone { to, bytes } => {
@@ -390,6 +392,40 @@ fn two_phones_get_each_others_audio_and_key_presses() {
             .iter()
             .all(|packet| packet.payload_type == 96 && packet.payload == b"callee's voice")
     );
+}
+
+#[test]
+fn all_that_leaves_in_a_call_leaves_behind_a_frame() {
+    let mut world = World::call(true);
+    for sequence in 1..=1_500 {
+        // The caller holds for ten seconds, and its phone begins again elsewhere in the slot.
+        match sequence {
+            500..1_000 => world.run(Duration::from_millis(20)),
+            1_000 => world.run(Duration::from_millis(29)),
+            _ => world.speak(CALLER, 96, sequence, b"caller's voice"),
+        }
+    }
+    let now = world.now;
+    let is_taken = world.ends[CALLER].bridge.send_control(&[7; 64], now);
+    assert!(is_taken);
+    world.run(Duration::from_secs(1));
+    for end in [CALLER, CALLEE] {
+        let settled = world.start + Duration::from_secs(3);
+        let left = world.left.iter();
+        let left = left.filter(|(at, of, _)| *of == end && *at > settled);
+        let (frames, others): (Vec<&(Instant, usize, usize)>, Vec<_>) =
+            left.partition(|(.., bytes)| *bytes == FRAME);
+        for pair in frames.windows(2) {
+            assert_eq!(pair[1].0 - pair[0].0, Duration::from_millis(20));
+        }
+        // A message and an answer to one in each half second, and some checks.
+        assert!(frames.len() > 1_400 && others.len() > 120);
+        let mut slots = frames.iter().map(|(at, ..)| *at).peekable();
+        for (at, _, bytes) in others {
+            while slots.next_if(|slot| slot < at).is_some() {}
+            assert_eq!(slots.peek(), Some(at), "{bytes} bytes");
+        }
+    }
 }
 
 #[test]
@@ -544,11 +580,8 @@ fn the_longest_video_packet_crosses_in_one_datagram_of_ethernet() {
     let figures = world.ends[CALLER].bridge.stats();
     assert_eq!(figures.video_from_phone.dropped.oversized, 1);
     // Below it are 20 or 40 bytes of IP and 8 of UDP.
-    assert!(
-        (1_400..=1_452).contains(&world.longest),
-        "{}",
-        world.longest
-    );
+    let longest = world.left.iter().map(|(.., bytes)| *bytes).max().unwrap();
+    assert!((1_400..=1_452).contains(&longest), "{longest}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl Bridge {
             FarEvent::Connected => {
                 self.connected = self.now;
                 self.frames.start(self.now?);
+                self.far.hold_back(true);
                 self.request_first_keyframe();
                 BridgeEvent::Connected
             }

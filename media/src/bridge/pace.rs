@@ -1,4 +1,5 @@
-//! The pace of a bridge towards the other engine: frames and messages in their slots, and what goes on for a moment after the end.
+//! The pace of a bridge towards the other engine: frames in their slots, all else of the call behind one of them, and what goes on for a
+//! moment after the end.
 //!
 //! Both sides of a call that is over go on for up to two seconds, each for a time of its own, so that a TURN server does not see who hung up. Nothing of a
 //! phone passes then.
@@ -64,13 +65,14 @@ impl Bridge {
         self.send_due(now);
     }
 
-    /// Sends the frames and the message that are due, and ends what has lingered.
+    /// Sends the frames that are due, what waits behind them, and ends what has lingered.
     pub(super) fn send_due(&mut self, now: Instant) {
         while let Some(frame) = self.frames.poll(now) {
             self.far.write_rtp(frame, now);
-        }
-        if let Some(message) = self.control.poll(now) {
-            self.far.send_control(&message, now);
+            if let Some(message) = self.control.poll(now) {
+                self.far.send_control(&message, now);
+            }
+            self.far.release();
         }
         if self.linger.is_over(self.control.is_idle(), now) {
             self.stop();
@@ -82,6 +84,7 @@ impl Bridge {
     pub(super) fn stop(&mut self) {
         self.frames.stop();
         self.control.stop();
+        self.far.hold_back(false);
         self.linger = Linger::drawn(0);
     }
 
@@ -98,13 +101,9 @@ impl Bridge {
         }
     }
 
-    /// When the next frame or message leaves, or the connection ends.
+    /// When the next frame leaves, or the connection ends.
     pub(super) fn next_slot(&self) -> Option<Instant> {
-        let times = [
-            self.frames.next_timeout(),
-            self.control.next_timeout(),
-            self.linger.until,
-        ];
+        let times = [self.frames.next_timeout(), self.linger.until];
         times.into_iter().flatten().min()
     }
 }

@@ -99,7 +99,7 @@ impl FarLeg {
         while let Some(output) = self.way.poll() {
             match output {
                 WayOutput::ToServer(bytes) => {
-                    self.outputs.push_back(FarOutput::ToServer(bytes));
+                    self.send_behind(bytes);
                     continue;
                 }
                 WayOutput::Standing(address) => self.allocated(address, now),

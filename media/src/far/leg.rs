@@ -17,6 +17,7 @@ use super::dtls::CallCertificate;
 use super::early_packets::EarlyPackets;
 use super::error::{FarConnectError, FarLegError};
 use super::event::{FarCounters, FarOutput};
+use super::held::HeldPackets;
 use super::peer::WebRtcPeer;
 use super::presumed::PresumedPath;
 use super::relayed_addresses;
@@ -53,6 +54,7 @@ pub struct FarLeg {
     pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
     pub(super) outputs: VecDeque<FarOutput>,
+    pub(super) held: HeldPackets,
     pub(super) counters: FarCounters,
 }
 
@@ -104,6 +106,7 @@ impl FarLeg {
             datagrams: DatagramBudget::default(),
             phase: LegPhase::Waiting { is_lost: false },
             outputs: VecDeque::new(),
+            held: HeldPackets::default(),
             counters: FarCounters::default(),
         };
         if let Some(address) = address {

@@ -12,21 +12,23 @@ impl FarLeg {
     /// Sends one packet of audio or video; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped
     /// and counted, since late media is of no use; so is one whose sequence number was used before.
     pub fn write_rtp(&mut self, packet: FarPacket, now: Instant) {
-        self.send_sealed(now, |session| session.write(&packet, now));
+        if let Some(frame) = self.seal(now, |session| session.write(&packet, now)) {
+            self.outputs.push_back(FarOutput::ToServer(frame));
+        }
     }
 
     /// Requests a keyframe of the other side. In a call without video this does nothing.
     pub fn request_keyframe(&mut self, now: Instant) {
         let session = self.session();
         if session.is_some_and(|session| session.has_video()) {
-            self.send_sealed(now, |session| session.request_keyframe(now));
+            self.send_report(now, |session| session.request_keyframe(now));
         }
     }
 
     /// Sends the reports that are due.
     pub(super) fn poll_reports(&mut self, now: Instant) {
         while let Some(report) = self.session().and_then(|session| session.poll_report(now)) {
-            self.send_sealed(now, |_| Some(report));
+            self.send_report(now, |_| Some(report));
         }
     }
 
@@ -35,7 +37,7 @@ impl FarLeg {
         let session = self.session();
         let last = session.map(|session| session.leave(now));
         for packet in last.into_iter().flatten() {
-            self.send_sealed(now, |_| Some(packet));
+            self.send_report(now, |_| Some(packet));
         }
     }
 
@@ -75,24 +77,36 @@ impl FarLeg {
         }
     }
 
-    /// Sends what `seal` makes to where ICE has found the other side, while that is heard.
-    fn send_sealed(&mut self, now: Instant, seal: impl FnOnce(&mut RtpSession) -> Option<Vec<u8>>) {
+    fn send_report(&mut self, now: Instant, seal: impl FnOnce(&mut RtpSession) -> Option<Vec<u8>>) {
+        if let Some(report) = self.seal(now, seal) {
+            self.send_behind(report);
+        }
+    }
+
+    /// What `seal` makes, for the server, to where ICE has found the other side, while that is heard. Without a channel it leaves by
+    /// the client.
+    fn seal(
+        &mut self,
+        now: Instant,
+        seal: impl FnOnce(&mut RtpSession) -> Option<Vec<u8>>,
+    ) -> Option<Vec<u8>> {
         let LegPhase::Talking { peer, search } = &mut self.phase else {
             self.counters.unsent += 1;
-            return;
+            return None;
         };
         let to = peer.destination().filter(|to| self.remotes.admit(*to));
         let to = to.filter(|_| search.may_speak(now));
         let sealed = to.and_then(|to| Some((to, peer.session().and_then(seal)?)));
         let Some((to, packet)) = sealed else {
             self.counters.unsent += 1;
-            return;
+            return None;
         };
         match self.way.wrap_media(to, packet) {
-            Ok(frame) => self.outputs.push_back(FarOutput::ToServer(frame)),
+            Ok(frame) => Some(frame),
             Err(packet) => {
                 self.way.send_to(to, packet, now);
                 self.drive(now);
+                None
             }
         }
     }

@@ -25,6 +25,7 @@ mod early_packets;
 mod error;
 mod event;
 mod flight;
+mod held;
 mod late_init;
 mod leg;
 mod media_path;

@@ -29,6 +29,7 @@ impl FarLeg {
             return Err(Box::new(way));
         };
         let old = std::mem::replace(&mut self.way, way);
+        self.held.forget();
         let (stray, unsent) = old.losses();
         self.counters.stray += stray;
         self.counters.unsent += unsent;

@@ -1,6 +1,7 @@
-//! The messages of the data channel, which leave in slots of their own: one in each [`CONTROL_PACE`], empty where nothing waits.
+//! The messages of the data channel, which leave in slots of their own, each behind a frame: one in each [`CONTROL_PACE`], empty where nothing
+//! waits. When the first leaves is drawn, so that it tells nothing of the side whose channel opens first.
 //!
-//! So a TURN server does not see when a key is pressed on a phone that says so beside its sound, and not by a message that a person hangs
+//! So a TURN server does not see when a key is pressed on a phone that says so beside its sound, and not by a message that a side hangs
 //! up. Empty messages end here, at both sides.
 
 use std::collections::VecDeque;
@@ -19,22 +20,35 @@ pub(crate) const MOST_WAITING: usize = 16;
 pub(crate) const EMPTY: [u8; CONTROL_BYTES] = [0; CONTROL_BYTES];
 
 /// The messages of one call that wait to leave.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ControlSlots {
     waiting: VecDeque<[u8; CONTROL_BYTES]>,
+    /// From the opening of the channel to the first slot.
+    first: Duration,
     /// The next slot, once the channel is open.
     next: Option<Instant>,
 }
 
 impl ControlSlots {
+    /// The messages of a call; `draw` is random.
+    pub(crate) fn drawn(draw: u32) -> Self {
+        let micros = draw % CONTROL_PACE.as_micros() as u32;
+        Self {
+            waiting: VecDeque::new(),
+            first: Duration::from_micros(micros.into()),
+            next: None,
+        }
+    }
+
     /// The channel is open.
     pub(crate) fn start(&mut self, now: Instant) {
-        self.next = Some(now + CONTROL_PACE);
+        self.next = Some(now + self.first);
     }
 
     /// Nothing leaves any more.
     pub(crate) fn stop(&mut self) {
-        *self = Self::default();
+        self.waiting.clear();
+        self.next = None;
     }
 
     /// Takes a message for the next slot that is free. False if the channel is not open, the message has another length, or too many wait.
@@ -57,18 +71,13 @@ impl ControlSlots {
         self.waiting.is_empty()
     }
 
-    /// The message that is due.
+    /// The message that is due; to be asked for with each frame.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<[u8; CONTROL_BYTES]> {
         let slot = self.next.filter(|slot| *slot <= now)?;
         // After a sleep of this machine one leaves, not all that were due.
         let late = now.saturating_duration_since(slot);
         self.next = Some(if late < CONTROL_PACE { slot } else { now } + CONTROL_PACE);
         Some(self.waiting.pop_front().unwrap_or(EMPTY))
-    }
-
-    /// The next slot.
-    pub(crate) const fn next_timeout(&self) -> Option<Instant> {
-        self.next
     }
 }
 
@@ -83,23 +92,23 @@ mod tests {
 
     #[test]
     fn there_is_a_message_in_each_slot_and_none_between() {
-        let (mut slots, start) = (ControlSlots::default(), some_time());
+        let (mut slots, start) = (ControlSlots::drawn(300_000), some_time());
         assert!(!slots.push(&message(1)), "before the channel is open");
         slots.start(start);
         let mut left = Vec::new();
         for millis in 0..2_000 {
             let now = start + Duration::from_millis(millis);
-            if millis == 700 {
+            if millis == 500 {
                 assert!(slots.push(&message(1)) && slots.push(&message(2)));
             }
             left.extend(slots.poll(now).map(|message| (millis, message[0])));
         }
-        assert_eq!(left, [(500, 0), (1_000, 1), (1_500, 2)]);
+        assert_eq!(left, [(300, 0), (800, 1), (1_300, 2), (1_800, 0)]);
     }
 
     #[test]
     fn messages_of_another_length_and_too_many_are_refused() {
-        let mut slots = ControlSlots::default();
+        let mut slots = ControlSlots::drawn(300_000);
         slots.start(some_time());
         assert!(!slots.push(&[1; 63]));
         for _ in 0..MOST_WAITING {
@@ -110,7 +119,7 @@ mod tests {
 
     #[test]
     fn slots_that_were_slept_through_are_left_out() {
-        let (mut slots, start) = (ControlSlots::default(), some_time());
+        let (mut slots, start) = (ControlSlots::drawn(300_000), some_time());
         slots.start(start);
         let later = start + Duration::from_secs(60);
         assert!(slots.poll(later).is_some());

@@ -5,12 +5,13 @@
 //!
 //! - [`blocks`]: the payload of a frame, read and written. [`class`]: how large it is and how often there is one.
 //! - [`redundancy`]: which earlier sound a frame carries again.
-//! - `slots`: when it leaves. `sender`: what is in it. `receiver`: what the phone is given of it,
-//!   out of [`playout`] while there is something to repair; `content` reads it and `numbers` numbers it.
+//! - `slots`: when it leaves. `sender`: what is in it, and `surplus`: when that has waited too long. `receiver`: what the phone is given of it,
+//!   out of [`playout`] while there is something to repair, by the clock of `arrivals`; `content` reads it and `numbers` numbers it.
 //! - `control`: the same for the messages of the data channel.
 //!
 //! The far leg knows nothing of this but the clock of a frame, which its reports need, so that a peer which is no engine can be sent plain RTP.
 
+mod arrivals;
 pub mod blocks;
 pub mod class;
 mod content;
@@ -21,6 +22,7 @@ pub(crate) mod receiver;
 pub mod redundancy;
 pub(crate) mod sender;
 mod slots;
+mod surplus;
 
 use self::blocks::FrameBlocks;
 use crate::codec::Codec;

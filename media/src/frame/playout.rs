@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::arrivals::ArrivalClock;
 use super::content::FrameContent;
-use super::slots::SlotClock;
 use crate::sequence::ahead;
 
 /// The deepest buffer: what frames repeat is not older.
@@ -37,7 +37,7 @@ const LONGEST_ABSENCE: u16 = 5;
 #[derive(Debug)]
 pub(super) struct PlayoutBuffer {
     /// When the frame of the next slot comes, in the mean.
-    clock: SlotClock,
+    clock: ArrivalClock,
     micros: u32,
     next: u16,
     /// From the next slot on.
@@ -81,7 +81,7 @@ impl PlayoutBuffer {
             false => need,
         };
         Self {
-            clock: SlotClock::new(now, micros),
+            clock: ArrivalClock::new(now, micros),
             micros,
             next: first,
             slots: VecDeque::new(),
@@ -114,7 +114,7 @@ impl PlayoutBuffer {
         let mut place = ahead(content.sequence, self.next);
         if place >= MOST_SLOTS.into() {
             self.slots.clear();
-            self.clock = SlotClock::new(now, self.micros);
+            self.clock = ArrivalClock::new(now, self.micros);
             (self.next, place) = (content.sequence, 0);
         }
         let Ok(place) = usize::try_from(place) else {

@@ -1,8 +1,9 @@
 //! What leaves in each slot: a phone's sound, or fill where none has come in time.
 //!
-//! A slot is where the phone's packets come in the mean. Its frame leaves [`WAIT`] later, whether there is sound for it or not, so that a
-//! TURN server sees neither the jitter of a phone within that time nor where sound begins and ends. A packet that comes later finds its
-//! slot filled, and takes the next one: the backlog is made up for by slots that are a little shorter.
+//! Slots are where the phone's packets come in the mean when a call begins. Frames leave [`WAIT`] later, whether there is sound for them or
+//! not, so that a TURN server sees neither the jitter of a phone nor where sound begins and ends. A packet that is too late finds its slot
+//! filled and takes the next one, and so do all after it until one of them is left out (`surplus`). A phone that begins again elsewhere, after
+//! a pause or a hold, waits up to a slot: the slots stay where they are.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use super::blocks::{self, PressBlock};
 use super::class::{FrameClass, sound_micros};
 use super::redundancy::Redundancy;
 use super::slots::SlotClock;
+use super::surplus::Surplus;
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::rtp::MAX_PAYLOAD;
@@ -28,6 +30,10 @@ pub(crate) const MOST_WAITING: usize = 4;
 /// Packets of key presses that wait: three presses' ends. Beyond these the newest is dropped; a press says its end three times.
 pub(crate) const MOST_PRESSES: usize = 9;
 
+/// How long after connection the slots may still be put where the phone is: it begins to send when its call is answered. Who called shows
+/// then, too.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to anybody.
 const OVERDUE: u32 = 5;
 
@@ -37,7 +43,9 @@ pub(crate) struct FrameSender {
     class: FrameClass,
     /// Before connection and after the end there is none.
     slots: Option<SlotClock>,
-    sounds: VecDeque<FarPacket>,
+    /// With the time at which each came.
+    sounds: VecDeque<(Instant, FarPacket)>,
+    surplus: Surplus,
     presses: VecDeque<FarPacket>,
     /// The press that is being sent: its start by the phone's timestamps and by the frames'.
     press: Option<(u32, u32)>,
@@ -58,6 +66,7 @@ impl FrameSender {
             class: FrameClass::usual(Codec::Pcmu),
             slots: None,
             sounds: VecDeque::with_capacity(MOST_WAITING + 1),
+            surplus: Surplus::default(),
             presses: VecDeque::new(),
             press: None,
             newest: None,
@@ -94,7 +103,8 @@ impl FrameSender {
 
     /// The far leg is connected: frames leave from now on, in step with the phone if that sends already.
     pub(crate) fn start(&mut self, now: Instant) {
-        let mut slots = SlotClock::new(self.arrival.unwrap_or(now), self.class.micros());
+        let first = self.arrival.unwrap_or(now);
+        let mut slots = SlotClock::new(first, self.class.micros(), now + SETTLING);
         slots.skip(now);
         if slots.next() < now {
             slots.step();
@@ -119,14 +129,11 @@ impl FrameSender {
         self.presses.clear();
     }
 
-    /// The phone has sent something that does not pass yet: the slots follow its clock all the same.
+    /// The phone has sent something that does not pass: the slots learn its pace all the same.
     pub(crate) fn note_arrival(&mut self, now: Instant) {
         self.arrival = Some(now);
-        let span = Duration::from_micros(self.class.micros().into());
         if let Some(slots) = &mut self.slots {
-            // The slot that is nearest to it: the last one may be served already.
-            let is_before = slots.next().saturating_duration_since(now) > span / 2;
-            slots.pull(now + if is_before { span } else { Duration::ZERO }, 0);
+            slots.note(now);
         }
     }
 
@@ -159,14 +166,15 @@ impl FrameSender {
             return false;
         }
         self.follow_class(codec, &packet.payload, now);
-        let later = |waiting: &FarPacket| ahead(waiting.sequence, packet.sequence) > 0;
-        let behind = self.sounds.iter().rev().take_while(|it| later(it)).count();
-        let place = self.sounds.len() - behind;
         if let Some(slots) = &mut self.slots {
-            slots.pull(now, place);
+            slots.note(now);
         }
-        self.sounds.insert(place, packet);
-        if self.sounds.len() <= MOST_WAITING {
+        let later = |(_, it): &&(Instant, FarPacket)| ahead(it.sequence, packet.sequence) > 0;
+        let behind = self.sounds.iter().rev().take_while(later).count();
+        let place = self.sounds.len() - behind;
+        self.sounds.insert(place, (now, packet));
+        let length = Duration::from_micros(self.class.micros().into());
+        if self.sounds.len() <= MOST_WAITING && !self.surplus.take(length) {
             return true;
         }
         self.sounds.pop_front();
@@ -191,7 +199,8 @@ impl FrameSender {
             .or(next)
             .filter(|_| is_other_pace && self.slots.is_some())
         {
-            self.slots = Some(SlotClock::new(next, class.micros()));
+            let settles_until = next + SETTLING;
+            self.slots = Some(SlotClock::new(next, class.micros(), settles_until));
         }
     }
 
@@ -205,10 +214,10 @@ impl FrameSender {
                 .wrapping_add(skipped.wrapping_mul(self.class.ticks()));
             self.redundancy.forget();
         }
-        if self.next_timeout()? > now {
-            return None;
-        }
-        let sound = self.sounds.pop_front();
+        let due = self.next_timeout().filter(|due| *due <= now)?;
+        let (came, sound) = self.sounds.pop_front().unzip();
+        let wait = came.map(|came| due.saturating_duration_since(came));
+        self.surplus.note(wait);
         let press = self.presses.pop_front();
         self.newest = sound.as_ref().map(|sound| sound.sequence).or(self.newest);
         let press = press.and_then(|packet| self.place_press(&packet));

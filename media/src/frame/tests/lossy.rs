@@ -430,9 +430,10 @@ fn a_phone_whose_clock_is_off_is_followed_while_the_buffer_stands() {
             wire.share_given()
         );
         let most = wire.delays().into_iter().max().unwrap();
-        // The phone, the sender's wait and the buffer each go by ticks.
+        // The phone, the sender's wait and the buffer each go by ticks, and the slots stay behind while they learn.
+        let behind = Duration::from_millis(4);
         assert!(
-            most <= WAIT + MOST_DELAY + 3 * TICK,
+            most <= WAIT + behind + MOST_DELAY + 3 * TICK,
             "{millionths}: {most:?}"
         );
     }

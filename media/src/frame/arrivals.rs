@@ -1,0 +1,116 @@
+//! The clock of the frames that come: where they come early or late in the mean, it is pulled towards them by steps too small to hear.
+//!
+//! Both sides' clocks differ by up to some hundred millionths (RFC 3550 section 6.4.1 has a receiver follow them too). The clock keeps what
+//! it has learnt of the difference.
+
+use std::time::{Duration, Instant};
+
+/// Of how far a packet was off, so much is corrected at once: the mean of so many packets.
+const PULL: i64 = 64;
+/// And so much in each later slot, which learns the difference of the clocks; PULL squared times eight keeps the two from swinging.
+const LEARN: i64 = 8 * PULL * PULL;
+/// The largest step, as a part of a slot: 20 ms are made up for in four seconds.
+const LARGEST_STEP: i64 = 200;
+/// The largest difference of the clocks, as a part of a slot: more than any phone's.
+const LARGEST_DRIFT: i64 = 1_000;
+
+/// When the next frame comes, in the mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArrivalClock {
+    next: Instant,
+    /// Nanoseconds from one slot to the next by this machine's clock.
+    span: i64,
+    /// The sum of how far packets were off: [`LEARN`] times the difference.
+    learnt: i64,
+}
+
+impl ArrivalClock {
+    /// Slots that are so many microseconds apart, the first at this moment.
+    pub(super) fn new(first: Instant, micros: u32) -> Self {
+        Self {
+            next: first,
+            span: i64::from(micros) * 1_000,
+            learnt: 0,
+        }
+    }
+
+    /// The next slot.
+    pub(super) const fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// The next slot has been served.
+    pub(super) fn step(&mut self) {
+        self.move_next(self.span + self.learnt / LEARN);
+    }
+
+    /// A frame has come that is so many slots after the next one.
+    pub(super) fn pull(&mut self, arrival: Instant, slots: usize) {
+        let expected = self.next + self.length() * u32::try_from(slots).unwrap_or(u32::MAX);
+        let early = nanos(expected.saturating_duration_since(arrival));
+        let off = nanos(arrival.saturating_duration_since(expected)) - early;
+        let largest = self.span / LARGEST_STEP;
+        self.move_next((off / PULL).clamp(-largest, largest));
+        if off.abs() <= self.span / 4 {
+            let largest = self.span / LARGEST_DRIFT * LEARN;
+            self.learnt = (self.learnt + off).clamp(-largest, largest);
+        }
+    }
+
+    /// All slots are sooner by this.
+    pub(super) fn bring_forward(&mut self, by: Duration) {
+        self.next = self.next.checked_sub(by).unwrap_or(self.next);
+    }
+
+    /// From one slot to the next.
+    pub(super) fn length(&self) -> Duration {
+        Duration::from_nanos((self.span + self.learnt / LEARN).unsigned_abs())
+    }
+
+    fn move_next(&mut self, nanos: i64) {
+        let by = Duration::from_nanos(nanos.unsigned_abs());
+        let moved = match nanos < 0 {
+            true => self.next.checked_sub(by),
+            false => self.next.checked_add(by),
+        };
+        self.next = moved.unwrap_or(self.next);
+    }
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::some_time;
+
+    #[test]
+    fn the_clock_learns_how_fast_the_phones_is() {
+        for millionths in [-200.0, 200.0, 0.0] {
+            let start = some_time();
+            let mut clock = ArrivalClock::new(start, 20_000);
+            let phone = |packet: u32| {
+                start + Duration::from_secs_f64(f64::from(packet) * 0.02 * (1.0 + millionths / 1e6))
+            };
+            for packet in 0..20_000 {
+                clock.pull(phone(packet), 0);
+                clock.step();
+            }
+            let off = clock.next().saturating_duration_since(phone(20_000))
+                + phone(20_000).saturating_duration_since(clock.next());
+            assert!(off < Duration::from_micros(50), "{millionths}: {off:?}");
+            let learnt = clock.length().as_secs_f64() / 0.02 - 1.0;
+            assert!((learnt * 1e6 - millionths).abs() < 10.0, "{learnt}");
+        }
+    }
+
+    #[test]
+    fn one_late_packet_moves_the_slots_by_little() {
+        let start = some_time();
+        let mut clock = ArrivalClock::new(start, 20_000);
+        clock.pull(start + Duration::from_millis(15), 0);
+        assert_eq!(clock.next() - start, Duration::from_micros(100));
+    }
+}
