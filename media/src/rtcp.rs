@@ -13,17 +13,6 @@ pub struct ReceivedRtcp {
     pub requests_keyframe: bool,
     /// The middle 32 bits of the NTP time in its sender report.
     pub report_time: Option<u32>,
-    /// The first block of a report.
-    pub loss: Option<ReportedLoss>,
-}
-
-/// What a report says of the packets that its sender should have received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReportedLoss {
-    /// The SSRC that the block is about.
-    pub source: u32,
-    /// The share lost since the report before, in 256ths.
-    pub fraction: u8,
 }
 
 /// The sender information of a report: the packets sent (RFC 3550 section 6.4.1).
@@ -98,24 +87,9 @@ pub fn read(bytes: &[u8]) -> Option<ReceivedRtcp> {
             let middle = part.get(10..14).and_then(|middle| middle.first_chunk());
             found.report_time = middle.map(|middle| u32::from_be_bytes(*middle));
         }
-        let blocks = match *kind {
-            SENDER_REPORT => part.get(28..),
-            RECEIVER_REPORT => part.get(8..),
-            _ => None,
-        };
-        let first = blocks.filter(|_| format > 0).and_then(<[u8]>::first_chunk);
-        found.loss = found.loss.or(first.map(read_loss));
         rest = others;
     }
     (!bytes.is_empty()).then_some(found)
-}
-
-/// The beginning of a report block.
-fn read_loss(&[a, b, c, d, fraction]: &[u8; 5]) -> ReportedLoss {
-    ReportedLoss {
-        source: u32::from_be_bytes([a, b, c, d]),
-        fraction,
-    }
 }
 
 /// Writes a report, followed by a random CNAME (RFC 3550 section 6.1).
@@ -301,13 +275,6 @@ mod tests {
         // The middle 32 bits of its own NTP time.
         let heard = read(&packet).unwrap();
         assert_eq!(heard.report_time, Some(0x0005_4000));
-        let loss = ReportedLoss {
-            source: THEIRS,
-            fraction: 64,
-        };
-        assert_eq!(heard.loss, Some(loss));
-        let packet = write_report(OURS, None, Some(block));
-        assert_eq!(read(&packet).unwrap().loss, Some(loss));
         let packet = write_report(OURS, None, None);
         assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
         assert_eq!(read(&packet), Some(ReceivedRtcp::default()));

@@ -16,7 +16,11 @@ impl Bridge {
                 return Some(BridgeOutput::VideoToPhone { to, bytes });
             }
             FarEvent::Rtp(packet) => {
-                self.received.read(&packet, self.now?);
+                let now = self.now?;
+                if let Some(lost) = self.received.read(&packet, now) {
+                    self.frames.note_loss(lost, now);
+                    self.frames.tell_loss(self.received.loss());
+                }
                 return None;
             }
             FarEvent::Connected => {
@@ -34,10 +38,6 @@ impl Bridge {
             FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
             FarEvent::KeyframeRequested => {
                 self.near.video.request_keyframe();
-                return None;
-            }
-            FarEvent::LossReported(fraction) => {
-                self.frames.note_loss(fraction, self.now?);
                 return None;
             }
             FarEvent::ControlOpen => {

@@ -31,8 +31,6 @@ pub enum FarEvent {
     Datagram(Vec<u8>),
     /// The other side cannot decode our video and requests a keyframe.
     KeyframeRequested,
-    /// The other side reports which share of our sound did not come, in 256ths, since its report before.
-    LossReported(u8),
     /// A message on the data channel.
     Control(Vec<u8>),
     /// The way out is lost, or perhaps so, and a new one is wanted: [`FarLeg::adopt`](super::FarLeg::adopt). The old one is used

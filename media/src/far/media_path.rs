@@ -69,10 +69,6 @@ impl FarLeg {
                 self.heard(now);
                 self.emit(FarEvent::KeyframeRequested);
             }
-            OpenedPacket::Loss(fraction) => {
-                self.heard(now);
-                self.emit(FarEvent::LossReported(fraction));
-            }
             OpenedPacket::Other => self.heard(now),
         }
     }

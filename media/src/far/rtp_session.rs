@@ -37,9 +37,7 @@ pub(super) enum OpenedPacket {
     Rtp(FarPacket),
     /// RTCP that requests a keyframe.
     KeyframeRequest,
-    /// A report about our sound: the share that did not come, in 256ths.
-    Loss(u8),
-    /// Nothing that the owner has to know: another report, or a packet without payload.
+    /// Nothing that the owner has to know: a report, or a packet without payload.
     Other,
 }
 
@@ -148,11 +146,7 @@ impl RtpSession {
         if read.requests_keyframe && self.video.is_some() {
             return Some(OpenedPacket::KeyframeRequest);
         }
-        let ours = self.audio.ssrcs().ours;
-        let about_sound = read.loss.filter(|loss| loss.source == ours);
-        Some(about_sound.map_or(OpenedPacket::Other, |loss| {
-            OpenedPacket::Loss(loss.fraction)
-        }))
+        Some(OpenedPacket::Other)
     }
 
     /// The report that is due, sealed.

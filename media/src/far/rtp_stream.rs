@@ -10,10 +10,6 @@ use crate::rtp::RtpPacket;
 use crate::sequence::ahead;
 use crate::video;
 
-/// Packets in a row that are missing after an outage, at least. They do not count in the share that is reported as lost: what is
-/// repeated in later packets could not bring them back.
-const OUTAGE: u32 = 16;
-
 /// One stream each way.
 #[derive(Debug)]
 pub(super) struct RtpStream {
@@ -42,9 +38,7 @@ struct ReceivedCounts {
     /// Extended sequence numbers of the first packet and of the highest.
     span: Option<(u32, u32)>,
     packets: u32,
-    /// Missing after outages.
-    missed: u32,
-    /// Expected but for outages and received, as in the last report.
+    /// Expected and received, as in the last report.
     reported: (u32, u32),
     clock: StreamClock,
     /// Arrival and timestamp of the packet before.
@@ -101,10 +95,6 @@ impl RtpStream {
         let (_, highest) = received.span.get_or_insert((number, number));
         let step = ahead(packet.sequence, *highest as u16);
         *highest = highest.wrapping_add_signed(step.max(0));
-        let missing = step.max(1).unsigned_abs() - 1;
-        if missing >= OUTAGE {
-            received.missed = received.missed.wrapping_add(missing);
-        }
         let Some(clock) = received.clock.after(packet.payload_type, packet.payload) else {
             return;
         };
@@ -156,9 +146,8 @@ impl ReceivedCounts {
             return ReportBlock::default();
         };
         let expected = highest.wrapping_sub(first).wrapping_add(1);
-        let counted = expected.wrapping_sub(self.missed);
-        let before = std::mem::replace(&mut self.reported, (counted, self.packets));
-        let expected_now = counted.wrapping_sub(before.0);
+        let before = std::mem::replace(&mut self.reported, (expected, self.packets));
+        let expected_now = expected.wrapping_sub(before.0);
         let lost_now = expected_now.saturating_sub(self.packets.wrapping_sub(before.1));
         let fraction = (u64::from(lost_now) * 256).checked_div(expected_now.into());
         ReportBlock {

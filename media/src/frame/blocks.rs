@@ -1,5 +1,6 @@
 //! The payload of a frame: blocks of RFC 2198, of which the first is a key press or fill and the last sound or fill. Those between
-//! repeat earlier sound, with the timestamp offset that RFC 2198 gives them.
+//! repeat earlier sound, with the timestamp offset that RFC 2198 gives them. The first block is of no time but the frame's; its offset
+//! tells which share of the other side's frames was lost, in 256ths.
 //!
 //! ```text
 //! |1| payload type 7 | timestamp offset 14 | length 10 |  ...  |0| payload type 7 |  first block | ... | last block
@@ -33,7 +34,7 @@ const LONGEST: usize = 0x3ff;
 pub struct FrameBlock<'a> {
     /// Payload type, 0 to 127.
     pub payload_type: u8,
-    /// Ticks by which it is older than the frame's timestamp.
+    /// Ticks by which it is older than the frame's timestamp; of the first block, the share of lost frames.
     pub age: u16,
     /// The payload.
     pub payload: &'a [u8],
@@ -114,12 +115,12 @@ impl PressBlock {
     }
 }
 
-/// Writes a frame of exactly so many bytes, from a key press, earlier sound, and sound with its payload type. `None` if they do not
-/// fit, or leave more than a first block can take up.
+/// Writes a frame of exactly so many bytes, from the share of the other side's frames that was lost, a key press, earlier sound, and sound
+/// with its payload type. `None` if they do not fit, or leave more than a first block can take up.
 #[must_use]
 pub fn write(
     size: usize,
-    press: Option<PressBlock>,
+    (lost, press): (u8, Option<PressBlock>),
     repeats: &[FrameBlock<'_>],
     sound: Option<(u8, &[u8])>,
 ) -> Option<Vec<u8>> {
@@ -139,7 +140,7 @@ pub fn write(
     }
     let mut out = Vec::with_capacity(size);
     let first = press.map_or(FILL_PAYLOAD_TYPE, |press| press.payload_type);
-    put_header(&mut out, first, 0, first_bytes);
+    put_header(&mut out, first, lost.into(), first_bytes);
     for block in repeats {
         put_header(&mut out, block.payload_type, block.age, block.payload.len());
     }
@@ -205,10 +206,10 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_not_written() {
-        assert!(write(OVERHEAD - 1, None, &[], None).is_none());
-        assert!(write(OVERHEAD + 3, None, &[], Some((0, &[1; 4]))).is_none());
-        assert!(write(OVERHEAD + 4, None, &[], Some((0, &[1; 4]))).is_some());
-        assert!(write(2_000, None, &[], Some((0, &[1; 4]))).is_none());
+        assert!(write(OVERHEAD - 1, (0, None), &[], None).is_none());
+        assert!(write(OVERHEAD + 3, (0, None), &[], Some((0, &[1; 4]))).is_none());
+        assert!(write(OVERHEAD + 4, (0, None), &[], Some((0, &[1; 4]))).is_some());
+        assert!(write(2_000, (0, None), &[], Some((0, &[1; 4]))).is_none());
     }
 
     fn press() -> impl Strategy<Value = Option<PressBlock>> {
@@ -235,6 +236,7 @@ mod tests {
 
         #[test]
         fn what_is_written_has_its_size_and_comes_back(
+            lost in any::<u8>(),
             press in press(),
             sound in prop::option::of((0u8..128, prop::collection::vec(any::<u8>(), 0..300))),
             earlier in prop::collection::vec((0u8..128, 0u16..0x4000, prop::collection::vec(any::<u8>(), 0..200)), 0..4),
@@ -247,11 +249,12 @@ mod tests {
             let length = sound.as_ref().map_or(0, |(_, payload)| payload.len());
             let repeated: usize = repeats.iter().map(|block| REPEAT_HEADER + block.payload.len()).sum();
             let size = OVERHEAD + repeated + length + more;
-            let bytes = write(size, press, &repeats, sound.as_ref().map(|(kind, payload)| (*kind, &payload[..]))).unwrap();
+            let bytes = write(size, (lost, press), &repeats, sound.as_ref().map(|(kind, payload)| (*kind, &payload[..]))).unwrap();
             prop_assert_eq!(bytes.len(), size);
             let mut blocks: Vec<_> = FrameBlocks::read(&bytes).unwrap().collect();
             prop_assert_eq!(blocks.drain(1..=repeats.len()).collect::<Vec<_>>(), repeats);
             prop_assert_eq!(blocks.len(), 2);
+            prop_assert_eq!(blocks[0].age, lost.into());
             match press {
                 Some(press) => prop_assert_eq!(PressBlock::read(&blocks[0]), Some(press)),
                 None => prop_assert_eq!(blocks[0].payload_type, FILL_PAYLOAD_TYPE),

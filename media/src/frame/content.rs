@@ -1,9 +1,9 @@
-//! What a frame of the other side holds, read: a key press, sound, and the sound of earlier frames.
+//! What a frame of the other side holds, read: a key press, sound, the sound of earlier frames, and what that side has lost of ours.
 
 use std::time::Duration;
 
 use super::FRAME_PAYLOAD_TYPE;
-use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlocks, PressBlock};
+use super::blocks::{FILL_PAYLOAD_TYPE, FrameBlock, FrameBlocks, PressBlock};
 use crate::codec::Codec;
 use crate::far::FarPacket;
 
@@ -31,12 +31,25 @@ pub(super) struct RepeatedSound {
     pub(super) sound: Option<FrameSound>,
 }
 
-/// Reads a frame, and what it repeats, oldest first. `None` for what is no frame.
-pub(super) fn read(packet: &FarPacket) -> Option<(FrameContent, Vec<RepeatedSound>)> {
+/// All that a frame tells.
+#[derive(Debug)]
+pub(super) struct ReadFrame {
+    pub(super) content: FrameContent,
+    /// What it repeats, oldest first.
+    pub(super) repeats: Vec<RepeatedSound>,
+    /// The share of our frames that its sender has lost, in 256ths.
+    pub(super) lost: u8,
+}
+
+/// Reads a frame. `None` for what is no frame.
+pub(super) fn read(packet: &FarPacket) -> Option<ReadFrame> {
     let blocks = FrameBlocks::read(&packet.payload);
-    let blocks = blocks.filter(|_| packet.payload_type == FRAME_PAYLOAD_TYPE)?;
+    let mut blocks = blocks.filter(|_| packet.payload_type == FRAME_PAYLOAD_TYPE)?;
     let (mut press, mut sound, mut repeats) = (None, None, Vec::new());
-    for block in blocks {
+    let first = blocks.next()?;
+    let lost = u8::try_from(first.age).unwrap_or(u8::MAX);
+    let first = FrameBlock { age: 0, ..first };
+    for block in std::iter::once(first).chain(blocks) {
         let codec = Codec::from_far_payload_type(block.payload_type);
         let carried = codec.filter(|codec| !codec.is_events() && !block.payload.is_empty());
         let carried = carried.map(|codec| FrameSound {
@@ -61,7 +74,11 @@ pub(super) fn read(packet: &FarPacket) -> Option<(FrameContent, Vec<RepeatedSoun
         press,
         sound,
     };
-    Some((content, repeats))
+    Some(ReadFrame {
+        content,
+        repeats,
+        lost,
+    })
 }
 
 impl FrameContent {

@@ -6,7 +6,8 @@
 //! - [`blocks`]: the payload of a frame, read and written. [`class`]: how large it is and how often there is one.
 //! - [`redundancy`]: which earlier sound a frame carries again.
 //! - `slots`: when it leaves. `sender`: what is in it, and `surplus`: when that has waited too long. `receiver`: what the phone is given of it,
-//!   out of [`playout`] while there is something to repair, by the clock of `arrivals`; `content` reads it and `numbers` numbers it.
+//!   out of [`playout`] while there is something to repair, by the clock of `arrivals`; `content` reads it, `numbers` numbers it, and `loss_window` counts
+//!   what did not come.
 //! - `control`: the same for the messages of the data channel.
 //!
 //! The far leg knows nothing of this but the clock of a frame, which its reports need, so that a peer which is no engine can be sent plain RTP.
@@ -16,6 +17,7 @@ pub mod blocks;
 pub mod class;
 mod content;
 pub(crate) mod control;
+mod loss_window;
 mod numbers;
 pub mod playout;
 pub(crate) mod receiver;

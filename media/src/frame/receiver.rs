@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::content::{self, FrameContent, FrameSound, RepeatedSound};
+use super::content::{self, FrameContent, FrameSound, ReadFrame, RepeatedSound};
+use super::loss_window::LossWindow;
 use super::numbers::FrameNumbers;
 use super::playout::{MOST_DELAY, PlayoutBuffer, PlayoutSlot};
 use crate::concealment::Concealer;
@@ -30,6 +31,7 @@ pub(crate) struct FrameReceiver {
     numbers: FrameNumbers,
     buffer: Option<PlayoutBuffer>,
     concealer: Concealer,
+    loss: LossWindow,
     ready: VecDeque<FarPacket>,
     /// Ticks per second, and from one frame to the next.
     clock: Option<u32>,
@@ -44,11 +46,25 @@ pub(crate) struct FrameReceiver {
 }
 
 impl FrameReceiver {
-    /// Takes a packet of the far leg. What is no frame has nothing for the phone.
-    pub(crate) fn read(&mut self, packet: &FarPacket, now: Instant) {
-        let Some((frame, repeats)) = content::read(packet) else {
-            return;
-        };
+    /// Takes a packet of the far leg; returns the share of our frames that the other side has lost, in 256ths. What is no frame tells
+    /// nothing, and has nothing for the phone.
+    pub(crate) fn read(&mut self, packet: &FarPacket, now: Instant) -> Option<u8> {
+        let ReadFrame {
+            content,
+            repeats,
+            lost,
+        } = content::read(packet)?;
+        self.loss.note(content.sequence);
+        self.take(content, repeats, now);
+        Some(lost)
+    }
+
+    /// The share of the other side's frames that was lost in the last second, in 256ths.
+    pub(crate) fn loss(&self) -> u8 {
+        self.loss.share()
+    }
+
+    fn take(&mut self, frame: FrameContent, repeats: Vec<RepeatedSound>, now: Instant) {
         self.learn(&frame);
         let need = self.need(&repeats);
         match &mut self.buffer {

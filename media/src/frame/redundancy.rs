@@ -1,8 +1,9 @@
 //! The sound of earlier frames that each frame carries again (RFC 2198), so that the other side can put in what was lost.
 //!
-//! How many it carries follows from the loss that the other side reports (RFC 3550 section 6.4). They are spread over the last
-//! [`SPREAD`], so that a burst of losses of that length is repaired by what follows it. More or less of them is another size of all
-//! frames, which a TURN server sees: it changes at most once in ten seconds, and says what such a server could count, the loss.
+//! How many it carries follows from the loss that the other side's frames tell. They are spread over the last [`SPREAD`], so that a burst of
+//! losses of that length is repaired by what follows it. More or less of them is another size of all frames, which a TURN server sees: it
+//! changes at most once in ten seconds, and says what such a server could count, the loss. The first change comes a second after the
+//! first loss, by what was lost in that second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,11 +21,14 @@ pub const SPREAD: Duration = Duration::from_millis(80);
 /// From one change of the depth to the next.
 pub(crate) const PACE: Duration = Duration::from_secs(10);
 
-/// Loss in 256ths from which there is one more: 1.2 %, 5.5 % and 14 %. Below the next, what is lost as many times in a row is 0.3 %.
-const STEPS: [u8; MOST_DEPTH] = [3, 14, 36];
+/// Loss of a second, in 256ths, from which there is one more: 2, 3 and 7 frames of 50. One of them alone is chance.
+const STEPS: [u8; MOST_DEPTH] = [10, 15, 35];
 
-/// Reports that are remembered, of which the worst counts: some 20 s without losses end the redundancy.
-const REPORTS: usize = 4;
+/// For how long a loss counts: the worst of this time tells the depth, and it ends after so long without losses.
+const HOLD: Duration = Duration::from_secs(20);
+
+/// How long another depth has to be wanted: a loss that has just begun is not known yet.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// The redundancy of one call, in the direction from the phone.
 #[derive(Debug)]
@@ -33,8 +37,10 @@ pub(crate) struct Redundancy {
     most: usize,
     depth: usize,
     changed: Option<Instant>,
-    /// The loss of the last reports.
-    reports: [u8; REPORTS],
+    /// When the loss last reached each of the steps.
+    reached: [Option<Instant>; MOST_DEPTH],
+    /// Since when another depth is wanted.
+    wanted: Option<Instant>,
     /// The sound of the last frames, newest first; `None` for a frame without any. Empty while nothing is carried.
     sent: VecDeque<Option<FarPacket>>,
 }
@@ -45,7 +51,8 @@ impl Default for Redundancy {
             most: MOST_DEPTH,
             depth: 0,
             changed: None,
-            reports: [0; REPORTS],
+            reached: [None; MOST_DEPTH],
+            wanted: None,
             sent: VecDeque::new(),
         }
     }
@@ -58,16 +65,23 @@ impl Redundancy {
         self.depth = self.depth.min(self.most);
     }
 
-    /// The other side has reported a loss, in 256ths.
-    pub(crate) fn note_loss(&mut self, fraction: u8, now: Instant) {
-        self.reports.rotate_right(1);
-        self.reports[0] = fraction;
-        let worst = self.reports.iter().max().copied().unwrap_or_default();
-        let depth = STEPS.iter().filter(|step| worst >= **step).count();
-        let depth = depth.min(self.most);
-        let is_soon = |changed| now.saturating_duration_since(changed) < PACE;
-        if depth != self.depth && !self.changed.is_some_and(is_soon) {
-            (self.depth, self.changed) = (depth, Some(now));
+    /// The other side tells its loss of the last second, in 256ths.
+    pub(crate) fn note_loss(&mut self, share: u8, now: Instant) {
+        let is_within = |at: Instant, span| now.saturating_duration_since(at) < span;
+        let steps = self.reached.iter_mut().zip(STEPS);
+        steps
+            .filter(|(_, step)| share >= *step)
+            .for_each(|(reached, _)| *reached = Some(now));
+        let counts = |reached: &&Option<Instant>| reached.is_some_and(|at| is_within(at, HOLD));
+        let depth = self.reached.iter().filter(counts).count().min(self.most);
+        if depth == self.depth {
+            self.wanted = None;
+            return;
+        }
+        let wanted = *self.wanted.get_or_insert(now);
+        let is_soon = self.changed.is_some_and(|changed| is_within(changed, PACE));
+        if !is_soon && !is_within(wanted, SETTLE) {
+            (self.depth, self.changed, self.wanted) = (depth, Some(now), None);
         }
     }
 
@@ -118,50 +132,64 @@ mod tests {
     use crate::codec::Codec;
     use crate::some_time;
 
-    fn at(start: Instant, seconds: u64) -> Instant {
-        start + Duration::from_secs(seconds)
+    /// The depth after each of so many seconds with this loss.
+    fn tell(redundancy: &mut Redundancy, loss: u8, seconds: u32, now: &mut Instant) -> Vec<usize> {
+        let class = FrameClass::usual(Codec::Pcmu);
+        let depths = (0..seconds).map(|_| {
+            for _ in 0..50 {
+                *now += Duration::from_millis(20);
+                redundancy.note_loss(loss, *now);
+            }
+            redundancy.depth(class)
+        });
+        depths.collect()
     }
 
     #[test]
     fn the_depth_follows_the_worst_of_the_last_reports_and_the_limit() {
-        let (class, start) = (FrameClass::usual(Codec::Pcmu), some_time());
-        for (most, fraction, depth) in [
+        for (most, loss, depth) in [
             (3, 0, 0),
-            (3, 2, 0),
-            (3, 3, 1),
-            (3, 13, 1),
-            (3, 14, 2),
-            (3, 36, 3),
+            (3, 9, 0),
+            (3, 10, 1),
+            (3, 14, 1),
+            (3, 15, 2),
+            (3, 35, 3),
             (3, 255, 3),
             (2, 255, 2),
             (0, 255, 0),
         ] {
-            let mut redundancy = Redundancy::default();
+            let (mut redundancy, mut now) = (Redundancy::default(), some_time());
             redundancy.limit(most);
-            redundancy.note_loss(fraction, start);
-            assert_eq!(redundancy.depth(class), depth, "{most} {fraction}");
-            let clean = (1..20).map(|report| {
-                redundancy.note_loss(0, at(start, 5 * report));
-                redundancy.depth(class)
-            });
-            let depths: Vec<_> = clean.collect();
-            assert_eq!(depths[..3], [depth; 3]);
-            assert_eq!(depths[3..], [0; 16]);
+            let lossy = tell(&mut redundancy, loss, 2, &mut now);
+            assert_eq!(lossy, [0, depth], "{most} {loss}: known after a second");
+            let clean = tell(&mut redundancy, 0, 40, &mut now);
+            assert_eq!(clean[..20], [depth; 20]);
+            assert_eq!(clean[21..], [0; 19]);
         }
     }
 
     #[test]
+    fn what_is_lost_in_the_first_second_counts_whole() {
+        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
+        // Of each ten frames two are lost, and the window fills.
+        for share in (0..10).map(|tenth| tenth * 5) {
+            for _ in 0..5 {
+                now += Duration::from_millis(20);
+                redundancy.note_loss(share, now);
+            }
+        }
+        assert_eq!(tell(&mut redundancy, 51, 1, &mut now), [3]);
+    }
+
+    #[test]
     fn the_depth_changes_once_in_ten_seconds() {
-        let (class, start) = (FrameClass::usual(Codec::Pcmu), some_time());
-        let mut redundancy = Redundancy::default();
+        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
         let (mut depth, mut changes) = (0, Vec::new());
         for second in 0..600 {
-            // From report to report there is much, little or no loss.
-            redundancy.note_loss(
-                [0, 40, 5, 0, 0, 0, 0, 20][second as usize % 8],
-                at(start, second),
-            );
-            if std::mem::replace(&mut depth, redundancy.depth(class)) != depth {
+            // From second to second there is much, little or no loss.
+            let loss = [0, 40, 12, 0, 0, 0, 0, 20][second / 4 % 8];
+            let told = tell(&mut redundancy, loss, 1, &mut now)[0];
+            if std::mem::replace(&mut depth, told) != told {
                 changes.push(second);
             }
         }

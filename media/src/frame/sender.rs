@@ -56,6 +56,8 @@ pub(crate) struct FrameSender {
     /// When the phone sent last, whether or not that passes.
     arrival: Option<Instant>,
     redundancy: Redundancy,
+    /// What each frame tells: the share of the other side's frames that was lost, in 256ths.
+    lost: u8,
     sequence: u16,
     timestamp: u32,
 }
@@ -73,6 +75,7 @@ impl FrameSender {
             shorter: None,
             arrival: None,
             redundancy: Redundancy::default(),
+            lost: 0,
             // As for SRTP in `near/rewrite`: the lower half (RFC 3711 section 3.3.1).
             sequence: (rng.next_u32() as u16) >> 1,
             timestamp: rng.next_u32(),
@@ -84,9 +87,14 @@ impl FrameSender {
         self.redundancy.limit(most);
     }
 
-    /// The other side has reported which share of the frames it lost, in 256ths.
-    pub(crate) fn note_loss(&mut self, fraction: u8, now: Instant) {
-        self.redundancy.note_loss(fraction, now);
+    /// The other side tells which share of the frames it lost, in 256ths.
+    pub(crate) fn note_loss(&mut self, share: u8, now: Instant) {
+        self.redundancy.note_loss(share, now);
+    }
+
+    /// Tells the other side which share of its frames was lost, from the next frame on.
+    pub(crate) fn tell_loss(&mut self, share: u8) {
+        self.lost = share;
     }
 
     /// How many earlier frames' sound each frame carries.
@@ -243,8 +251,9 @@ impl FrameSender {
         let repeats = self.redundancy.blocks(self.class);
         let sound = sound.map(|sound| (sound.payload_type, &sound.payload[..]));
         // Sound that waited while the class became smaller is beyond it.
-        blocks::write(bytes, press, &repeats, sound)
-            .or_else(|| blocks::write(bytes, press, &repeats, None))
+        let first = (self.lost, press);
+        blocks::write(bytes, first, &repeats, sound)
+            .or_else(|| blocks::write(bytes, first, &repeats, None))
     }
 
     /// When the next frame leaves.

@@ -444,7 +444,7 @@ fn frames(sounds: &[u8]) -> Vec<FarPacket> {
             marker: false,
             sequence,
             timestamp: u32::from(sequence) * 160,
-            payload: super::blocks::write(173, None, &[], sound).unwrap(),
+            payload: super::blocks::write(173, (0, None), &[], sound).unwrap(),
         }
     });
     frames.collect()

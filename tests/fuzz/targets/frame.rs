@@ -16,10 +16,12 @@ fuzz_target!(|bytes: &[u8]| {
     let [first, repeats @ .., last] = &blocks[..] else { return };
     let press = (first.payload_type != FILL_PAYLOAD_TYPE).then(|| PressBlock::read(first)).flatten();
     let sound = (last.payload_type != FILL_PAYLOAD_TYPE).then_some((last.payload_type, last.payload));
-    if let Some(written) = write(bytes.len(), press, repeats, sound) {
+    let lost = u8::try_from(first.age).unwrap_or(u8::MAX);
+    if let Some(written) = write(bytes.len(), (lost, press), repeats, sound) {
         let again: Vec<_> = FrameBlocks::read(&written).expect("a frame").collect();
         assert_eq!(written.len(), bytes.len());
         assert_eq!(press.and_then(|_| PressBlock::read(&again[0])), press);
+        assert_eq!(again[0].age, lost.into());
         assert_eq!(again[1..again.len() - 1], *repeats);
         let again = again[again.len() - 1];
         assert_eq!((again.payload_type, sound.map(|_| again.payload)), (sound.map_or(FILL_PAYLOAD_TYPE, |sound| sound.0), sound.map(|sound| sound.1)));
