@@ -33,6 +33,19 @@ pub fn expand(code: u8) -> i16 {
     }
 }
 
+/// Encodes a sample in either law; in mu-law for any other codec.
+pub(crate) fn compress_as(codec: Codec, sample: i16) -> u8 {
+    let byte = compress(sample);
+    let table = conversion(Codec::Pcmu, codec);
+    table.map_or(byte, |table| table[usize::from(byte)])
+}
+
+/// Decodes a byte of either law.
+pub(crate) fn expand_as(codec: Codec, byte: u8) -> i16 {
+    let table = conversion(codec, Codec::Pcmu);
+    expand(table.map_or(byte, |table| table[usize::from(byte)]))
+}
+
 /// The table that turns the bytes of one law into those of the other; `None` for any other pair of codecs.
 pub(crate) const fn conversion(from: Codec, to: Codec) -> Option<&'static [u8; 256]> {
     match (from, to) {

@@ -12,7 +12,7 @@
 //!   [`mos`]: the opinion score that follows from them.
 //! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
 //! - [`frame`]: what a call's sound is between engines: one size, one pace.
-//! - `concealment`: sound in place of what was lost, and the G.722 that it needs.
+//! - `concealment`: sound in place of what was lost. `g722`: the codec, which that needs.
 //! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
@@ -70,6 +70,7 @@ pub mod description;
 pub mod far;
 pub mod frame;
 pub mod g711;
+mod g722;
 pub mod mos;
 pub mod near;
 pub mod negotiate;

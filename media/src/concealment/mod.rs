@@ -4,13 +4,12 @@
 //! The phone gets a packet as any other, so that it has nothing to conceal itself. Opus is left to the phone, whose decoder knows
 //! better, and which may find the sound in the next packet (in-band FEC, RFC 6716 section 2.1.7).
 
-mod g722;
 mod pitch;
 
-use self::g722::{DELAY, G722Decoder, G722Encoder};
 use self::pitch::{HISTORY, PitchSynthesis};
 use crate::codec::Codec;
-use crate::g711;
+use crate::g711::{compress_as, expand_as};
+use crate::g722::{DELAY, G722Decoder, G722Encoder};
 
 /// Samples in a millisecond of G.711, and bytes of it and of G.722.
 const PER_MILLI: usize = 8;
@@ -68,7 +67,7 @@ impl Concealer {
             Some(encoder) => encoder.encode(&synthesis.next(2 * self.packet)),
             None => {
                 let samples = synthesis.next(self.packet).into_iter();
-                samples.map(|sample| compress(codec, sample)).collect()
+                samples.map(|sample| compress_as(codec, sample)).collect()
             }
         };
         self.keep(&payload);
@@ -78,7 +77,7 @@ impl Concealer {
     /// Begins to go on from what the phone got.
     fn begin(&mut self, codec: Codec) {
         if codec != Codec::G722 {
-            let past: Vec<_> = self.past.iter().map(|byte| expand(codec, *byte)).collect();
+            let past: Vec<_> = self.past.iter().map(|byte| expand_as(codec, *byte)).collect();
             self.synthesis = Some(PitchSynthesis::of(&past, PER_MILLI));
             return;
         }
@@ -116,21 +115,10 @@ fn fade_in(codec: Codec, payload: &mut [u8], mut synthesis: PitchSynthesis) {
     let concealed = synthesis.next(samples);
     for (place, (byte, before)) in payload.iter_mut().zip(concealed).enumerate() {
         let part = (place + 1) as f32 / (samples + 1) as f32;
-        let after = f32::from(expand(codec, *byte));
+        let after = f32::from(expand_as(codec, *byte));
         let mixed = f32::from(before) * (1.0 - part) + after * part;
-        *byte = compress(codec, mixed as i16);
+        *byte = compress_as(codec, mixed as i16);
     }
-}
-
-fn expand(codec: Codec, byte: u8) -> i16 {
-    let table = g711::conversion(codec, Codec::Pcmu);
-    g711::expand(table.map_or(byte, |table| table[usize::from(byte)]))
-}
-
-fn compress(codec: Codec, sample: i16) -> u8 {
-    let byte = g711::compress(sample);
-    let table = g711::conversion(Codec::Pcmu, codec);
-    table.map_or(byte, |table| table[usize::from(byte)])
 }
 
 #[cfg(test)]

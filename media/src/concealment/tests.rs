@@ -1,6 +1,7 @@
 use std::f32::consts::TAU;
 
 use super::*;
+use crate::g711;
 
 /// A buzz of some harmonics of a pitch that glides, swelling and ebbing, as mu-law or A-law.
 fn buzz(codec: Codec, packets: usize, harmonics: u8) -> Vec<Vec<u8>> {
@@ -10,7 +11,7 @@ fn buzz(codec: Codec, packets: usize, harmonics: u8) -> Vec<Vec<u8>> {
         phase += TAU * (120.0 + 15.0 * (TAU * 0.7 * time).sin()) / 8_000.0;
         let harmonics = (1..=harmonics).map(|n| (phase * f32::from(n)).sin() / f32::from(n));
         let level = 4_000.0 + 2_000.0 * (TAU * 3.0 * time).sin();
-        compress(codec, (harmonics.sum::<f32>() * level) as i16)
+        compress_as(codec, (harmonics.sum::<f32>() * level) as i16)
     });
     let samples: Vec<_> = samples.collect();
     samples.chunks(160).map(<[u8]>::to_vec).collect()
@@ -32,14 +33,14 @@ fn heard(packets: &[Vec<u8>], codec: Codec, is_lost: impl Fn(usize) -> bool) -> 
                 Some(payload)
             }
         };
-        payload.unwrap_or_else(|| vec![compress(codec, 0); 160])
+        payload.unwrap_or_else(|| vec![compress_as(codec, 0); 160])
     });
-    heard.map(|byte| expand(codec, byte)).collect()
+    heard.map(|byte| expand_as(codec, byte)).collect()
 }
 
 fn samples(packets: &[Vec<u8>], codec: Codec) -> Vec<i16> {
     let bytes = packets.iter().flatten();
-    bytes.map(|byte| expand(codec, *byte)).collect()
+    bytes.map(|byte| expand_as(codec, *byte)).collect()
 }
 
 /// How much stronger the sound is than what was changed in it, in decibels, over these samples.

@@ -5,7 +5,7 @@
 //! that takes over the bands of a decoder which has heard the same.
 
 /// Samples by which what is decoded is behind what was encoded: both filters' delay.
-pub(super) const DELAY: usize = 22;
+pub(crate) const DELAY: usize = 22;
 
 /// The filter that splits and joins the bands (table 4-1), one half of it, which is that of the other half reversed.
 const FILTER: [i32; 12] = [3, -11, 12, 32, -210, 951, 3_876, -805, 362, -156, 53, -11];
@@ -47,14 +47,14 @@ const POWERS: [i32; 32] = [
 
 /// A decoder.
 #[derive(Debug, Default)]
-pub(super) struct G722Decoder {
+pub(crate) struct G722Decoder {
     bands: BandPair,
     joined: [i32; 24],
 }
 
 /// An encoder.
 #[derive(Debug)]
-pub(super) struct G722Encoder {
+pub(crate) struct G722Encoder {
     bands: BandPair,
     heard: [i32; 24],
 }
@@ -179,7 +179,7 @@ impl Band {
 
 impl G722Decoder {
     /// Two samples of 16 kHz for each byte.
-    pub(super) fn decode(&mut self, bytes: &[u8]) -> Vec<i16> {
+    pub(crate) fn decode(&mut self, bytes: &[u8]) -> Vec<i16> {
         bytes
             .iter()
             .flat_map(|byte| self.decode_byte(*byte))
@@ -200,7 +200,7 @@ impl G722Decoder {
 
 impl G722Encoder {
     /// An encoder whose bytes go on from those that this decoder has heard.
-    pub(super) fn following(decoder: G722Decoder) -> Self {
+    pub(crate) fn following(decoder: G722Decoder) -> Self {
         Self {
             bands: decoder.bands,
             heard: [0; 24],
@@ -208,7 +208,7 @@ impl G722Encoder {
     }
 
     /// Takes samples as heard before the first that is encoded.
-    pub(super) fn hear(&mut self, samples: &[i16]) {
+    pub(crate) fn hear(&mut self, samples: &[i16]) {
         for pair in samples.chunks_exact(2) {
             self.split([pair[0].into(), pair[1].into()]);
         }
@@ -219,7 +219,7 @@ impl G722Encoder {
     }
 
     /// One byte for two samples of 16 kHz.
-    pub(super) fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
+    pub(crate) fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
         let pairs = samples.chunks_exact(2);
         pairs
             .map(|pair| self.encode_pair([pair[0].into(), pair[1].into()]))
