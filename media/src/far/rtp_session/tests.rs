@@ -1,3 +1,5 @@
+mod long_call;
+
 use super::*;
 use crate::frame::blocks;
 use crate::rtcp::read;
