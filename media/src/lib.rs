@@ -66,6 +66,7 @@
 pub mod bridge;
 pub mod codec;
 mod concealment;
+pub mod confirmation;
 pub mod description;
 pub mod far;
 pub mod frame;

@@ -50,6 +50,13 @@ struct Serving {
 /// A box with everything on any free ports; what it said when it was open.
 #[cfg(unix)]
 fn serve_all(folder: &Path) -> (Child, String) {
+    let path = std::env::var("PATH").unwrap();
+    serve_all_with(folder, &path)
+}
+
+/// With these folders of programs.
+#[cfg(unix)]
+fn serve_all_with(folder: &Path, path: &str) -> (Child, String) {
     let file = folder.join("book.toml");
     let mut settings = std::fs::read_to_string(&file).unwrap();
     settings
@@ -57,6 +64,7 @@ fn serve_all(folder: &Path) -> (Child, String) {
     std::fs::write(&file, settings).unwrap();
     let mut child = with_settings("serve", folder)
         .args(["--with-relay", "--with-turn"])
+        .env("PATH", path)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -122,6 +130,26 @@ fn the_box_serves_all_three_and_ends_them_within_three_seconds() {
     );
     assert!(!words.iter().any(|word| listens(&lines, word)), "{lines}");
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), kept);
+}
+
+/// As in the sandbox of the packaged unit, whose filter of system calls has no `capset`.
+#[cfg(unix)]
+#[test]
+fn coturn_runs_where_setpriv_is_forbidden() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    let stubs = folder.path().join("stubs");
+    std::fs::create_dir(&stubs).unwrap();
+    let setpriv = stubs.join("setpriv");
+    std::fs::write(&setpriv, "#!/bin/sh\nexit 127\n").unwrap();
+    std::fs::set_permissions(&setpriv, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", stubs.display(), std::env::var("PATH").unwrap());
+    let (mut child, lines) = serve_all_with(folder.path(), &path);
+    assert!(listens(&lines, "TURN at"), "{lines}");
+    let pid = child.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(told.unwrap().success() && child.wait().unwrap().success());
+    assert!(!listens(&lines, "TURN at"), "{lines}");
 }
 
 #[cfg(unix)]

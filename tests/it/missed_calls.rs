@@ -58,6 +58,9 @@ fn dial_code(world: &mut World, phone: usize, code: &str) -> u16 {
     let of_call: Vec<_> = events.iter().filter(of_call).collect();
     assert_eq!(of_call, [&&HandsetEvent::Answered, &&HandsetEvent::HungUp]);
     assert!(world.handset(phone).is_free());
+    // Two beeps.
+    let heard = world.handset(phone).received_audio().heard(440.0);
+    assert!(heard.tone >= Duration::from_millis(300), "{heard:?}");
     200
 }
 

@@ -1,5 +1,6 @@
 //! What an engine is told once: how its network rings, and how long it waits.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ringfence_media::Srtp;
@@ -26,6 +27,8 @@ pub struct Config {
     pub srtp: Srtp,
     /// Whether video passes where both phones have it.
     pub video: bool,
+    /// The addresses at which phones reach this machine.
+    pub phone_addresses: Vec<IpAddr>,
     /// Which phones are told of waiting messages without having subscribed.
     pub unsolicited_mwi: UnsolicitedMwi,
     /// Simultaneous calls that phones here began or answered: each has a TURN allocation and a port. A call beyond it gets 503. Rings that only sound
@@ -51,6 +54,25 @@ pub enum UnsolicitedMwi {
     Never,
 }
 
+impl Config {
+    /// Where the audio of a phone is received whose SIP arrives at `flow` and whose SDP names `phone`: at `flow`, unless the SDP is of the
+    /// other IP version (RFC 6157 section 3.2). A machine without an address of that version has no sound for such a phone.
+    pub(crate) fn near_address(&self, flow: IpAddr, phone: IpAddr) -> IpAddr {
+        if phone.is_unspecified() || phone.is_ipv4() == flow.to_canonical().is_ipv4() {
+            return flow;
+        }
+        match phone {
+            IpAddr::V4(_) if flow.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) if flow.is_loopback() => Ipv6Addr::LOCALHOST.into(),
+            _ => {
+                let mut others = self.phone_addresses.iter();
+                let fits = |at: &&IpAddr| at.is_ipv4() == phone.is_ipv4() && !at.is_loopback();
+                others.find(fits).copied().unwrap_or(flow)
+            }
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -60,6 +82,7 @@ impl Default for Config {
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
             video: true,
+            phone_addresses: Vec::new(),
             unsolicited_mwi: UnsolicitedMwi::default(),
             max_calls: 500,
             phone_calls: ringfence_sip::CallLimits::default(),
@@ -131,3 +154,31 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// The same for a call that ends while its path is lost: media go on looking for one, so that the hang-up can be said.
 pub(crate) const LINGER_IN_OUTAGE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_is_received_at_an_address_of_the_ip_version_that_the_phone_names() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let config = Config {
+            phone_addresses: vec![ip("127.0.0.1"), ip("fd00::1"), ip("192.168.1.10")],
+            ..Config::default()
+        };
+        for (flow, phone, near) in [
+            ("192.168.1.10", "192.168.1.20", "192.168.1.10"),
+            ("::1", "0.0.0.0", "::1"),
+            ("::1", "127.0.0.1", "127.0.0.1"),
+            ("::1", "192.168.1.10", "127.0.0.1"),
+            ("127.0.0.1", "::1", "::1"),
+            ("fd00::1", "192.168.1.20", "192.168.1.10"),
+            ("192.168.1.10", "fd00::2", "fd00::1"),
+        ] {
+            let chosen = config.near_address(ip(flow), ip(phone));
+            assert_eq!(chosen, ip(near), "{flow} {phone}");
+        }
+        let alone = Config::default().near_address(ip("fd00::1"), ip("192.168.1.20"));
+        assert_eq!(alone, ip("fd00::1"));
+    }
+}

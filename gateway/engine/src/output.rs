@@ -99,6 +99,13 @@ pub enum MediaOrder {
         /// How long, in milliseconds.
         millis: u16,
     },
+    /// Send a packet of sound to a phone, from the port that was bound for it. Only where no far leg is: nothing but the phone takes part.
+    SendToPhone {
+        /// Where the phone hears.
+        to: SocketAddr,
+        /// RTP, or SRTP where that was agreed.
+        bytes: Vec<u8>,
+    },
     /// Send a datagram of 1,024 bytes to a relayed address of the other engine.
     Datagram {
         /// Where to.

@@ -128,6 +128,8 @@ pub enum Timer {
     NoAnswer,
     /// Callee: no person picked up in time.
     Ringing,
+    /// The next packet for a phone that hears that its feature code was carried out.
+    CodeTone,
     /// Callee: no confirmation of the caller in time.
     Confirmation,
     /// The two engines did not connect in time.
@@ -163,6 +165,7 @@ impl Timer {
             Self::MissedNote => "a missed-call note is believed",
             Self::NoAnswer => "no answer in time",
             Self::Ringing => "no person picked up",
+            Self::CodeTone => "a phone hears that its feature code was carried out",
             Self::Confirmation => "the caller did not confirm",
             Self::Connection => "the two engines did not connect",
             Self::Moved => "the callee may not know the new relayed address",

@@ -223,7 +223,7 @@ fn listed(
 }
 
 /// The named line, or the only one.
-fn own_line(lines: &[LineFile], named: Option<Number>) -> Result<Number, CommandError> {
+pub(super) fn own_line(lines: &[LineFile], named: Option<Number>) -> Result<Number, CommandError> {
     let mut own = lines.iter().map(|line| Number::new(line.number));
     match (named, lines.len()) {
         (Some(named), _) => own

@@ -15,7 +15,7 @@ use crate::net::book::BookError;
 use crate::net::phone::ListenError;
 use crate::node::NodeError;
 use crate::page::StatusPageError;
-use crate::page::client::PageClientError;
+use crate::page::client::{self, PageClientError};
 use crate::run::assemble::AssembleError;
 use crate::selfcall::StackError;
 use crate::state::backup::BackupError;
@@ -97,6 +97,9 @@ pub enum CommandError {
     /// A question was left unanswered.
     #[error("the setup is not finished")]
     Stopped,
+    /// An engine runs, so a setup can change nothing.
+    #[error("an engine runs on this state folder, and takes no other line while it runs")]
+    Running,
     /// A question that there is no terminal to ask at.
     #[error("{0} is needed, because there is no terminal to ask at")]
     Missing(&'static str),
@@ -146,7 +149,7 @@ impl CommandError {
             Self::Archive(error) => error.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Visit(error) => error.remedy(),
-            Self::Line(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
+            Self::Line(error) => client::remedy(*error).to_owned(),
             Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial the feature codes *60 and *80".to_owned(),
             Self::NotSaved => "check that the disk has room, then look again: ringfence contacts".to_owned(),
             Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within two minutes".to_owned(),
@@ -165,6 +168,7 @@ impl CommandError {
             Self::Turn(error) => error.remedy(),
             Self::Demo(error) => error.remedy(),
             Self::Stopped => "run it again: what was answered is kept".to_owned(),
+            Self::Running => "stop it (`systemctl --user stop ringfence`, or Ctrl-C where it runs; its calls end), then run the same setup again, and start it: with all its lines".to_owned(),
             Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
             Self::SettingsExist(_) => "remove the options that would change them, or give --replace, which keeps the old file beside the new one".to_owned(),
             Self::NoNetwork => "name the address at which phones reach this machine, for example --phones 192.168.1.10".to_owned(),

@@ -6,6 +6,7 @@
 mod activate;
 mod backup;
 mod block;
+mod call;
 mod calls;
 mod clock_warning;
 mod contacts;
@@ -97,6 +98,11 @@ enum CliCommand {
     /// A number becomes a contact, and its key is pinned, when a call with it is first answered, or when it is added. A running engine
     /// takes over what is changed here within seconds.
     Contacts(contacts::ContactsArgs),
+    /// Call a number: your phone rings first, and calls when you pick it up
+    ///
+    /// The running engine does it, as by the button of the status page. Exit status 0: your phones ring; whether the other side answers,
+    /// your phone tells.
+    Call(call::CallArgs),
     /// List past calls, latest first
     ///
     /// Times are this machine's (in JSON UTC). The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
@@ -193,6 +199,7 @@ async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Call(args) => call::run(&args).await.map(|()| ExitCode::SUCCESS),
         CliCommand::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Doctor(args) => doctor::run(&args).await,
         CliCommand::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),

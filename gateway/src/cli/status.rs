@@ -134,7 +134,7 @@ fn table(status: &StatusReport) -> String {
     for warning in &status.warnings {
         let lasts = span(status.at.saturating_sub(warning.since));
         row(
-            if warning.grave { "GRAVE" } else { "warning" },
+            if warning.grave { "SERIOUS" } else { "warning" },
             &format!("{} To do: {} (for {lasts})", warning.what, warning.remedy),
         );
     }
@@ -220,7 +220,7 @@ mod tests {
             "epoch 7, 90 s old",
             "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb; rings for contacts only",
             "20001 -> 20002 (Bob), talking, MOS 4.4",
-            "GRAVE       No relay. To do: Look. (for 90 s)",
+            "SERIOUS     No relay. To do: Look. (for 90 s)",
         ] {
             assert!(text.contains(words), "{words} is not in {text}");
         }

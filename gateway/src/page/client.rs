@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use ringfence_book::Number;
+use ringfence_engine::line::command::LineCommandError;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::form_urlencoded;
 
+use super::forms::PLAIN_TEXT;
 use super::key::PageKey;
 use super::phone_setup::SetupLink;
 use crate::net::http::{HttpAnswer, HttpConnection};
@@ -35,6 +37,9 @@ pub enum PageClientError {
     /// No engine runs on this state folder, or its page is turned off.
     #[error("no engine runs on this state folder, or its page is turned off")]
     NotRunning,
+    /// It does not carry a command for a line out.
+    #[error(transparent)]
+    Line(#[from] LineCommandError),
     /// It refuses the request.
     #[error("the engine answered {0}")]
     Refused(StatusCode),
@@ -49,10 +54,36 @@ impl PageClientError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Keystore(error) => error.remedy(),
+            Self::Line(error) => remedy(*error).to_owned(),
             Self::NotRunning => "start it: ringfence run; or set page.listen".to_owned(),
             Self::Refused(StatusCode::NOT_FOUND) => "check the number: ringfence lines".to_owned(),
             Self::Refused(_) | Self::Unreadable => "restart the engine, and see its log".to_owned(),
         }
+    }
+}
+
+/// What the user can do when a command for a line changed nothing.
+#[must_use]
+pub fn remedy(error: LineCommandError) -> &'static str {
+    match error {
+        LineCommandError::NoSuchLine => "check the number: ringfence lines",
+        LineCommandError::TooMany => "unblock one: `ringfence contacts` lists the blocked numbers",
+        LineCommandError::NoPhone => {
+            "set a phone up: `ringfence status --page` prints the page that does it, or look whether it is switched on"
+        }
+        LineCommandError::NoSuchNumber => {
+            "check the number, or wait two minutes if it was activated just now"
+        }
+        LineCommandError::Emergency => "use another phone now",
+        LineCommandError::KeyChanged => {
+            "see what has changed: ringfence contacts; once you have asked the person: ringfence contacts accept NUMBER"
+        }
+        LineCommandError::Unavailable => "see what is wrong: ringfence status",
+        LineCommandError::NotAText => "write less, or more",
+        LineCommandError::NoSuchCall | LineCommandError::NoSuchText => {
+            "look again: ringfence status"
+        }
+        _ => "update ringfence",
     }
 }
 
@@ -75,10 +106,10 @@ pub async fn provision(
     ask(state, Method::POST, &format!("/api/lines/{line}/provision")).await
 }
 
-/// Sends a command for a line, as the buttons of the page do: `block` or `unblock`.
+/// Sends a command for a line, as the buttons of the page do: `block`, `unblock` or `call`.
 ///
 /// # Errors
-/// [`PageClientError`].
+/// [`PageClientError`], with the engine's reason if it has one.
 pub async fn line_command(
     state: impl Into<StateFolder>,
     line: Number,
@@ -91,6 +122,13 @@ pub async fn line_command(
         .finish();
     let path = format!("/lines/{line}/command");
     send(state, Method::POST, &path, Some(form)).await.map(drop)
+}
+
+/// Why the engine did not do it, as the page says it to programs.
+fn reason(answer: &HttpAnswer) -> Option<LineCommandError> {
+    let said = str::from_utf8(&answer.body).ok()?;
+    let mut errors = LineCommandError::ALL.into_iter();
+    errors.find(|error| error.to_string() == said)
 }
 
 async fn ask<T: DeserializeOwned>(
@@ -117,6 +155,7 @@ async fn send(
         .method(method)
         .uri(path)
         .header(HOST, key.address.to_string())
+        .header(ACCEPT, PLAIN_TEXT)
         .header(AUTHORIZATION, format!("Bearer {}", key.token.expose()));
     // The page refuses a body of any other kind.
     if form.is_some() {
@@ -138,7 +177,10 @@ async fn send(
     match answer.map_err(|_| PageClientError::Unreadable)? {
         // The page answers a form as it answers a browser's: see there.
         Ok(answer) if answer.status.is_success() || answer.status.is_redirection() => Ok(answer),
-        Ok(answer) => Err(PageClientError::Refused(answer.status)),
+        Ok(answer) => Err(reason(&answer).map_or(
+            PageClientError::Refused(answer.status),
+            PageClientError::Line,
+        )),
         Err(error) => Err(error),
     }
 }

@@ -2,7 +2,8 @@
 
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::line::command::{LineCommand, LineCommandError};
@@ -13,6 +14,9 @@ use serde::Deserialize;
 use super::server::{SharedState, away};
 use super::view;
 use crate::clock;
+
+/// What a program accepts that wants the reason of a refusal alone, and no page.
+pub(super) const PLAIN_TEXT: &str = "text/plain";
 
 /// A form about a line.
 #[derive(Debug, Deserialize)]
@@ -110,6 +114,7 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 pub(super) async fn command(
     State(page_state): SharedState,
     Path(line): Path<u32>,
+    headers: HeaderMap,
     Form(form): Form<LineForm>,
 ) -> Response {
     let back = path(&form.back);
@@ -117,7 +122,16 @@ pub(super) async fn command(
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
     let told = page_state.handle.command(Number::new(line), command).await;
-    page_state.outcome(told, back).await
+    match told {
+        Some(Err(error))
+            if headers
+                .get(ACCEPT)
+                .is_some_and(|wanted| wanted == PLAIN_TEXT) =>
+        {
+            (StatusCode::CONFLICT, error.to_string()).into_response()
+        }
+        told => page_state.outcome(told, back).await,
+    }
 }
 
 /// Handles a text to a number.

@@ -117,7 +117,10 @@ impl AllocatedMedia {
                 let sent = bridge.send_control(&frame, now);
                 tracing::trace!(sent, "control frame");
             }
-            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar { .. } | MediaOrder::Close => {}
+            MediaOrder::OpenNear { .. }
+            | MediaOrder::OpenFar { .. }
+            | MediaOrder::SendToPhone { .. }
+            | MediaOrder::Close => {}
         }
         Ok(())
     }

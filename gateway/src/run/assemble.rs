@@ -113,6 +113,7 @@ pub async fn assemble(
             emergency_numbers: config.sip.emergency_numbers.clone(),
             srtp: config.sip.srtp,
             video: config.sip.video,
+            phone_addresses: config.sip.addresses.clone(),
             unsolicited_mwi: config.sip.unsolicited_mwi,
             ..EngineConfig::default()
         },

@@ -148,6 +148,11 @@ impl Progress {
                         None => Self::Racing(ports, Box::new(Racing::start(&avoid, context))),
                     };
                 }
+                (Self::Ports(ports), MediaOrder::SendToPhone { to, bytes }) => {
+                    let ports = ports.first();
+                    // A packet that is lost is not repeated, as on any network.
+                    ports.map(|ports| ports.audio.rtp.send_to(&bytes, to));
+                }
                 // The other side is told of a failure, and nothing can be carried out.
                 (Self::Ports(_), _) => {}
                 (Self::Racing(_, racing), order) => racing.hold(order),

@@ -5,9 +5,10 @@ use ringfence_book::root::ROOT_BYTES;
 use ringfence_book::{Number, Root};
 use ringfence_engine::line::saved_state::{CallWay, PastCall, SavedState};
 use ringfence_engine::time::UnixTime;
+use ringfence_sip::client::PhoneEvent;
 use serde_json::Value;
 
-use crate::shell::{Engine, Servers, Shell, answer, phone, settled};
+use crate::shell::{Engine, Servers, Shell, answer, phone, phone_of, settled};
 
 fn json(shell: &Shell, typed: &[&str]) -> Value {
     serde_json::from_str(&shell.done(typed)).unwrap()
@@ -161,7 +162,6 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
     let (url, code) = (servers.book.url(), servers.code().await);
     for typed in [
         vec!["run"],
-        vec!["setup", "--phonebook", &url, "--code", &code],
         vec!["activate", "--phonebook", &url, "--code", &code],
     ] {
         let told = shell.fails(&typed, 1);
@@ -170,6 +170,12 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
             "{told}"
         );
     }
+    let another = shell.fails(&["setup", "--phonebook", &url, "--code", &code], 1);
+    assert!(
+        another.contains("takes no other line while it runs")
+            && another.contains("systemctl --user stop ringfence"),
+        "{another}"
+    );
     let elsewhere = shell.path("elsewhere");
     let unknown = servers.unknown_code();
     for (code, words) in [
@@ -201,6 +207,77 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
         &[&state[..], &[elsewhere.to_str().unwrap()]].concat(),
     );
     assert!(line["password"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_from_the_shell_rings_the_own_phone_or_says_why_not() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let own = number(&shell);
+    let other = if own == "20000" { "20001" } else { "20000" };
+    let told = shell.fails(&["call", other], 3);
+    assert!(told.contains("ringfence run"), "{told}");
+    let _engine = Engine::start(&shell);
+    for (typed, status, words) in [
+        (
+            vec!["call", other],
+            1,
+            ["no phone is registered", "set a phone up"],
+        ),
+        (vec!["call", "7"], 1, ["no such number", "check the number"]),
+        (
+            vec!["call", "112"],
+            1,
+            ["an emergency number", "use another phone"],
+        ),
+        (
+            vec!["call", other, "--line", "20999"],
+            2,
+            ["no line of this", "ringfence lines"],
+        ),
+    ] {
+        let told = shell.fails(&typed, status);
+        assert!(words.iter().all(|words| told.contains(words)), "{told}");
+    }
+    let mut phone = phone(&shell).await;
+    let told = shell.done(&["call", other, "--line", &own]);
+    assert!(
+        told.contains(&format!("line {own} ring")) && told.contains(other),
+        "{told}"
+    );
+    loop {
+        if let PhoneEvent::Incoming { from, .. } = phone.event().await.unwrap().1 {
+            assert_eq!(from, other);
+            break;
+        }
+    }
+    let told = json(&shell, &["call", other, "--json"]);
+    assert_eq!(told["number"].to_string(), other);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_hears_that_its_star_code_was_carried_out() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let _engine = Engine::start(&shell);
+    let mut phone = phone_of(&shell, 0, (1_000.0, 440.0)).await;
+    phone.dial("*78").await;
+    let mut was_answered = false;
+    loop {
+        match phone.event().await.unwrap().1 {
+            PhoneEvent::Answered { .. } => was_answered = true,
+            PhoneEvent::HungUp => break,
+            PhoneEvent::Refused { status, .. } => panic!("{status}"),
+            _ => {}
+        }
+    }
+    let heard = phone.heard();
+    assert!(was_answered);
+    // Two beeps of 160 ms, with 100 ms between them.
+    assert_eq!(heard.tone.as_millis(), 320, "{heard:?}");
+    assert!(heard.longest_gap.as_millis() >= 60, "{heard:?}");
+    let status = json(&shell, &["status", "--json"]);
+    assert_eq!(status["lines"][0]["do_not_disturb"], true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 mod backup;
 mod doctor;
 mod everyday;
+mod ip_versions;
 mod page;
 mod setup;
 mod shell;

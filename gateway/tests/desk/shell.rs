@@ -1,7 +1,7 @@
 //! A shell without a terminal, in a home of its own.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -195,22 +195,37 @@ pub(crate) async fn settled(servers: &Servers) -> Shell {
     shell
 }
 
-/// A phone that is registered to the line of the running engine.
+/// A phone that is registered to the line of the running engine; it says 440 Hz and expects 1 kHz.
 pub(crate) async fn phone(shell: &Shell) -> TonePhone {
-    let lines = shell.done(&["lines", "--passwords", "--json"]);
-    let lines: serde_json::Value = serde_json::from_str(&lines).unwrap();
-    let text = |name: &str| lines[0][name].as_str().unwrap().to_owned();
-    let port = lines[0]["udp"].as_u64().unwrap();
-    let registration = Registration {
-        user: User::new(text("user")),
-        password: Password::new(text("password")),
-        line: format!("127.0.0.1:{port}").parse().unwrap(),
-    };
-    let mut phone = TonePhone::plug_in(registration, 440.0, 1_000.0)
-        .await
-        .unwrap();
+    phone_of(shell, 0, (440.0, 1_000.0)).await
+}
+
+/// A phone at the line in this place, which says and expects these tones.
+pub(crate) async fn phone_of(shell: &Shell, line: usize, (says, hears): (f64, f64)) -> TonePhone {
+    let registration = account(shell, line, Ipv4Addr::LOCALHOST.into());
+    let mut phone = TonePhone::plug_in(registration, says, hears).await.unwrap();
     while phone.event().await.unwrap().1 != PhoneEvent::Registered {}
     phone
+}
+
+/// The SIP account of the line in this place, at this address of the engine.
+pub(crate) fn account(shell: &Shell, line: usize, at: IpAddr) -> Registration {
+    let lines = shell.done(&["lines", "--passwords", "--json"]);
+    let lines: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    let text = |name: &str| lines[line][name].as_str().unwrap().to_owned();
+    let port = lines[line]["udp"].as_u64().unwrap();
+    Registration {
+        user: User::new(text("user")),
+        password: Password::new(text("password")),
+        line: SocketAddr::new(at, u16::try_from(port).unwrap()),
+    }
+}
+
+/// Another line in a home in which a setup was done; the book lists it.
+pub(crate) async fn setup_of_another_line(shell: &Shell, servers: &Servers) {
+    let link = servers.link().await;
+    shell.done(&["setup", &link]);
+    servers.book.close_epoch_now().await.unwrap();
 }
 
 /// A running engine; told to end when the test does.

@@ -250,7 +250,13 @@ async fn start_turn(plan: BoxPlan) -> Result<Option<RunningTurn>, BoxError> {
     };
     let server = TurnServer::start(table.program, server).await?;
     info!(server = server.name(), "the TURN server is open");
-    let urls = urls(table, server.local_addr(), &plan.public_name);
+    let (at, name) = (server.local_addr(), &plan.public_name);
+    if at.ip().is_loopback() && table.external_ip.is_none() && !name.is_empty() {
+        warn!(
+            "only this machine reaches the TURN server, and engines are told of {name}: set turn_server.listen to the public address"
+        );
+    }
+    let urls = urls(table, at, name);
     Ok(Some(RunningTurn {
         server,
         secret,

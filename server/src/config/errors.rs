@@ -15,7 +15,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the settings {}: {cause}", path.display())]
+    #[error("cannot read the settings {}: {cause}. Copy examples/phonebook.toml, which has them all, or leave --config out", path.display())]
     Read {
         /// The file.
         path: PathBuf,

@@ -9,6 +9,7 @@ use ringfence_book::Number;
 use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
+use super::code_tone::CodeCalls;
 use super::context::{CallContext, Routes};
 use super::slots::DueSlot;
 use super::step::{CallStep, EndReason};
@@ -31,6 +32,7 @@ pub(crate) struct Calls {
     pub(super) calls: BTreeMap<CallLabel, Call>,
     pub(super) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(super) summons: Summons,
+    pub(super) code_calls: CodeCalls,
     routes: Routes,
 }
 
@@ -84,7 +86,10 @@ impl Calls {
             MediaEvent::Bridge(BridgeEvent::Datagram(bytes)) => {
                 self.handle_datagram(call, &bytes, env, now);
             }
-            event => self.handle(call, CallInput::Media(event), env, now),
+            event if self.calls.contains_key(&call) => {
+                self.handle(call, CallInput::Media(event), env, now);
+            }
+            event => self.code_calls.handle_media(call, &event, env, now),
         }
     }
 
@@ -145,6 +150,7 @@ impl Calls {
     ) {
         match self.legs.get(&leg).copied() {
             Some(call) => self.handle(call, CallInput::Leg(event), env, now),
+            None if self.code_calls.handle_leg(leg, &event, env, now) => {}
             None => self.handle_summoned(leg, &event, env, now),
         }
     }
@@ -176,6 +182,7 @@ impl Calls {
     pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
         self.post_slots(env, now);
         self.summons.handle_timeout(env, now);
+        self.code_calls.handle_timeout(env, now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.deadline);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -188,6 +195,7 @@ impl Calls {
         for label in self.labels() {
             self.handle(label, CallInput::ShutDown, env, now);
         }
+        self.code_calls.end_all(env, now);
     }
 
     /// Delivers one thing that a call has to tell the one it is joined with; false if there is none.
@@ -207,9 +215,11 @@ impl Calls {
         let deadlines = self.calls.values().filter_map(|call| call.common.deadline);
         let slots = self.routes.slots.next_timeout().into_iter();
         let summons = self.summons.next_timeout().into_iter();
+        let codes = self.code_calls.next_timeout().into_iter();
         deadlines
             .chain(slots)
             .chain(summons)
+            .chain(codes)
             .min_by_key(|(at, _)| *at)
     }
 

@@ -42,7 +42,10 @@ impl Dialling {
         cx.step(call, CallStep::Dialled);
         let flow = call.leg.and_then(|leg| cx.env.agent.flow(leg));
         // A call that is to be joined with another one hears it where that one is.
-        let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
+        let said = offer.rtp.ip();
+        let at = flow.map_or(said, |flow| {
+            cx.env.config.near_address(flow.local.ip(), said)
+        });
         let video = offer.video.is_some();
         cx.media(
             call,

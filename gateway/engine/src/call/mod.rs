@@ -14,6 +14,7 @@ mod allocating;
 mod answering;
 mod calling;
 pub(crate) mod calls;
+mod code_tone;
 mod confirming;
 mod context;
 pub mod control;

@@ -8,7 +8,7 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::context::DialledAgain;
 use super::dialling::Dialling;
-use super::phone_side::{passing_answer, refusal, silent_phone};
+use super::phone_side::{refusal, silent_phone};
 use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
@@ -105,19 +105,6 @@ impl Calls {
             }
             _ => env.agent.refuse(leg, status, now),
         });
-    }
-
-    /// A feature code was carried out. Phones play an error tone where a call is refused, so this one is answered, and ended when the
-    /// phone has acknowledged that. A phone that offers no media that could be answered is refused.
-    fn confirm_code(&mut self, leg: sip::LegId, offer: &[u8], env: &mut Environment, now: Instant) {
-        let at = env.agent.flow(leg).map(|flow| flow.local.ip());
-        match at.and_then(|at| passing_answer(offer, at, env)) {
-            Some(answer) => {
-                self.summons.let_pass(leg);
-                env.agent.answer(leg, answer, now);
-            }
-            None => env.agent.refuse(leg, 603, now),
-        }
     }
 
     fn refuse_emergency(

@@ -280,7 +280,7 @@ fn fit(keys: &mut Vec<SrtpKey>, suite: Option<SrtpSuite>, rng: &mut impl Rng) {
 }
 
 /// An address that is none, beside this one.
-fn nowhere(near: SocketAddr) -> SocketAddr {
+pub(super) fn nowhere(near: SocketAddr) -> SocketAddr {
     let ip = match near.ip() {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -304,22 +304,19 @@ pub(super) fn summoning_offer(at: IpAddr, session: u64, env: &mut Environment) -
     sdp::write_offer(&own, &PREFERRED)
 }
 
-/// The SDP answer for a phone that is to hear that a feature code was carried out, by a call that is answered and ended; `None` if the
-/// offer makes no call.
-pub(crate) fn passing_answer(offer: &[u8], at: IpAddr, env: &mut Environment) -> Option<Vec<u8>> {
-    let media = sdp::read_offer(offer, env.config.srtp).ok()?;
-    let chosen = choose(&media.formats(), &PREFERRED)?;
+/// Our side of a call in which nothing but a phone takes part.
+pub(super) fn own_for(media: &PhoneMedia, near: SocketAddr, env: &mut Environment) -> OwnMedia {
     // Not drawn: what a phone dials must not move what is drawn for envelopes.
-    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), 1);
+    let mut own = OwnMedia::plain(near, 1);
     fit(&mut own.keys, media.suite(), &mut env.rng);
-    Some(sdp::write_answer(&own, &media, &chosen))
+    own
 }
 
 /// The discard port (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
 
 /// Every codec, the better one first.
-const PREFERRED: [Codec; 6] = [
+pub(super) const PREFERRED: [Codec; 6] = [
     Codec::Opus,
     Codec::G722,
     Codec::Pcma,

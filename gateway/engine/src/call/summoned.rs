@@ -1,7 +1,5 @@
-//! Legs of phones that belong to no call yet. A phone that is summoned: its user began a call at a screen, the phones of the line ring, and
-//! who picks up has dialled. It has not said what it hears, and is offered that when the other side answers (the third flow of RFC 3725:
-//! offer, no media, then a re-INVITE). And a phone that has dialled a feature code: its call is answered and ended at once, because phones
-//! play an error tone where a call is refused.
+//! Phones that are summoned: their user began a call at a screen, the phones of the line ring, and who picks up has dialled. That phone has
+//! not said what it hears, and is offered that when the other side answers (the third flow of RFC 3725: offer, no media, then a re-INVITE).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -24,7 +22,6 @@ use crate::trust::directory::LookupError;
 #[derive(Debug, Default)]
 pub(super) struct Summons {
     summoned: BTreeMap<sip::LegId, Summoned>,
-    passing: BTreeSet<sip::LegId>,
 }
 
 /// The phones of a line that ring, so that one of them calls a number.
@@ -37,11 +34,6 @@ struct Summoned {
 }
 
 impl Summons {
-    /// The leg of a call that was answered only to be ended.
-    pub(super) fn let_pass(&mut self, leg: sip::LegId) {
-        self.passing.insert(leg);
-    }
-
     pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let ends = self.summoned.values().map(|summoned| summoned.until);
         ends.min().map(|at| (at, Timer::Ringing))
@@ -125,12 +117,7 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) {
-        let is_over = !matches!(event, sip::Event::Ringing { .. });
-        if is_over && self.summons.passing.remove(&leg) {
-            // A phone that has gone is hung up in vain.
-            return env.agent.hang_up(leg, sip::HangUp::Normal, now);
-        }
-        if !is_over {
+        if matches!(event, sip::Event::Ringing { .. }) {
             return;
         }
         let Some(summoned) = self.summons.summoned.remove(&leg) else {

@@ -71,6 +71,22 @@ pub enum LineCommandError {
     NoSuchText,
 }
 
+impl LineCommandError {
+    /// Each of them.
+    pub const ALL: [Self; 10] = [
+        Self::NoSuchLine,
+        Self::TooMany,
+        Self::NoPhone,
+        Self::NoSuchNumber,
+        Self::Emergency,
+        Self::KeyChanged,
+        Self::Unavailable,
+        Self::NotAText,
+        Self::NoSuchCall,
+        Self::NoSuchText,
+    ];
+}
+
 impl LineCommand {
     /// Changes the saved state of a line as the user wants it.
     pub(crate) fn apply(

@@ -1,8 +1,8 @@
 //! Feature codes (vertical service codes): what a person can set with a phone's keypad.
 //!
-//! The engine plays no audio, so it answers in two other ways. A code that was carried out is answered, and the call ended at once: a
-//! refused call would sound like an error. One that was not is refused, with a reason phrase that desk phones and softphones show. And a
-//! short text goes to all phones of the line, which says what was done: the setting is the line's.
+//! A code that was carried out is answered with two beeps: a refused call would sound like an error. One that was not is refused, with a
+//! reason phrase that desk phones and softphones show. And a short text goes to all phones of the line, which says what was done: the
+//! setting is the line's.
 
 use std::time::Instant;
 

@@ -147,7 +147,7 @@ async fn introduce(
     if prompter.has_terminal() {
         let key = hex::encode(network.book_key.as_bytes());
         prompter.print(&format!(
-            "The phone book answers; its signature of epoch {} is valid. The key that the invitation names has to be: {key}\n",
+            "The phone book answers; its signature of epoch {} is valid. Compare its key with that of the invitation: {key}\n",
             root.states().epoch
         ))?;
     }

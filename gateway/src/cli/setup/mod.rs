@@ -25,7 +25,7 @@ use crate::net::book::{BookClient, BookError};
 use crate::net::outbound::Outbound;
 use crate::net::socks::SocksProxy;
 use crate::net::tls;
-use crate::state::keystore::{Keystore, LineFile};
+use crate::state::keystore::{Keystore, KeystoreError, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 use prompter::Prompter;
@@ -117,7 +117,12 @@ pub(super) async fn run(args: SetupArgs) -> Result<Option<Start>, CommandError> 
     let kept = settings::kept(&args, &file, &prompter)?;
     let state = state_folder(&args, kept.as_ref())?;
     // Fails before the first question if an engine runs or the folder cannot be used.
-    drop(Keystore::open(&state, None)?);
+    if let Err(error) = Keystore::open(&state, None) {
+        return Err(match error {
+            KeystoreError::InUse { .. } => CommandError::Running,
+            error => error.into(),
+        });
+    }
     let mut secret = passphrase::find(&state, false)?;
     let mut lines = Keystore::look(&state, secret.clone())?;
     let config = if wants_a_line(&args, &lines, &prompter)? {

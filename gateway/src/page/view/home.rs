@@ -52,7 +52,7 @@ fn next_step(context: &PageContext<'_>) -> Markup {
             h2 #next-title { "Next step" }
             @if let (false, Some(line)) = (has_phones, bare) {
                 p { "Set up a phone: a program such as Linphone on this machine, or a desk phone. "
-                    a href={ "/lines/" (line.number) } { "Set up a phone for line " (line.number) } "." }
+                    a href={ "/lines/" (line.number) "#link-title" } { "Set up a phone for line " (line.number) } "." }
             } @else if let Some(line) = lines.first() {
                 p { "Your number is " span.number { (line.number) } ". Give it to people with a number of the same phone book, and ask for theirs." }
                 p { "Dial a number on your phone, or " a href="/contacts" { "add it as a contact" } " and call from there." }
@@ -112,7 +112,7 @@ fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
             th scope="row" { (context.own(line.number)) }
             td data-label="Phones" {
                 @if line.phones.is_empty() {
-                    a href={ "/lines/" (line.number) } { "Set up a phone" }
+                    a href={ "/lines/" (line.number) "#link-title" } { "Set up a phone" }
                 } @else { (line.phones.len()) " registered" }
             }
             td data-label="News" {

@@ -163,7 +163,7 @@ pub(crate) fn link(
         ol {
             li { "In Linphone open the assistant. Linphone on a computer first asks to accept the terms of its maker." }
             li { "Choose " em { "Fetch remote configuration" } " and paste the link" @if request.location == PhoneLocation::Lan { ", or scan the code" } "." }
-            li { "Start Linphone again: it fetches the settings then, and registers." }
+            li { "Let Linphone start again, as it asks: it fetches the settings then, and registers." }
         }
         @if unchecked {
             p.warning { strong { "Note: " } "Linphone does not know this engine's certificate authority and will not check its certificate. This protects against eavesdropping, but not against an attacker who intercepts the connection. Set sip.certificate to a certificate that phones trust to be protected from both." }

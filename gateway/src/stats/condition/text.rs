@@ -152,7 +152,7 @@ impl Condition {
             Self::NoTurn(error) => sentence(&error.remedy()),
             Self::Clock(_) => "Set the clock, for example with timedatectl set-ntp true; if it is right, tell the phone book's operator.".to_owned(),
             Self::NoBook => "Check this machine's network; the engine tries again automatically.".to_owned(),
-            Self::NoPhone | Self::LineWithoutPhone(_) => "Set one up: the line's page has a QR code and the settings to type, and so has ringfence lines --qr. If one was set up, look whether it is switched on.".to_owned(),
+            Self::NoPhone | Self::LineWithoutPhone(_) => "Set one up: the line's page (`ringfence status --page`) has a link for it and the settings to type, and so has `ringfence lines --qr`. If one was set up, look whether it is switched on.".to_owned(),
             Self::NoAudio { .. } => "Run ringfence doctor: it tries each TURN server and calls itself. If it finds nothing, the fault is at the other side.".to_owned(),
             Self::OtherMachine(_) => "Stop the engine on the other machine (a copied state folder, a backup that was restored there). To stay on this one: ringfence backup, then ringfence restore --replace, which draws new ring keys. If you run no other, another person has a copy of the line's keys: give the number back (ringfence deactivate) and ask for a new one.".to_owned(),
             Self::KeyChanged(..) => "Ask the person in another way whether they have a new key. If so, accept it on the contact's page, or: ringfence contacts accept NUMBER.".to_owned(),
@@ -160,7 +160,7 @@ impl Condition {
             Self::Evidence(_) => "Read it (ringfence evidence), show it to the phone book's operator, and trust no number that you have not verified.".to_owned(),
             Self::BookRefused(_, remedy) | Self::BookAway { remedy, .. } => sentence(remedy),
             Self::BookOld(_) => "If it persists, tell the phone book's operator.".to_owned(),
-            Self::SecondTurn(_) => "If it persists, ask the server's operator, or take it out of `turn.urls`.".to_owned(),
+            Self::SecondTurn(_) => "Calls work. If this network lets only web traffic pass, nothing else is to be done; if it persists elsewhere too, ask the server's operator.".to_owned(),
             Self::Relay(..) => "If it persists, remove the relay from the setting `relays`.".to_owned(),
             Self::TextsRefused { .. } => "Read them on the status page, or register a phone that accepts texts.".to_owned(),
         }

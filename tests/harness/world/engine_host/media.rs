@@ -126,6 +126,9 @@ impl EngineHost {
                     .map(|(near, port)| SocketAddr::new(near.ip(), port));
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
+            MediaOrder::SendToPhone { to, bytes } => {
+                out.push(HostOutput::Rtp { to, bytes });
+            }
             MediaOrder::OpenFar { avoid } => self.start_race(call, &avoid, now),
             MediaOrder::Close => self.close(call, now, out),
             order => match self.racing.get_mut(&call) {
@@ -163,7 +166,10 @@ impl EngineHost {
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
-            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar { .. } | MediaOrder::Close => {}
+            MediaOrder::OpenNear { .. }
+            | MediaOrder::OpenFar { .. }
+            | MediaOrder::SendToPhone { .. }
+            | MediaOrder::Close => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! coturn as a child process: writes its settings, starts it, checks it by real allocations, restarts it when it dies, and ends it
 //! with this process.
 //!
-//! It also ends when this process is killed, if util-linux's `setpriv --pdeathsig` is there. To the kernel the parent is the *thread*
+//! It also ends when this process is killed, if util-linux's `setpriv --pdeathsig` is there and allowed. To the kernel the parent is the *thread*
 //! that started it, so one thread starts it and stays as long as it lives. coturn has nothing to save when it ends, so SIGKILL ends it.
 
 mod output;

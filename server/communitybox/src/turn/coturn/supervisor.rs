@@ -198,6 +198,8 @@ impl SupervisorThread {
             .arg("-c")
             .arg(&file)
             .current_dir(folder)
+            // It would report to the service manager in our place.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -221,10 +223,16 @@ impl SupervisorThread {
 /// The program; with setpriv, the kernel kills it when this thread ends.
 fn killed_with_thread(program: &Path) -> Command {
     match find("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+        Some(setpriv) if may_be_used(&setpriv) => {
+            let mut command = with_death_signal(&setpriv);
+            command.arg(program);
             command
+        }
+        Some(_) => {
+            info!(
+                "setpriv is forbidden here: if this process is killed, only a service manager ends coturn"
+            );
+            Command::new(program)
         }
         None => {
             warn!(
@@ -233,6 +241,25 @@ fn killed_with_thread(program: &Path) -> Command {
             Command::new(program)
         }
     }
+}
+
+fn with_death_signal(setpriv: &Path) -> Command {
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]);
+    command
+}
+
+/// It sets the process's capabilities anew, though there are none to set, and the sandbox of our unit forbids that (`capset`).
+fn may_be_used(setpriv: &Path) -> bool {
+    let mut command = with_death_signal(setpriv);
+    let tried = command
+        .arg(setpriv)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// Writes the settings where only this user reads them.
