@@ -75,7 +75,6 @@ impl Side {
     fn hear(&mut self, wire: Vec<u8>, now: Instant) {
         match self.session.open(wire, now) {
             Some(OpenedPacket::Rtp(frame)) => self.receiver.read(&frame, now),
-            Some(OpenedPacket::Loss(share)) => assert_eq!(share, 0),
             other => assert_eq!(other, Some(OpenedPacket::Other)),
         }
         while let Some(sound) = self.receiver.poll(now) {
