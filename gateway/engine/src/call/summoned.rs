@@ -3,7 +3,7 @@
 //! offer, no media, then a re-INVITE). And a phone that has dialled a feature code: its call is answered and ended at once, because phones
 //! play an error tone where a call is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use ringfence_book::Number;
@@ -97,8 +97,8 @@ impl Calls {
         let offers: BTreeMap<_, _> = offers.collect();
         let offer = |flow: sip::Flow| {
             let sdp = offers.get(&flow.local.ip())?.clone();
-            let fallback = None;
-            Some(sip::Offer { sdp, fallback })
+            let fallbacks = VecDeque::new();
+            Some(sip::Offer { sdp, fallbacks })
         };
         let leg = env.agent.invite_each(&user, caller, offer, now);
         let leg = leg.map_err(|_| LineCommandError::NoPhone)?;
