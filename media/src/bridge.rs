@@ -19,6 +19,7 @@ pub use self::event::{BridgeEvent, BridgeOutput};
 pub use self::pace::LONGEST_LINGER;
 use self::pace::Linger;
 use crate::MediaTimer;
+use crate::codec::Codec;
 use crate::description::Description;
 use crate::far::{FarConnectError, FarLeg, FarOutput, Role, TurnWay};
 use crate::frame::control::ControlSlots;
@@ -28,6 +29,7 @@ use crate::near::{Microphone, NearLeg, PressWatch};
 use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
 use crate::stats::MediaStats;
+use crate::transcode::Transcoder;
 
 /// The media of one call: a back-to-back user agent's media plane.
 pub struct Bridge {
@@ -36,6 +38,10 @@ pub struct Bridge {
     frames: FrameSender,
     control: ControlSlots,
     received: FrameReceiver,
+    /// Only where the phone has no codec that the call could carry.
+    transcoder: Option<Box<Transcoder>>,
+    /// The phone's codec, and the one that the call carries.
+    codecs: Option<(Codec, Codec)>,
     linger: Linger,
     /// The time of the latest input, which [`Bridge::poll`] uses.
     now: Option<Instant>,
@@ -73,6 +79,8 @@ impl Bridge {
             frames: FrameSender::new(&mut rng),
             control: ControlSlots::drawn(rng.next_u32()),
             received: FrameReceiver::default(),
+            transcoder: None,
+            codecs: None,
             linger: Linger::drawn(rng.next_u32()),
             now: None,
             connected: None,
@@ -174,10 +182,7 @@ impl Bridge {
     /// Takes what was agreed with the phone; again after each re-INVITE.
     pub fn attach_phone(&mut self, media: NegotiatedMedia, now: Instant) {
         self.now = Some(now);
-        let mut codecs = media.codecs.iter().map(|(codec, _)| *codec);
-        if let Some(codec) = codecs.find(|codec| !codec.is_events()) {
-            self.frames.agree(codec);
-        }
+        self.take_codecs(&media);
         self.near.attach(media, now);
         self.forward_keyframe_request(now);
     }
@@ -319,6 +324,7 @@ impl Bridge {
             video_to_phone,
             repair: self.received.stats(),
             redundancy: self.frames.depth(),
+            codecs: self.codecs,
             phone_silent: self.near.audio.silent_since(),
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),

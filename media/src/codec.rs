@@ -1,8 +1,7 @@
 //! The audio formats that a call may carry, and their numbers.
 //!
 //! Static payload types and the G.722 clock come from RFC 3551 section 6, Opus from RFC 7587,
-//! telephone events from RFC 4733. Nothing here encodes or decodes audio: payloads pass from
-//! phone to phone unchanged.
+//! telephone events from RFC 4733. Nothing here encodes or decodes audio.
 
 /// One audio format. The order of the variants is the order of their codes on the wire, not of
 /// preference.
@@ -53,6 +52,18 @@ impl Codec {
             Self::Opus => "opus/48000/2",
             Self::Events8k => "telephone-event/8000",
             Self::Events48k => "telephone-event/48000",
+        }
+    }
+
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "G.711 mu-law",
+            Self::Pcma => "G.711 A-law",
+            Self::G722 => "G.722",
+            Self::Opus => "Opus",
+            Self::Events8k | Self::Events48k => "telephone events",
         }
     }
 

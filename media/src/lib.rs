@@ -3,8 +3,9 @@
 //! A call has two legs. The **near leg** is the phone side: RTP or SRTP on the local network. The **far leg** is the WebRTC
 //! side: ICE, DTLS and SRTP to the other engine, over a TURN allocation and no other path. A [`Bridge`] passes packets
 //! between the two. [`sdp`] reads the phone's SDP, [`negotiate`] finds the format that both phones know, and [`description`]
-//! is what one engine tells the other in place of SDP. Nothing is transcoded but G.711 of one law to the other, where a phone
-//! sends the one that was not agreed. G.711 and G.722 are decoded where something is lost, to conceal it.
+//! is what one engine tells the other in place of SDP. Sound passes as it is where the two phones share a codec, but for G.711 of one law to
+//! the other, where a phone sends the one that was not agreed; elsewhere one engine transcodes. G.711 and G.722 are decoded where something is
+//! lost, to conceal it.
 //!
 //! # Where things are
 //!
@@ -12,12 +13,11 @@
 //!   [`mos`]: the opinion score that follows from them.
 //! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
 //! - [`frame`]: what a call's sound is between engines: one size, one pace.
-//! - `concealment`: sound in place of what was lost. `g722`: the codec, which that needs.
+//! - `concealment`: sound in place of what was lost. [`transcode`]: the sound of one codec as that of another.
 //! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
-//! - [`codec`] and [`video`]: the formats that a call may carry. [`g711`]: the one codec that is also implemented, for
-//!   the built-in phone, and its conversion from one law to the other.
+//! - [`codec`] and [`video`]: the formats that a call may carry. [`g711`] and `g722`: the codecs that are implemented here.
 //! - [`rtp`] and [`rtcp`]: packets as bytes. [`srtp`]: SRTP and SRTCP on both legs.
 //!
 //! # The run loop
@@ -82,12 +82,15 @@ mod sequence;
 pub mod srtp;
 pub mod stats;
 mod timer;
+pub mod transcode;
 pub mod video;
 
 pub use bridge::{Bridge, BridgeEvent, BridgeOutput, LONGEST_LINGER};
 pub use codec::Codec;
 pub use description::{Description, DescriptionError, LocalEndpoint, VideoDescription};
-pub use negotiate::{KeyframeFeedback, NegotiatedMedia, NegotiatedVideo, RtcpDestination, choose};
+pub use negotiate::{
+    ChosenCodecs, KeyframeFeedback, NegotiatedMedia, NegotiatedVideo, RtcpDestination, choose,
+};
 pub use sdp::{MediaDirection, NotAcceptableError, OwnMedia, OwnVideo, PhoneMedia, SdpError};
 pub use srtp::Srtp;
 pub use stats::MediaStats;

@@ -1,7 +1,8 @@
 //! The result of offer and answer: the one format that a call uses, and what the near leg has to know of its phone.
 //!
-//! The two phones never see each other's SDP (RFC 3264 section 6), and the call has one format, which both know. A phone may
-//! still send another one of those that it listed; the near leg converts it if both are G.711.
+//! The two phones never see each other's SDP (RFC 3264 section 6), and the call has one format, which both know; where there is none, one
+//! that the caller's phone knows, and the callee's engine transcodes. A phone may still send another one of those that it listed; the
+//! near leg converts it if both are G.711.
 
 use std::net::SocketAddr;
 
@@ -18,6 +19,8 @@ pub struct NegotiatedMedia {
     pub remote: SocketAddr,
     /// The agreed formats, with the phone's payload types.
     pub codecs: Vec<(Codec, u8)>,
+    /// What the call carries in place of the agreed formats, which the phone does not have: they are transcoded.
+    pub carried: Option<Vec<Codec>>,
     /// The audio formats that the phone listed beside the agreed one, with its payload types. It may send any of them (RFC 3264
     /// section 6.1); it is sent none.
     pub also_listed: Vec<(Codec, u8)>,
@@ -82,6 +85,62 @@ pub struct KeyframeFeedback {
     pub fir: bool,
 }
 
+/// The formats of a call at one engine: one for audio, and perhaps one for telephone events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenCodecs {
+    /// What the phone sends and is sent.
+    pub phone: Vec<Codec>,
+    /// What the two engines send each other: the same, unless this one transcodes.
+    pub carried: Vec<Codec>,
+}
+
+impl ChosenCodecs {
+    /// What both sides have.
+    #[must_use]
+    pub fn common(codecs: Vec<Codec>) -> Self {
+        Self {
+            phone: codecs.clone(),
+            carried: codecs,
+        }
+    }
+
+    /// What the call carries out of what was `offered` for it, and what the phone has out of what it `answered`: the same where that is
+    /// possible, and else what each side prefers. `None` if one of them has no audio.
+    #[must_use]
+    pub fn of(offered: &[Codec], answered: &[Codec]) -> Option<Self> {
+        let transcoded = || {
+            let mut phone = choose(answered, answered)?;
+            let mut carried = choose(offered, offered)?;
+            // Telephone events cross where both sides have them.
+            let both = phone.len().min(carried.len());
+            phone.truncate(both);
+            carried.truncate(both);
+            Some(Self { phone, carried })
+        };
+        let common = choose(offered, answered).map(Self::common);
+        common.or_else(transcoded)
+    }
+
+    /// The same for the phone, of a call that carries another codec.
+    #[must_use]
+    pub fn carrying(&self, codec: Codec) -> Self {
+        let events = self.carried.iter().copied();
+        let events = events.filter(|codec| codec.is_events());
+        Self {
+            phone: self.phone.clone(),
+            carried: std::iter::once(codec).chain(events).collect(),
+        }
+    }
+
+    /// What the call carries in place of what the phone has.
+    #[must_use]
+    pub fn transcoded(&self) -> Option<&[Codec]> {
+        let sound = |codecs: &[Codec]| codecs.iter().copied().find(|codec| !codec.is_events());
+        let is_other = sound(&self.phone) != sound(&self.carried);
+        is_other.then_some(&self.carried)
+    }
+}
+
 /// One audio format, and the telephone-event format that goes with it, out of what was `offered` and what the other
 /// phone `answered`.
 ///
@@ -141,6 +200,21 @@ mod tests {
         assert_eq!(choose(&[Opus, Events8k], &[Pcmu, Events8k]), None);
         assert_eq!(choose(&[], &[Pcmu]), None);
         assert_eq!(choose(&[Events8k], &[Events8k]), None);
+    }
+
+    #[test]
+    fn without_a_common_format_each_side_has_what_it_prefers() {
+        let chosen = ChosenCodecs::of(&[Opus, G722, Events48k], &[Events8k, Pcma, Pcmu]).unwrap();
+        assert_eq!(chosen.phone, [Pcma, Events8k]);
+        assert_eq!(chosen.carried, [Opus, Events48k]);
+        assert_eq!(chosen.transcoded(), Some(&[Opus, Events48k][..]));
+        let alike = ChosenCodecs::of(&[Opus, G722], &[Pcma, G722]).unwrap();
+        assert_eq!(alike, ChosenCodecs::common(vec![G722]));
+        assert_eq!(alike.transcoded(), None);
+        let chosen = ChosenCodecs::of(&[Opus], &[Pcma, Events8k]).unwrap();
+        assert_eq!((chosen.phone, chosen.carried), (vec![Pcma], vec![Opus]));
+        assert_eq!(ChosenCodecs::of(&[Opus], &[Events8k]), None);
+        assert_eq!(ChosenCodecs::of(&[], &[Pcmu]), None);
     }
 
     #[test]

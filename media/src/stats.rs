@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::codec::Codec;
+
 /// The statistics of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MediaStats {
@@ -20,6 +22,8 @@ pub struct MediaStats {
     pub repair: RepairStats,
     /// How many earlier frames' sound each of ours carries now.
     pub redundancy: usize,
+    /// The phone's codec, and the one between the engines: another one only where this engine transcodes.
+    pub codecs: Option<(Codec, Codec)>,
     /// When the phone was last heard, if it is silent: [`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent) is the last
     /// thing that was reported of it.
     pub phone_silent: Option<Instant>,

@@ -1,5 +1,7 @@
 //! The types of the user agent's interface: identifiers, arguments of commands, outputs and events.
 
+use std::collections::VecDeque;
+
 use crate::account::User;
 use crate::flow::Flow;
 use crate::leg::digit::Digit;
@@ -36,8 +38,8 @@ impl std::fmt::Debug for CallerId {
 pub struct Offer {
     /// Our SDP.
     pub sdp: Vec<u8>,
-    /// SDP for a phone that refuses the first with 488: it gets a second INVITE, with a Call-ID of its own.
-    pub fallback: Option<Vec<u8>>,
+    /// SDP for a phone that refuses the first with 488, and each of these in turn: it gets another INVITE, with a Call-ID of its own.
+    pub fallbacks: VecDeque<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Offer {

@@ -186,6 +186,11 @@ fn call_state(call: &CallStatus) -> String {
         call.number,
         call.state.word()
     );
+    if let (Some(phone), Some(codec), true) = (&call.phone_codec, &call.codec, call.transcoded) {
+        says.push_str(&format!(", {phone} here transcoded to {codec}"));
+    } else if let Some(codec) = &call.phone_codec {
+        says.push_str(&format!(", {codec}"));
+    }
     if let Some(mos) = call.to_phone.and_then(|quality| quality.mos) {
         says.push_str(&format!(", MOS {mos:.1}"));
     }
@@ -208,7 +213,7 @@ mod tests {
             "lines": [{ "number": 20_001, "name": "Desk", "missed_calls": 2, "texts_waiting": 0,
                 "phones": [{ "transport": "UDP", "address": "127.0.0.1:5070" }], "do_not_disturb": true, "contacts_only": true }],
             "calls": [{ "line": 20_001, "number": 20_002, "name": "Bob", "direction": "out", "state": "talking",
-                "to_phone": { "mos": 4.37 } }],
+                "phone_codec": "G.722", "codec": "Opus", "transcoded": true, "to_phone": { "mos": 4.37 } }],
             "warnings": [{ "kind": "no_relay", "since": 1_000, "grave": true, "what": "No relay.", "remedy": "Look." }],
         });
         let text = table(&serde_json::from_value(status).unwrap());
@@ -219,7 +224,7 @@ mod tests {
             "socks5h://127.0.0.1:9050 answers",
             "epoch 7, 90 s old",
             "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb; rings for contacts only",
-            "20001 -> 20002 (Bob), talking, MOS 4.4",
+            "20001 -> 20002 (Bob), talking, G.722 here transcoded to Opus, MOS 4.4",
             "SERIOUS     No relay. To do: Look. (for 90 s)",
         ] {
             assert!(text.contains(words), "{words} is not in {text}");

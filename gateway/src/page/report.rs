@@ -112,6 +112,13 @@ fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapsho
         state: stage(call.state),
         began: call.began.seconds(),
         talking_since: call.answered.map(|at| at.seconds()),
+        phone_codec: quality.codecs().map(|(phone, _)| phone.name().to_owned()),
+        codec: quality
+            .codecs()
+            .map(|(_, carried)| carried.name().to_owned()),
+        transcoded: quality
+            .codecs()
+            .is_some_and(|(phone, carried)| phone != carried),
         from_phone: last.map(|sample| media_quality(&sample.from_phone.quality())),
         to_phone: last.map(|sample| media_quality(&sample.to_phone.quality())),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringfence_engine::CallLabel;
 use ringfence_media::stats::{RepairStats, StreamStats};
-use ringfence_media::{MediaStats, mos::mos};
+use ringfence_media::{Codec, MediaStats, mos::mos};
 
 /// Seconds of a call that are kept: the last five minutes.
 const MOST_SAMPLES: usize = 300;
@@ -106,6 +106,13 @@ impl QualityHistories {
     /// The history of a call; empty if it has no media.
     pub(crate) fn of(&self, call: CallLabel) -> QualityHistory {
         self.0.get(&call).cloned().unwrap_or_default()
+    }
+}
+
+impl QualityHistory {
+    /// The phone's codec and the one between the engines, once something was heard.
+    pub(crate) const fn codecs(&self) -> Option<(Codec, Codec)> {
+        self.last.codecs
     }
 }
 

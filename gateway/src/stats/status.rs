@@ -165,6 +165,12 @@ pub struct CallStatus {
     pub began: u64,
     /// When it was answered.
     pub talking_since: Option<u64>,
+    /// The codec of the phone here, as `G.711 A-law`.
+    pub phone_codec: Option<String>,
+    /// The codec between the engines: another one where the two phones share none.
+    pub codec: Option<String>,
+    /// Whether this engine transcodes between the two.
+    pub transcoded: bool,
     /// The last second of what the phone here sent.
     pub from_phone: Option<MediaQuality>,
     /// The last second of what the phone here received.
@@ -261,6 +267,9 @@ mod tests {
             calls: vec![CallStatus {
                 direction: CallDirection::In,
                 state: CallStage::Talking,
+                phone_codec: Some("Opus".to_owned()),
+                codec: Some("G.722".to_owned()),
+                transcoded: true,
                 to_phone: Some(quality),
                 ..CallStatus::default()
             }],
@@ -280,7 +289,8 @@ mod tests {
             }],
             "calls": [{
                 "call": "", "line": 0, "number": 0, "name": null, "verified": false,
-                "direction": "in", "state": "talking", "began": 0, "talking_since": null, "from_phone": null,
+                "direction": "in", "state": "talking", "began": 0, "talking_since": null,
+                "phone_codec": "Opus", "codec": "G.722", "transcoded": true, "from_phone": null,
                 "to_phone": {
                     "packets": 50, "lost": 0.5, "lost_on_way": 0.25, "repaired": 0.125, "concealed": 0.0625,
                     "buffer_ms": 65.0, "jitter_ms": 1.5, "mos": 4.25,

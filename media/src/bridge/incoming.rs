@@ -62,7 +62,15 @@ impl Bridge {
     /// The next sound or key press for the phone.
     pub(super) fn next_for_phone(&mut self) -> Option<FarPacket> {
         let now = self.now.filter(|_| self.has_phone())?;
-        self.received.poll(now)
+        let Some(transcoder) = &mut self.transcoder else {
+            return self.received.poll(now);
+        };
+        loop {
+            if let Some(packet) = transcoder.poll() {
+                return Some(packet);
+            }
+            transcoder.receive(&self.received.poll(now)?, now);
+        }
     }
 
     /// A message of the other side, if it is not empty.

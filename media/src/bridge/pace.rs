@@ -7,7 +7,10 @@
 use std::time::{Duration, Instant};
 
 use super::Bridge;
+use crate::codec::Codec;
 use crate::far::FarPacket;
+use crate::negotiate::NegotiatedMedia;
+use crate::transcode::Transcoder;
 
 /// The longest that a call's media goes on after its end, once no message waits.
 pub const LONGEST_LINGER: Duration = Duration::from_secs(2);
@@ -52,12 +55,35 @@ impl Linger {
 }
 
 impl Bridge {
+    /// Takes the codecs of the phone and of the call. The call's decides size and pace of the frames.
+    pub(super) fn take_codecs(&mut self, media: &NegotiatedMedia) {
+        let phone: Vec<_> = media.codecs.iter().map(|(codec, _)| *codec).collect();
+        let carried = media.carried.as_ref().unwrap_or(&phone);
+        let sound = |codecs: &[Codec]| codecs.iter().copied().find(|codec| !codec.is_events());
+        self.codecs = sound(&phone).zip(sound(carried));
+        if let Some((_, codec)) = self.codecs {
+            self.frames.agree(codec);
+        }
+        let goes_on = |transcoder: &Transcoder| transcoder.is_between(&phone, carried);
+        if media.carried.is_none() {
+            self.transcoder = None;
+        } else if !self.transcoder.as_deref().is_some_and(goes_on) {
+            self.transcoder = Transcoder::between(&phone, carried).map(Box::new);
+        }
+    }
+
     /// Takes what the near leg has read of the phone.
     pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
         if let Some(packet) = packet {
             self.presses.note(&packet);
-            if !self.frames.push(packet, now) {
-                self.near.audio.note_too_late();
+            let carried = match &mut self.transcoder {
+                Some(transcoder) => transcoder.send(&packet, now),
+                None => Some(packet),
+            };
+            match carried.map(|packet| self.frames.push(packet, now)) {
+                Some(true) => {}
+                Some(false) => self.near.audio.note_too_late(),
+                None => self.frames.note_arrival(now),
             }
         } else if self.near.audio.has_sent(now) {
             self.frames.note_arrival(now);

@@ -26,6 +26,7 @@ fn terms() -> NegotiatedMedia {
         local: at("127.0.0.1:40000"),
         remote: at(PHONE),
         codecs,
+        carried: None,
         also_listed: Vec::new(),
         receives: true,
         rtcp: RtcpDestination::NextPort,

@@ -132,7 +132,7 @@ impl PhoneMedia {
         self.crypto.as_ref().map(|crypto| crypto.key.suite())
     }
 
-    /// The parameters for the near leg, once `chosen` is agreed.
+    /// The parameters for the near leg, once `chosen` is agreed with the phone, which the call carries as it is.
     #[must_use]
     pub fn negotiated(&self, own: &OwnMedia, chosen: &[Codec]) -> NegotiatedMedia {
         let keys = self.crypto.as_ref().and_then(|crypto| {
@@ -152,6 +152,7 @@ impl PhoneMedia {
             local: own.rtp,
             remote: self.rtp,
             codecs,
+            carried: None,
             also_listed: also_listed.collect(),
             receives: !self.is_holding(),
             rtcp: RtcpDestination::of(self.rtcp_mux, self.rtcp),

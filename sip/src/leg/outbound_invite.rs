@@ -1,5 +1,6 @@
 //! Our forked INVITE: one branch for each phone of a line, and the first 2xx wins (RFC 3261 sections 13.2 and 16.7).
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::cancelling::Cancelling;
@@ -19,8 +20,8 @@ use crate::transaction::{TransactionId, cancel_for};
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) invite: Request,
-    /// The INVITE that follows if the phone refuses this one with 488.
-    pub(crate) fallback: Option<Box<Request>>,
+    /// The INVITEs that follow, one after the other, as long as the phone refuses with 488.
+    pub(crate) fallbacks: VecDeque<Request>,
     pub(crate) target: RequestTarget,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
@@ -104,8 +105,11 @@ impl OutboundInvite {
         now: Instant,
     ) -> Option<Self> {
         let mut branches = Vec::new();
-        for (phone, Offer { sdp, fallback }) in phones {
-            let fallback = fallback.map(|sdp| Box::new(invite(&phone, &sdp, caller, context)));
+        for (phone, Offer { sdp, fallbacks }) in phones {
+            let fallbacks = fallbacks.iter();
+            let fallbacks = fallbacks
+                .map(|sdp| invite(&phone, sdp, caller, context))
+                .collect();
             let invite = invite(&phone, &sdp, caller, context);
             let started = context
                 .transactions
@@ -113,7 +117,7 @@ impl OutboundInvite {
             if let Some(transaction) = started {
                 branches.push(Branch {
                     invite,
-                    fallback,
+                    fallbacks,
                     target: phone,
                     transaction,
                     state: BranchState::Calling,
@@ -163,7 +167,7 @@ impl OutboundInvite {
         }
     }
 
-    /// Sends the fallback INVITE, if the phone has not had it. False otherwise.
+    /// Sends the next fallback INVITE. False if the phone has had them all.
     fn try_fallback(
         &mut self,
         refused: TransactionId,
@@ -172,7 +176,7 @@ impl OutboundInvite {
     ) -> bool {
         let branch = branch_of(&mut self.branches, refused);
         let Some((branch, invite)) = branch.and_then(|branch| {
-            let invite = *branch.fallback.take()?;
+            let invite = branch.fallbacks.pop_front()?;
             Some((branch, invite))
         }) else {
             return false;
@@ -279,7 +283,7 @@ impl OutboundInvite {
     /// Decreases with each branch that rings or ends and each fallback that takes its place.
     pub(crate) fn steps_left(&self) -> usize {
         let steps = |branch: &Branch| {
-            let invites = usize::from(branch.is_open()) + branch.fallback.iter().len();
+            let invites = usize::from(branch.is_open()) + branch.fallbacks.len();
             (2 * invites).saturating_sub(branch.early.dialog().iter().len())
         };
         self.branches.iter().map(steps).sum()

@@ -187,7 +187,7 @@ impl UserAgent {
     ) -> Result<LegId, RequestError> {
         let offer = Offer {
             sdp,
-            fallback: None,
+            fallbacks: VecDeque::new(),
         };
         self.invite_each(user, caller, |_| Some(offer.clone()), now)
     }

@@ -1,4 +1,4 @@
-//! Each phone of a line has an offer of its own, and one more for when it refuses the first.
+//! Each phone of a line has an offer of its own, and others for when it refuses the first.
 
 use ringfence_sip::message::{Name, Request};
 use ringfence_sip::{Event, Flow, LegId, Offer, RequestError, Transport};
@@ -6,6 +6,7 @@ use ringfence_sip::{Event, Flow, LegId, Offer, RequestError, Transport};
 use crate::world::{ANSWER, Call, Phone, World, caller, phone, user};
 
 const SECOND: &[u8] = b"v=0 second";
+const THIRD: &[u8] = b"v=0 third";
 
 /// A phone that registered over TLS, at an address of its own.
 fn tls_phone() -> Phone {
@@ -20,7 +21,7 @@ fn tls_phone() -> Phone {
 fn offer_to(flow: Flow) -> Offer {
     Offer {
         sdp: format!("v=0 at {}", flow.local.ip()).into_bytes(),
-        fallback: Some(SECOND.to_vec()),
+        fallbacks: [SECOND, THIRD].map(<[_]>::to_vec).into(),
     }
 }
 
@@ -120,7 +121,7 @@ fn a_phone_that_refuses_one_offer_is_made_the_other_as_a_new_call() {
 }
 
 #[test]
-fn a_phone_that_refuses_both_offers_has_refused() {
+fn a_phone_that_refuses_every_offer_has_refused() {
     let (mut world, bob) = (World::new(), phone("bob", 40_002));
     bob.register(&mut world);
     let leg = place(&mut world);
@@ -128,6 +129,9 @@ fn a_phone_that_refuses_both_offers_has_refused() {
     bob.answer(&mut world, &first, 488);
     let second = next_invite(&mut world, &bob);
     bob.answer(&mut world, &second, 488);
+    let third = next_invite(&mut world, &bob);
+    assert_eq!(third.body, THIRD);
+    bob.answer(&mut world, &third, 488);
     assert_eq!(world.event(), Event::Refused { leg, status: 488 });
 }
 

@@ -19,12 +19,30 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Packets of 20 ms that a thinned source sends in one: 120 ms, the longest that an engine takes, so that its frames are as few. They keep all
 /// watches of silence quiet, even if one is lost.
 const THINNED: u32 = 6;
+/// From one packet of comfort noise to the next, in packets of 20 ms.
+const NOISE: u32 = 10;
 const PCMU: u8 = 0;
+const COMFORT_NOISE: u8 = 13;
 const G722: u8 = 9;
 const EVENTS: u8 = 101;
 const HEADER: usize = 12;
 /// Most lost packets in a row that a recording replaces by silence.
 const HOLE: u16 = 500;
+
+/// What a phone does to its sound in the middle of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum SoundChange {
+    /// Its timestamps go on somewhere else, as after hold.
+    Jump(u32),
+    /// It has another SSRC and other numbers.
+    NewSource,
+    /// So many packets of 20 ms are one.
+    Length(u32),
+    /// It sends comfort noise (RFC 3389) now and then in place of sound, or sound again.
+    Silent(bool),
+    /// Its clock is slow by so many millionths.
+    Slow(i32),
+}
 
 /// Sends one tone without end.
 #[derive(Debug)]
@@ -35,6 +53,10 @@ pub(crate) struct ToneSource {
     ssrc: u32,
     /// So many packets of 20 ms are one.
     of: u32,
+    /// Whether it sends comfort noise instead.
+    is_silent: bool,
+    /// By how many millionths its clock is slow.
+    slow: i32,
     /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
     codec: u8,
     /// When the next packet is due, and its destination.
@@ -53,6 +75,8 @@ impl ToneSource {
             timestamp: 77_000,
             ssrc,
             of: 1,
+            is_silent: false,
+            slow: 0,
             codec: PCMU,
             live: None,
             key_packets: VecDeque::new(),
@@ -75,6 +99,20 @@ impl ToneSource {
         self.of = THINNED;
     }
 
+    pub(crate) const fn change(&mut self, change: SoundChange) {
+        match change {
+            SoundChange::Jump(ticks) => self.timestamp = self.timestamp.wrapping_add(ticks),
+            SoundChange::NewSource => {
+                self.ssrc = !self.ssrc;
+                self.sequence ^= 0x5555;
+                self.timestamp ^= 0x5555_5555;
+            }
+            SoundChange::Length(of) => self.of = of,
+            SoundChange::Silent(is_silent) => self.is_silent = is_silent,
+            SoundChange::Slow(millionths) => self.slow = millionths,
+        }
+    }
+
     pub(crate) fn close(&mut self) {
         self.live = None;
     }
@@ -92,10 +130,13 @@ impl ToneSource {
     /// The packet that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
-        self.live = Some((next + PAUSE * self.of, to));
+        let of = if self.is_silent { NOISE } else { self.of };
+        let pause = (PAUSE * of).mul_f64(1.0 + f64::from(self.slow) / 1e6);
+        self.live = Some((next + pause, to));
         let key_packets = self.key_packets.pop_front();
         let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),
+            None if self.is_silent => (COMFORT_NOISE, self.timestamp),
             None => (self.codec, self.timestamp),
         };
         let mut bytes = vec![0x80, kind];
@@ -104,6 +145,7 @@ impl ToneSource {
         bytes.extend_from_slice(&self.ssrc.to_be_bytes());
         match key_packets {
             Some(key_packets) => bytes.extend_from_slice(&key_packets),
+            None if self.is_silent => bytes.push(0x40),
             None => {
                 let place = self.timestamp as usize % self.wave.len();
                 let samples = self.wave.iter().cycle().skip(place);
@@ -112,7 +154,7 @@ impl ToneSource {
             }
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32 * self.of);
+        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32 * of);
         Some((to, bytes))
     }
 

@@ -14,6 +14,7 @@ use ringfence_sip::{Account, CallLimits, Password, User};
 
 use super::{
     World,
+    audio::SoundChange,
     engine_host::{EngineHost, LineSecrets, WORK_BITS},
     handset::{Handset, HandsetBehaviour, HandsetConfig, HandsetEvent},
     links::lan_address,
@@ -241,6 +242,16 @@ impl World {
     /// what a simulated call costs is packets of sound, and frames are as many.
     pub fn thin_sound(&mut self, phone: usize) {
         self.with_handset(phone, |handset, _| handset.thin_sound());
+    }
+
+    /// A phone changes something of the sound that it sends.
+    pub fn change_sound(&mut self, phone: usize, change: SoundChange) {
+        self.with_handset(phone, |handset, _| handset.change_sound(change));
+    }
+
+    /// A phone sends sound before it has answered, or after the call.
+    pub fn speak_out_of_turn(&mut self, phone: usize) {
+        self.with_handset(phone, |handset, now| handset.speak_out_of_turn(now));
     }
 
     /// Gives a phone a camera that offers VP8 under this payload type.

@@ -113,6 +113,40 @@ fn each_phone_calls_one_and_is_called_by_one() {
 }
 
 #[test]
+fn phones_that_share_no_codec_hear_each_other() {
+    use PhoneModel::{Baresip4, Linphone, Pjsua};
+    let runs: [Run; 4] = [
+        (
+            Linphone,
+            Pjsua,
+            way("udp", "off", "opus/PCMA"),
+            &[Feature::CallerHangsUp, Feature::Digits, Feature::Hold],
+        ),
+        (
+            Pjsua,
+            Baresip4,
+            way("udp", "off", "G722/PCMU"),
+            &[Feature::CalleeHangsUp],
+        ),
+        (
+            Baresip4,
+            Linphone,
+            way("udp", "off", "PCMA/opus"),
+            &[Feature::CallerHangsUp],
+        ),
+        (
+            Pjsua,
+            Baresip4,
+            way("tls", "required", "G722/opus"),
+            &[Feature::CallerHangsUp],
+        ),
+    ];
+    let Some(network) = network() else { return };
+    let cells = runs.map(|run| try_all(&network, 0, run)).concat();
+    assert_none_failed(&cells);
+}
+
+#[test]
 #[ignore = "takes minutes: tests/run --phones"]
 fn every_phone_calls_every_phone_in_every_way() {
     let Some(network) = network() else { return };

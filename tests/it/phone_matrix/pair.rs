@@ -22,6 +22,7 @@ pub(super) const THIRD: f64 = 700.0;
 pub(super) struct Way {
     pub(super) transport: &'static str,
     pub(super) srtp: &'static str,
+    /// Of both, or `caller's/callee's`.
     pub(super) codec: &'static str,
     pub(super) digits: &'static str,
 }
@@ -59,18 +60,20 @@ impl<'a> Pair<'a> {
         callee: PhoneModel,
         way: Way,
     ) -> Self {
-        let phone = |model, line: &InstalledLine, contact: &InstalledLine, microphone| {
+        let phone = |model, codecs, line: &InstalledLine, contact: &InstalledLine, microphone| {
             let account = account(line, way, model);
             let account = PhoneAccount {
                 contact: &contact.number,
                 microphone,
+                codecs,
                 ..account
             };
             RealPhone::start(model, &account)
         };
+        let (callers, callees) = way.codec.split_once('/').unwrap_or((way.codec, way.codec));
         let mut pair = Self {
-            caller: phone(caller, seats.caller, seats.callee, LOW),
-            callee: phone(callee, seats.callee, seats.caller, HIGH),
+            caller: phone(caller, callers, seats.caller, seats.callee, LOW),
+            callee: phone(callee, callees, seats.callee, seats.caller, HIGH),
             models: (caller, callee),
             seats,
         };
@@ -160,7 +163,6 @@ fn account<'a>(line: &'a InstalledLine, way: Way, model: PhoneModel) -> PhoneAcc
         transport: way.transport,
         ca: Some(&line.ca),
         srtp: way.srtp,
-        codecs: way.codec,
         digits: match model {
             PhoneModel::Baresip => "rtp",
             _ => way.digits,

@@ -1,10 +1,13 @@
-//! What the two phones of a call have in common: audio, or there is no call, and perhaps video.
+//! What the two phones of a call have in common: audio, or what the callee's engine transcodes, and perhaps video.
 //!
-//! Each side reckons for itself, from the same two lists. Video is agreed once, when the call is answered; a phone
+//! Each side reckons for itself, from the same two lists. Where the phones share no codec, the call carries one of the caller's, so
+//! that its engine has nothing to do. Video is agreed once, when the call is answered; a phone
 //! may drop it later and take it up again, but not begin with it.
 
 use rand_core::Rng;
-use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, VideoFormat, choose, choose_video};
+use ringfence_media::{
+    ChosenCodecs, Codec, Description, OwnMedia, OwnVideo, VideoFormat, choose, choose_video,
+};
 
 use super::phone_side::sdp_session;
 use crate::input::NearPort;
@@ -15,7 +18,7 @@ pub(super) struct AgreedMedia {
     /// The other engine's description, without video if there will be none.
     pub(super) remote: Description,
     /// Audio and key presses.
-    pub(super) chosen: Vec<Codec>,
+    pub(super) chosen: ChosenCodecs,
     pub(super) video: Option<VideoFormat>,
 }
 
@@ -25,19 +28,19 @@ pub(super) type Formats = (Vec<Codec>, Vec<VideoFormat>);
 impl AgreedMedia {
     /// The other side's phone has answered what ours offered.
     pub(super) fn by_callee((audio, video): Formats, remote: Description) -> Option<Self> {
-        let chosen = choose(&audio, &remote.codecs)?;
+        let chosen = ChosenCodecs::common(choose(&audio, &remote.codecs)?);
         let video = choose_video(&video, video_formats(&remote));
         Some(Self::new(remote, chosen, video))
     }
 
     /// Our phone has answered what the other side's offered.
     pub(super) fn by_phone(remote: Description, (audio, video): Formats) -> Option<Self> {
-        let chosen = choose(&remote.codecs, &audio)?;
+        let chosen = ChosenCodecs::of(&remote.codecs, &audio)?;
         let video = choose_video(video_formats(&remote), &video);
         Some(Self::new(remote, chosen, video))
     }
 
-    fn new(mut remote: Description, chosen: Vec<Codec>, video: Option<VideoFormat>) -> Self {
+    fn new(mut remote: Description, chosen: ChosenCodecs, video: Option<VideoFormat>) -> Self {
         remote.video = remote.video.take().filter(|_| video.is_some());
         Self {
             remote,

@@ -28,7 +28,7 @@ impl Talking {
         cx.notify_transfer(call, 200);
         cx.hang_up_phone(call);
         call.partner = Some(joint.call);
-        self.phone.join(joint.near);
+        self.phone.join(joint.near, &joint.codecs);
         cx.media(call, MediaOrder::Attach(self.phone.terms()));
         cx.step(call, CallStep::HandedOver);
         CallState::Talking(self)
@@ -44,14 +44,12 @@ impl Talking {
         match (news, call.partner) {
             (PartnerNews::Rings, _) => cx.notify_transfer(call, 180),
             (PartnerNews::Answered(near), Some(partner)) => {
-                return self.join(
-                    JoinedCall {
-                        call: partner,
-                        near,
-                    },
-                    call,
-                    cx,
-                );
+                let joint = JoinedCall {
+                    call: partner,
+                    near,
+                    codecs: self.phone.carried().to_vec(),
+                };
+                return self.join(joint, call, cx);
             }
             (PartnerNews::Pressed(control), _) => self.press(control, call, cx),
             (PartnerNews::Over(status), _) => {

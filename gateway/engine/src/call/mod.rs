@@ -44,7 +44,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ringfence_book::Number;
-use ringfence_media::Description;
+use ringfence_media::{Codec, Description};
 use ringfence_sip as sip;
 
 use crate::input::MediaEvent;
@@ -193,11 +193,13 @@ pub(crate) enum PartnerNews {
 }
 
 /// The other half of two calls that hear each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct JoinedCall {
     pub(crate) call: CallLabel,
     /// Where it hears: its near port.
     pub(crate) near: SocketAddr,
+    /// What it sends there, and is sent.
+    pub(crate) codecs: Vec<Codec>,
 }
 
 impl Call {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rand_core::Rng;
 use ringfence_media::srtp::{SrtpKey, SrtpSuite};
 use ringfence_media::{
-    Codec, MediaDirection, NegotiatedMedia, NotAcceptableError, OwnMedia, OwnVideo, PhoneMedia,
-    SdpError, Srtp, VideoFormat, choose, sdp,
+    ChosenCodecs, Codec, MediaDirection, NegotiatedMedia, NotAcceptableError, OwnMedia, OwnVideo,
+    PhoneMedia, SdpError, Srtp, VideoFormat, choose, sdp,
 };
 use ringfence_sip as sip;
 
@@ -22,7 +22,7 @@ use crate::output::MediaOrder;
 pub(crate) struct PhoneSide {
     media: PhoneMedia,
     own: OwnMedia,
-    chosen: Vec<Codec>,
+    chosen: ChosenCodecs,
     /// What both sides have, for a phone that called without an offer.
     common: Vec<Codec>,
     /// The codec that such a phone has chosen, until the other engine is told.
@@ -37,18 +37,18 @@ pub(crate) struct PhoneSide {
 
 impl PhoneSide {
     /// `own` is what our SDP in this dialog says, an earlier offer of ours included (RFC 3264 8);
-    /// `chosen` must come from [`ringfence_media::choose`] over what the phone said.
+    /// `chosen` must come from what the phone said.
     pub(super) fn new(
         media: PhoneMedia,
         own: OwnMedia,
-        chosen: Vec<Codec>,
+        chosen: ChosenCodecs,
         cx: &mut CallContext<'_>,
     ) -> Self {
         let is_silent = media == silent_phone();
         let mut side = Self {
             media,
             own,
-            common: chosen.clone(),
+            common: chosen.carried.clone(),
             chosen,
             untold: None,
             is_silent,
@@ -72,9 +72,9 @@ impl PhoneSide {
     /// What the answer to a ring says of this phone: the codecs of the call first, then what else the caller's may choose.
     pub(super) fn answered(&self, offered: &[Codec]) -> Vec<Codec> {
         let formats = self.media.formats().into_iter();
-        let others =
-            formats.filter(|codec| offered.contains(codec) && !self.chosen.contains(codec));
-        self.chosen.iter().copied().chain(others).collect()
+        let carried = &self.chosen.carried;
+        let others = formats.filter(|codec| offered.contains(codec) && !carried.contains(codec));
+        carried.iter().copied().chain(others).collect()
     }
 
     /// Keeps our key for as long as the phone keeps its suite, and draws one when that changes.
@@ -89,7 +89,11 @@ impl PhoneSide {
 
     /// What the bridge must know of the phone.
     pub(super) fn terms(&self) -> Box<NegotiatedMedia> {
-        Box::new(self.media.negotiated(&self.own, &self.chosen))
+        let carried = self.chosen.transcoded().map(<[_]>::to_vec);
+        Box::new(NegotiatedMedia {
+            carried,
+            ..self.media.negotiated(&self.own, &self.chosen.phone)
+        })
     }
 
     /// The SDP answer to the phone's offer, or our offer where it made none.
@@ -97,7 +101,7 @@ impl PhoneSide {
         if self.is_silent {
             return sdp::write_offer(&self.own, &self.common);
         }
-        sdp::write_answer(&self.own, &self.media, &self.chosen)
+        sdp::write_answer(&self.own, &self.media, &self.chosen.phone)
     }
 
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
@@ -117,26 +121,30 @@ impl PhoneSide {
     pub(super) fn takes_events(&self) -> bool {
         let events = self.media.codecs.iter().map(|(codec, _)| codec);
         let mut events = events.filter(|codec| codec.is_events());
-        events.any(|codec| self.chosen.contains(codec))
+        events.any(|codec| self.chosen.phone.contains(codec))
     }
 
-    /// From now on the audio is that of another call, whose near port this is.
-    pub(super) fn join(&mut self, near: SocketAddr) {
-        self.media = PhoneMedia::without_sdp(near, &self.chosen);
+    /// From now on the audio is that of another call, whose near port this is, and which sends these codecs.
+    pub(super) fn join(&mut self, near: SocketAddr, codecs: &[Codec]) {
+        self.media = PhoneMedia::without_sdp(near, codecs);
+        let chosen = ChosenCodecs::of(&self.chosen.carried, codecs);
+        self.chosen = chosen.unwrap_or_else(|| self.chosen.clone());
     }
 
     /// The phone is gone; audio has no destination for now.
     pub(super) fn leave(&mut self) {
-        self.media = PhoneMedia::without_sdp(nowhere(self.near()), &self.chosen);
+        self.chosen = ChosenCodecs::common(self.chosen.carried.clone());
+        self.media = PhoneMedia::without_sdp(nowhere(self.near()), &self.chosen.phone);
     }
 
     /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
     pub(super) fn take_over(&mut self, offer: &[u8], cx: &mut CallContext<'_>) -> bool {
-        let offer = sdp::read_offer(offer, cx.env.config.srtp).ok();
-        let Some(media) = offer.filter(|media| self.keeps_codec(media)) else {
+        let Ok(media) = sdp::read_offer(offer, cx.env.config.srtp) else {
             return false;
         };
-        self.media = media;
+        if !self.change_media(media) {
+            return false;
+        }
         self.is_silent = false;
         self.keys = PressedKeys::default();
         self.watch.change_phone(cx.now);
@@ -167,9 +175,9 @@ impl PhoneSide {
         self.media.direction != MediaDirection::SendRecv || self.media.rtp.ip().is_unspecified()
     }
 
-    /// The codecs of this call.
-    pub(crate) fn chosen(&self) -> &[Codec] {
-        &self.chosen
+    /// The codecs of this call, on its way between the engines.
+    pub(crate) fn carried(&self) -> &[Codec] {
+        &self.chosen.carried
     }
 
     /// The format of the call's video, if it has any.
@@ -202,38 +210,50 @@ impl PhoneSide {
         let Ok(media) = sdp::read_answer(answer, &self.own) else {
             return;
         };
-        let chosen = match self.is_silent {
-            true => choose(&self.common, &media.formats()),
-            false => Some(self.chosen.clone()).filter(|_| self.keeps_codec(&media)),
-        };
-        let Some(chosen) = chosen else {
+        if self.is_silent {
+            let before = std::mem::replace(&mut self.chosen.carried, self.common.clone());
+            if !self.change_media(media) {
+                self.chosen.carried = before;
+                return;
+            }
+            let codec = self.carried().first().copied();
+            self.untold = codec.filter(|_| codec != before.first().copied());
+        } else if !self.change_media(media) {
             return;
-        };
-        let codec = chosen.first().copied();
-        self.untold = codec.filter(|_| codec != self.chosen.first().copied());
-        self.chosen = chosen;
-        self.media = media;
+        }
         self.is_silent = false;
         self.fit_key(&mut cx.env.rng);
         cx.media(call, MediaOrder::Attach(self.terms()));
     }
 
     /// The other side's phone, which called without an offer, has chosen another codec than the call has had. Ours is offered that alone,
-    /// if it listed it.
+    /// if it listed it; else it stays with what it has.
     pub(super) fn take_codec(&mut self, codec: Codec, call: &CallCommon, cx: &mut CallContext<'_>) {
+        if self.carried().first() == Some(&codec) || self.is_silent {
+            return;
+        }
         let wanted = [codec, Codec::Events8k, Codec::Events48k];
-        let chosen = choose(&wanted, &self.media.formats());
-        let is_new = self.chosen.first() != Some(&codec) && !self.is_silent;
-        if let Some(chosen) = chosen.filter(|_| is_new) {
-            self.chosen = chosen;
-            cx.media(call, MediaOrder::Attach(self.terms()));
+        let common = choose(&wanted, &self.media.formats());
+        let is_common = common.is_some();
+        self.chosen = common.map_or_else(|| self.chosen.carrying(codec), ChosenCodecs::common);
+        cx.media(call, MediaOrder::Attach(self.terms()));
+        if is_common {
             self.offer_agreed(call, cx);
         }
     }
 
-    fn keeps_codec(&self, media: &PhoneMedia) -> bool {
-        let codec = self.chosen.first();
-        codec.is_some_and(|codec| media.formats().contains(codec))
+    /// Takes what the phone has from now on, if it is audio. The call goes on to carry what it carries.
+    fn change_media(&mut self, media: PhoneMedia) -> bool {
+        let chosen = ChosenCodecs::of(&self.chosen.carried, &media.formats());
+        let Some(ChosenCodecs { phone, carried }) = chosen else {
+            return false;
+        };
+        if self.is_silent {
+            self.chosen.carried = carried;
+        }
+        self.chosen.phone = phone;
+        self.media = media;
+        true
     }
 
     /// Offers the phone what was agreed and nothing else, since it sends another of the codecs that it listed (RFC 3264
@@ -248,21 +268,22 @@ impl PhoneSide {
     /// An offer of what was agreed, again.
     fn offer_again(&mut self) -> Vec<u8> {
         self.own.version += 1;
-        sdp::write_reoffer(&self.own, &self.media, &self.chosen)
+        sdp::write_reoffer(&self.own, &self.media, &self.chosen.phone)
     }
 
-    /// Takes a new offer of the phone in the running call. The codecs of the call stay as
-    /// they are, so an offer without them is refused and the call goes on as before.
+    /// Takes a new offer of the phone in the running call. The codecs of the call stay as they are, so an offer without them is transcoded.
     fn take_reoffer(&mut self, offer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer.
             let sdp = self.offer_again();
             return cx.answer_phone(call, sdp);
         }
-        match sdp::read_offer(offer, cx.env.config.srtp) {
-            Ok(media) if self.keeps_codec(&media) => self.media = media,
-            Ok(_) => return cx.refuse_phone(call, 488),
+        let media = match sdp::read_offer(offer, cx.env.config.srtp) {
+            Ok(media) => media,
             Err(fault) => return cx.refuse_phone(call, refusal(&fault).status),
+        };
+        if !self.change_media(media) {
+            return cx.refuse_phone(call, 488);
         }
         self.fit_key(&mut cx.env.rng);
         self.own.version += 1;
@@ -324,6 +345,12 @@ pub(super) const PREFERRED: [Codec; 6] = [
     Codec::Events48k,
     Codec::Events8k,
 ];
+
+/// These codecs, and after them the others, which this engine can transcode.
+pub(super) fn with_every_codec(codecs: &[Codec]) -> Vec<Codec> {
+    let others = PREFERRED.iter().filter(|codec| !codecs.contains(codec));
+    codecs.iter().chain(others).copied().collect()
+}
 
 /// What refuses an offer, in words for the display: 400 for what is no SDP, 488 for what makes no call (RFC 3261 section 21.4.26).
 pub(crate) fn refusal(fault: &SdpError) -> sip::Refusal {

@@ -1,7 +1,7 @@
 //! Callee, ring verified: the line's phones ring. Nothing of this leaves the machine until a
 //! person picks up: not an answer, not a refusal, not a TURN allocation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, sdp};
@@ -11,7 +11,7 @@ use super::agreed::AgreedMedia;
 use super::answering::Answering;
 use super::calling::offered;
 use super::context::CallContext;
-use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
+use super::phone_side::{PhoneSide, keys_to_offer, sdp_session, with_every_codec};
 use super::unheard::Unheard;
 use super::{CallCommon, CallInput, CallState};
 use crate::call::step::{CallStep, EndReason};
@@ -242,20 +242,30 @@ fn taken(mut remote: Description, cx: &CallContext<'_>) -> Description {
     remote
 }
 
-/// What a phone is offered. SRTP is optional: keys are worth something only where the signalling
+/// What a phone is offered: the caller's codecs, and if it refuses those with 488, the others as well, which are transcoded.
+/// SRTP is optional: keys are worth something only where the signalling
 /// that carries them is encrypted (RFC 4568 section 7), so a phone that registered over TLS is
 /// offered them first and another one plain audio first; a phone that refuses the one with 488 is
 /// offered the other.
 fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> sip::Offer {
-    let locked = || sdp::write_offer(own, codecs);
-    let plain = || sdp::write_offer(&without_keys(own), codecs);
-    let (sdp, fallback) = match srtp {
-        Srtp::Off => (plain(), None),
-        Srtp::Required => (locked(), None),
-        Srtp::Optional if flow.transport == sip::Transport::Tls => (locked(), Some(plain())),
-        Srtp::Optional => (plain(), Some(locked())),
+    let plain = without_keys(own);
+    let ways = match srtp {
+        Srtp::Off => vec![&plain],
+        Srtp::Required => vec![own],
+        Srtp::Optional if flow.transport == sip::Transport::Tls => vec![own, &plain],
+        Srtp::Optional => vec![&plain, own],
     };
-    sip::Offer { sdp, fallback }
+    let every = with_every_codec(codecs);
+    let lists = [codecs, &every];
+    let lists = &lists[..if every.len() == codecs.len() { 1 } else { 2 }];
+    let offers = lists
+        .iter()
+        .flat_map(|codecs| ways.iter().map(|own| sdp::write_offer(own, codecs)));
+    let mut offers = offers.collect::<VecDeque<_>>();
+    sip::Offer {
+        sdp: offers.pop_front().unwrap_or_default(),
+        fallbacks: offers,
+    }
 }
 
 /// A phone's answer to whichever of the two offers it took, and what we said of ourselves in that.

@@ -1,7 +1,7 @@
 //! Phones that are summoned: their user began a call at a screen, the phones of the line ring, and who picks up has dialled. That phone has
 //! not said what it hears, and is offered that when the other side answers (the third flow of RFC 3725: offer, no media, then a re-INVITE).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use ringfence_book::Number;
@@ -89,8 +89,8 @@ impl Calls {
         let offers: BTreeMap<_, _> = offers.collect();
         let offer = |flow: sip::Flow| {
             let sdp = offers.get(&flow.local.ip())?.clone();
-            let fallback = None;
-            Some(sip::Offer { sdp, fallback })
+            let fallbacks = VecDeque::new();
+            Some(sip::Offer { sdp, fallbacks })
         };
         let leg = env.agent.invite_each(&user, caller, offer, now);
         let leg = leg.map_err(|_| LineCommandError::NoPhone)?;

@@ -49,7 +49,7 @@ impl Calls {
         now: Instant,
     ) -> Result<(), u16> {
         let (line, talking) = self.free_to_go(call)?;
-        let (near, codecs) = (talking.phone().near(), talking.phone().chosen().to_vec());
+        let (near, codecs) = (talking.phone().near(), talking.phone().carried().to_vec());
         if emergency_numbers::is_emergency(dialled, &env.config.emergency_numbers) {
             return Err(emergency_numbers::STATUS);
         }
@@ -98,16 +98,17 @@ impl Calls {
             // As if there were no such call: this line is not to learn of it.
             return Err(481);
         }
-        // Nothing is transcoded, and no port of IPv4 receives from one of IPv6.
+        // No port of IPv4 receives from one of IPv6.
         let is_ipv4 = |talking: &Talking| talking.phone().near().is_ipv4();
-        if one.phone().chosen().first() != two.phone().chosen().first()
-            || is_ipv4(one) != is_ipv4(two)
-        {
+        if is_ipv4(one) != is_ipv4(two) {
             return Err(488);
         }
+        // Where the two carry different codecs, the other call transcodes.
+        let codecs = one.phone().carried();
         let joint = |call, talking: &Talking| JoinedCall {
             call,
             near: talking.phone().near(),
+            codecs: codecs.to_vec(),
         };
         let joints = [(call, joint(other, two)), (other, joint(call, one))];
         for (call, joint) in joints {

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use ringfence_engine::time::UnixTime;
+use ringfence_media::Codec;
 
 use super::plot::plots;
 use super::{LineButton, PageContext, arrow, at, minutes, sheet};
@@ -80,11 +81,23 @@ fn live(context: &PageContext<'_>, CallSnapshot { call, quality }: &CallSnapshot
                 (context.own(call.line)) " " (arrow(call.way)) " " (context.who(call.number))
                 @if verified { " " span.mark { "verified" } } @else { " " span.quiet { "not compared" } }
             }
-            p { span.state { (stage(call.state).word()) } @if let Some(talked) = talked { " " (minutes(talked)) } }
+            p {
+                span.state { (stage(call.state).word()) }
+                @if let Some(talked) = talked { " " (minutes(talked)) }
+                @if let Some((phone, carried)) = quality.codecs() { " " span.quiet { (codecs(phone, carried)) } }
+            }
             @if !quality.samples.is_empty() { (plots(quality)) }
             (LineButton { line: call.line, act: "hangup", field: Some(("call", &call.label.to_string())), back: "/",
                 id: &format!("hangup-{}", call.label), words: "Hang up", about: &format!("the call with {}", call.number) }.form())
         }
+    }
+}
+
+/// The codec of a call, in words.
+fn codecs(phone: Codec, carried: Codec) -> String {
+    match phone == carried {
+        true => phone.name().to_owned(),
+        false => format!("{} here, transcoded to {}", phone.name(), carried.name()),
     }
 }
 

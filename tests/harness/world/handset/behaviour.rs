@@ -1,5 +1,7 @@
 //! What phones do differently.
 
+use ringfence_media::Codec;
+
 /// The differences between phones that matter to an engine.
 #[derive(Clone, Copy, Debug)]
 pub struct HandsetBehaviour {
@@ -15,6 +17,8 @@ pub struct HandsetBehaviour {
     pub sends_g722: bool,
     /// Whether it lists G.722 first.
     pub prefers_g722: bool,
+    /// The one codec that it has, if it has not both laws of G.711, of which it sends mu-law.
+    pub only: Option<Codec>,
     /// Whether its SDP has a host name in place of its address.
     pub names_its_host: bool,
     /// How it holds a call.
@@ -49,6 +53,7 @@ impl HandsetBehaviour {
         has_events: true,
         sends_g722: false,
         prefers_g722: false,
+        only: None,
         names_its_host: false,
         holds_by: Hold::SendOnly,
         offers_savp: false,

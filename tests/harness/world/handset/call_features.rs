@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Instant};
 use rand_core::Rng as _;
 use ringfence_sip::message::{Method, Name};
 
-use super::{Camera, Handset, HandsetEvent, HandsetOutput};
+use super::{Camera, Handset, HandsetEvent, HandsetOutput, send::remote};
+use crate::world::audio::SoundChange;
 
 /// The RTP port for video.
 const CAMERA_PORT: u16 = 9_078;
@@ -21,6 +22,19 @@ impl Handset {
     /// Sends few packets of sound from now on.
     pub(crate) const fn thin_sound(&mut self) {
         self.audio.thin();
+    }
+
+    /// Changes something of its sound.
+    pub(crate) const fn change_sound(&mut self, change: SoundChange) {
+        self.audio.change(change);
+    }
+
+    /// Sends sound to the address that the INVITE in its hands names, whether or not it is time for that.
+    pub(crate) fn speak_out_of_turn(&mut self, now: Instant) {
+        let invite = self.call.as_ref().map(|call| call.invite.body.clone());
+        if let Some(to) = invite.and_then(|offer| remote(&offer, true).0) {
+            self.audio.open(to, now);
+        }
     }
 
     /// Adds a camera.

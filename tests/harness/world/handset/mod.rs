@@ -11,6 +11,7 @@ mod call_control;
 mod call_features;
 mod camera;
 mod event;
+mod only_codec;
 mod receive;
 mod send;
 mod srtp;
@@ -29,12 +30,12 @@ use ringfence_sip::{
     message::{Request, Response, Uri},
 };
 
-use self::srtp::SdesMedia;
 pub use self::{
     behaviour::{HandsetBehaviour, Hold},
     camera::{Camera, ReceivedVideo},
     event::HandsetEvent,
 };
+use self::{only_codec::OnlyCodec, srtp::SdesMedia};
 
 use super::{
     audio::{ReceivedAudio, ToneSource},
@@ -73,6 +74,7 @@ pub struct Handset {
     behaviour: HandsetBehaviour,
     /// The SRTP session, if it uses SRTP.
     sdes: Option<SdesMedia>,
+    only: Option<OnlyCodec>,
     rng: ChaCha20Rng,
     audio: ToneSource,
     received_audio: ReceivedAudio,
@@ -145,6 +147,7 @@ impl Handset {
             config,
             behaviour: HandsetBehaviour::PLAIN,
             sdes: None,
+            only: None,
             rng,
             audio,
             received_audio: ReceivedAudio::default(),
@@ -227,17 +230,21 @@ impl Handset {
     pub(crate) fn set_behaviour(&mut self, behaviour: HandsetBehaviour) {
         self.behaviour = behaviour;
         self.sdes = behaviour.offers_savp.then(|| SdesMedia::new(&mut self.rng));
+        self.only = behaviour.only.map(OnlyCodec::new);
     }
 
     pub(crate) fn handle_rtp(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
         if to == self.config.rtp {
-            match &mut self.sdes {
-                None => self.received_audio.receive(bytes, now),
-                Some(sdes) => {
-                    if let Some(packet) = sdes.open(bytes) {
-                        self.received_audio.receive(&packet, now);
-                    }
-                }
+            let packet = match &mut self.sdes {
+                None => Some(bytes.to_vec()),
+                Some(sdes) => sdes.open(bytes),
+            };
+            let packet = packet.and_then(|packet| match &mut self.only {
+                None => Some(packet),
+                Some(only) => only.hear(&packet),
+            });
+            if let Some(packet) = packet {
+                self.received_audio.receive(&packet, now);
             }
         }
         if let Some(camera) = &mut self.camera
@@ -260,6 +267,9 @@ impl Handset {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }
         while let Some((to, mut bytes)) = self.audio.due(now) {
+            if let Some(only) = &mut self.only {
+                bytes = only.say(&bytes);
+            }
             if let Some(sdes) = &mut self.sdes {
                 sdes.seal(&mut bytes);
             }

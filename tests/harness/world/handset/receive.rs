@@ -104,6 +104,8 @@ impl Handset {
             return;
         };
         let caller = from.uri.user().unwrap_or_default();
+        let only = self.only.as_ref();
+        let is_foreign = only.is_some_and(|only| !only.is_listed(&request.body));
         let tag = self.token();
         let text = |name| request.headers.text(&name).unwrap_or_default().to_owned();
         let call = Call {
@@ -119,10 +121,10 @@ impl Handset {
         };
         if self.behaviour.rings_for_several && self.is_ringing() {
             self.let_wait();
-        } else if is_busy {
-            let mut busy = Response::to(&request, 486);
-            busy.headers.replace(Name::To, call.us);
-            return self.send(&busy);
+        } else if is_busy || is_foreign {
+            let mut refusal = Response::to(&request, if is_busy { 486 } else { 488 });
+            refusal.headers.replace(Name::To, call.us);
+            return self.send(&refusal);
         }
         self.call = Some(call);
         self.respond(180, Vec::new());

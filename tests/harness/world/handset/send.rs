@@ -157,14 +157,21 @@ impl Handset {
             true if self.behaviour.prefers_g722 => "9 0 8",
             true => "0 9 8",
         };
+        let audio = match &self.only {
+            None => (
+                format!("{codecs}{number}"),
+                format!("a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n{events}"),
+            ),
+            Some(only) => only.lines(self.behaviour.has_events),
+        };
+        let (numbers, maps) = audio;
         let (protocol, crypto) = match &self.sdes {
             None => ("RTP/AVP", String::new()),
             Some(sdes) => ("RTP/SAVP", sdes.line()),
         };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
-             m=audio {port} {protocol} {codecs}{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             {events}{crypto}a=ptime:20\r\n{direction}{}",
+             m=audio {port} {protocol} {numbers}\r\n{maps}{crypto}a=ptime:20\r\n{direction}{}",
             self.video_lines(offer, direction)
         )
         .into_bytes()
