@@ -106,6 +106,7 @@ fn saved() -> SavedState {
             talked: Some(Duration::from_secs(61)),
             is_new: false,
             is_stranger: false,
+            quality: None,
         }]
         .into(),
         settings: BTreeMap::from([(

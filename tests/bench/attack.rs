@@ -104,7 +104,7 @@ fn ring(pair: &Deployment, plan: &Plan, attacked: bool) -> (Rounds, f64, f64) {
         let delivered = post.deliver();
         let [from, to] = &mut phones;
         let ends = [End::open(), End::open()];
-        let call = phone_bank::call(from, to, ends.each_ref());
+        let call = phone_bank::call(from, to, ends.each_ref().map(End::socket));
         phone_bank::hang_up(from, to, &call);
         late.push((call.ringing.as_secs_f64() - delivered.as_secs_f64()) * 1e3);
     }
@@ -121,7 +121,7 @@ fn ring(pair: &Deployment, plan: &Plan, attacked: bool) -> (Rounds, f64, f64) {
 /// The called line dials the caller: then the caller is its contact, and the two share a secret.
 fn make_contacts([caller, called]: &mut [PhoneBank; 2]) {
     let ends = [End::open(), End::open()];
-    let call = phone_bank::call(called, caller, ends.each_ref());
+    let call = phone_bank::call(called, caller, ends.each_ref().map(End::socket));
     phone_bank::hang_up(called, caller, &call);
 }
 

@@ -15,6 +15,7 @@ use crate::{
     process::Process,
     rtpengine::Rtpengines,
     table::{Rounds, Table, row},
+    turn_hop::TurnHops,
 };
 
 /// Lines of each engine. Calls are spread over them, as they are in use.
@@ -48,7 +49,8 @@ pub(crate) fn measure(plan: &Plan) {
     };
     let phones = [0, 1].map(|engine| PhoneBank::open(&deployment.lines_of(engine)));
     let mut ours = Ours { deployment, phones };
-    let mut theirs = (!plan.alone && installed(&["rtpengine"])).then(Rtpengines::start);
+    let mut theirs =
+        (!plan.alone && installed(&["rtpengine"])).then(|| Rtpengines::start(TurnHops::start()));
     let mut table = Table::begin(
         "calls: one gateway process, median (least-most)",
         row![
@@ -160,7 +162,7 @@ fn compare(
         let ends = open(count);
         let calls: Vec<_> = ends
             .chunks_exact(2)
-            .map(|call| rtpengines.call([&call[0], &call[1]]))
+            .map(|call| rtpengines.call([call[0].socket(), call[1].socket()]))
             .collect();
         (rtpengines, before, ends, calls)
     });
@@ -189,7 +191,7 @@ fn compare(
 impl Ours {
     fn call(&mut self, ends: [&End; 2]) -> phone_bank::Call {
         let [from, to] = &mut self.phones;
-        phone_bank::call(from, to, ends)
+        phone_bank::call(from, to, ends.map(End::socket))
     }
 
     fn hang_up(&mut self, call: &phone_bank::Call) {

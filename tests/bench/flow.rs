@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, UdpSocket},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -57,14 +57,9 @@ impl End {
         }
     }
 
-    /// Its address.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.socket.local_addr().expect("it is bound")
-    }
-
-    /// Sends to this address from now on, and receives only from it.
-    pub(crate) fn connect(&self, remote: SocketAddr) {
-        self.socket.connect(remote).expect("loopback is reachable");
+    /// Its socket.
+    pub(crate) const fn socket(&self) -> &UdpSocket {
+        &self.socket
     }
 
     /// The same socket, for polling.

@@ -4,8 +4,8 @@
 //! Costs are processor time as the kernel counts it, because other programs on the machine lengthen it less than elapsed time.
 //! Each figure is the median of several rounds, with its range.
 //!
-//! Without `--bench`, which `cargo bench` passes, one very short round of each runs without the peers: `cargo test -p
-//! ringfence-tests --bench bench`.
+//! Without `--bench`, which `cargo bench` passes, one very short round of each runs without the peers, or of those that are named: `cargo
+//! test --workspace --bench bench`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -19,6 +19,8 @@ mod load;
 mod measured;
 mod phone_bank;
 mod process;
+#[path = "../quality/mod.rs"]
+mod quality;
 mod registered;
 mod rtpengine;
 mod setup;
@@ -29,6 +31,8 @@ mod turn_hop;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+
+use crate::quality::SpeechPath;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,6 +47,8 @@ enum Name {
     Idle,
     /// A contact that rings while strangers flood the engine.
     Attack,
+    /// The sound of calls over wires that lose packets; only where it is named.
+    Quality,
 }
 
 /// Options.
@@ -68,6 +74,19 @@ struct Plan {
     /// Lines of the engine that `attack` floods.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256])]
     lines: Vec<usize>,
+    /// Paths of speech for `quality`.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "pcmu,g722,rtpengine,chromium,chromium-red"
+    )]
+    paths: Vec<SpeechPath>,
+    /// Rows of `quality`; all of them without a name.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Calls at once for `quality`.
+    #[arg(long, default_value_t = 12)]
+    talks: usize,
     /// Rings of a contact for `attack`.
     #[arg(long, default_value_t = 50)]
     rings: usize,
@@ -90,6 +109,9 @@ impl Plan {
             idle: 1,
             setups: 1,
             lines: vec![1],
+            paths: Vec::new(),
+            rows: Vec::new(),
+            talks: 1,
             rings: 1,
             bench: false,
             alone: true,
@@ -112,10 +134,13 @@ impl Plan {
 
 fn main() {
     let for_real = std::env::args().any(|argument| argument == "--bench");
-    let plan = if for_real {
-        Plan::parse()
-    } else {
-        Plan::short()
+    let asked = Plan::parse();
+    let plan = match for_real {
+        true => asked,
+        false => Plan {
+            names: asked.names,
+            ..Plan::short()
+        },
     };
     if plan.wants(Name::Idle) || plan.wants(Name::Setup) {
         let Some(pair) = measured::start([1; 2], plan.is_brief()) else {
@@ -138,5 +163,8 @@ fn main() {
     }
     if plan.wants(Name::Attack) {
         attack::measure(&plan);
+    }
+    if plan.names.contains(&Name::Quality) {
+        quality::measure(&plan);
     }
 }

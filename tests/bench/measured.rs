@@ -1,8 +1,11 @@
 //! The measured deployment: two engines as processes, coturn and an independent Nostr relay.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use ringfence_tests::{
     coturn::CoturnServer,
     deployment::{Deployment, DeploymentConfig},
+    faulty_wire::FaultyWire,
     nostr_relay::NostrRelay,
     program::{installed, real_time, skipped},
 };
@@ -13,6 +16,8 @@ const BOOK: &str = "epoch_seconds = 60\nchanges = 16\n";
 const WITHOUT_WORK: &str = "epoch_seconds = 60\nchanges = 16\nwork_bits = 0\n";
 /// Epochs of a second, where the start would take longer than the measurement.
 const SHORT: &str = "epoch_seconds = 1\n";
+/// The same without proofs of work.
+const SHORT_WITHOUT_WORK: &str = "epoch_seconds = 1\nwork_bits = 0\n";
 /// More calls than any measurement has, so that the engines' limits do not end it.
 const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 
@@ -28,24 +33,44 @@ pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deplo
 }
 
 fn start_with(lines: [usize; 2], book: &'static str) -> Option<Deployment> {
+    let parts = can_start().then(|| (NostrRelay::start(), CoturnServer::start()));
+    let (relay, coturn) = parts?;
+    Some(start_between((relay, coturn), [None; 2], lines, book))
+}
+
+/// Two engines that find the TURN server over a wire each, without proofs of work; `None` if a program is missing.
+pub(crate) fn start_over_wires(lines: usize) -> Option<(Deployment, [FaultyWire; 2])> {
+    let parts = can_start().then(|| (NostrRelay::start(), CoturnServer::start()));
+    let (relay, coturn) = parts?;
+    let wires = [(); 2].map(|()| FaultyWire::to(coturn.address(), Ipv4Addr::LOCALHOST));
+    let turn = wires.each_ref().map(|wire| Some(wire.address()));
+    let pair = start_between((relay, coturn), turn, [lines; 2], SHORT_WITHOUT_WORK);
+    Some((pair, wires))
+}
+
+fn can_start() -> bool {
     if !installed(&["setpriv", "turnserver"]) {
-        return None;
+        return false;
     }
-    if !NostrRelay::path().is_file() {
+    let has_relay = NostrRelay::path().is_file();
+    if !has_relay {
         skipped("the relay from PyPI is not in the target folder");
-        return None;
     }
+    has_relay
+}
+
+fn start_between(
+    (relay, coturn): (NostrRelay, CoturnServer),
+    turn: [Option<SocketAddr>; 2],
+    lines: [usize; 2],
+    book: &'static str,
+) -> Deployment {
     let config = DeploymentConfig {
         lines,
         settings: "max_calls = 4000\n",
         sip: LIMITS,
         book,
-        ..DeploymentConfig::default()
+        turn,
     };
-    Some(Deployment::start_with(
-        real_time(),
-        NostrRelay::start(),
-        CoturnServer::start(),
-        &config,
-    ))
+    Deployment::start_with(real_time(), relay, coturn, &config)
 }

@@ -17,7 +17,7 @@ use ringfence_sip::{
 };
 use ringfence_tests::deployment::InstalledLine;
 
-use crate::flow::{self, End};
+use crate::flow;
 
 /// How long a step of a call may take before the measurement fails.
 const STEP: Duration = Duration::from_secs(15);
@@ -34,6 +34,7 @@ pub(crate) struct PhoneBank {
     /// Calls dialled so far; they are spread over the lines.
     dialled: usize,
     rng: ChaCha20Rng,
+    codec: Codec,
 }
 
 /// A registered phone.
@@ -90,6 +91,7 @@ impl PhoneBank {
             calls: BTreeMap::new(),
             dialled: 0,
             rng,
+            codec: Codec::Pcmu,
         };
         let mut registered = 0;
         wait("registration of every line", || {
@@ -99,6 +101,11 @@ impl PhoneBank {
             (registered == bank.lines.len()).then_some(())
         });
         bank
+    }
+
+    /// Dials and answers with this codec from now on.
+    pub(crate) fn speak(&mut self, codec: Codec) {
+        self.codec = codec;
     }
 
     /// Handles received packets and timeouts. Returns all events, each with its call's id.
@@ -161,11 +168,26 @@ impl PhoneBank {
         PhoneClient::new(registration, self.own, draw(&mut self.rng))
     }
 
+    /// Waits for an answer, and connects the end of the media.
+    fn connect(&mut self, end: &UdpSocket, own: &OwnMedia, mut meanwhile: impl FnMut()) {
+        let answer = wait("an answer", || {
+            meanwhile();
+            let events = self.poll();
+            assert_not_refused(&events);
+            events.into_iter().find_map(|(_, event)| match event {
+                PhoneEvent::Answered { sdp } => Some(sdp),
+                _ => None,
+            })
+        });
+        let answer = sdp::read_answer(&answer, own).expect("the engine answers with audio");
+        end.connect(answer.rtp).expect("loopback is reachable");
+    }
+
     /// Sends an INVITE from the next line and returns the call's id.
     fn dial(&mut self, number: &str, own: &OwnMedia) -> String {
         let mut call = self.new_call(self.dialled % self.lines.len());
         self.dialled += 1;
-        let offer = sdp::write_offer(own, &[Codec::Pcmu]);
+        let offer = sdp::write_offer(own, &[self.codec]);
         call.call(number, offer, Instant::now());
         let Some(ClientOutput::Send(invite)) = call.poll() else {
             panic!("a call begins with an INVITE")
@@ -184,11 +206,12 @@ impl PhoneBank {
 ///
 /// # Panics
 /// When the call fails.
-pub(crate) fn call(from: &mut PhoneBank, to: &mut PhoneBank, ends: [&End; 2]) -> Call {
+pub(crate) fn call(from: &mut PhoneBank, to: &mut PhoneBank, ends: [&UdpSocket; 2]) -> Call {
     let [end_a, end_b] = ends;
+    let address = |end: &UdpSocket| end.local_addr().expect("it is bound");
     let number = to.lines[from.dialled % to.lines.len()].number.clone();
     let dialled = Instant::now();
-    let own = OwnMedia::plain(end_a.address(), from.rng.next_u64());
+    let own = OwnMedia::plain(address(end_a), from.rng.next_u64());
     let caller = from.dial(&number, &own);
     let (callee, offer) = wait("a ringing phone", || {
         assert_not_refused(&from.poll());
@@ -199,30 +222,48 @@ pub(crate) fn call(from: &mut PhoneBank, to: &mut PhoneBank, ends: [&End; 2]) ->
     });
     let ringing = dialled.elapsed();
     let offer = sdp::read_offer(&offer, Srtp::Off).expect("the engine offers audio");
-    end_b.connect(offer.rtp);
-    let callee_own = OwnMedia::plain(end_b.address(), 1);
-    let answer = sdp::write_answer(&callee_own, &offer, &[Codec::Pcmu]);
+    end_b.connect(offer.rtp).expect("loopback is reachable");
+    let callee_own = OwnMedia::plain(address(end_b), 1);
+    let answer = sdp::write_answer(&callee_own, &offer, &[to.codec]);
     let phone = to.calls.get_mut(&callee).expect("it rings");
     phone.ring(Instant::now());
     phone.answer(answer, Instant::now());
     let answered = flow::since_epoch();
-    let answer = wait("an answer", || {
-        to.poll();
-        let events = from.poll();
-        assert_not_refused(&events);
-        events.into_iter().find_map(|(_, event)| match event {
-            PhoneEvent::Answered { sdp } => Some(sdp),
-            _ => None,
-        })
-    });
-    let answer = sdp::read_answer(&answer, &own).expect("the engine answers with audio");
-    end_a.connect(answer.rtp);
+    from.connect(end_a, &own, || drop(to.poll()));
     Call {
         caller,
         callee,
         ringing,
         answered,
     }
+}
+
+/// Calls a phone that is not of a bank, and returns the call's id. `answer` returns once that phone has answered.
+pub(crate) fn call_out(
+    from: &mut PhoneBank,
+    number: &str,
+    end: &UdpSocket,
+    answer: impl FnOnce(),
+) -> String {
+    let address = end.local_addr().expect("it is bound");
+    let own = OwnMedia::plain(address, from.rng.next_u64());
+    let id = from.dial(number, &own);
+    answer();
+    from.connect(end, &own, || ());
+    id
+}
+
+/// Ends such a call. `ended` returns once the other phone knows.
+pub(crate) fn hang_up_out(from: &mut PhoneBank, id: &str, ended: impl FnOnce()) {
+    if let Some(mut phone) = from.calls.remove(id) {
+        phone.hang_up(Instant::now());
+        while let Some(output) = phone.poll() {
+            if let ClientOutput::Send(bytes) = output {
+                drop(from.socket.send(&bytes));
+            }
+        }
+    }
+    ended();
 }
 
 /// Ends a call, and waits until both phones know.

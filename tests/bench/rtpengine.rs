@@ -11,7 +11,7 @@ use std::{
 use ringfence_tests::{ports, program::Program};
 use tempfile::TempDir;
 
-use crate::{flow::End, process::Process, turn_hop::TurnHops};
+use crate::{process::Process, turn_hop::TurnHops};
 
 /// The suite that engines negotiate too.
 const SUITE: &str = "AEAD_AES_128_GCM";
@@ -55,10 +55,11 @@ enum Value {
 }
 
 impl Rtpengines {
-    pub(crate) fn start() -> Self {
+    /// Starts them, with one way through coturn.
+    pub(crate) fn start(hops: TurnHops) -> Self {
         Self {
             pair: [Rtpengine::start(20_000), Rtpengine::start(24_000)],
-            hops: TurnHops::start(),
+            hops,
             calls: 0,
         }
     }
@@ -73,23 +74,25 @@ impl Rtpengines {
     }
 
     /// Sets up a call between two phones.
-    pub(crate) fn call(&mut self, ends: [&End; 2]) -> RelayedCall {
+    pub(crate) fn call(&mut self, ends: [&UdpSocket; 2]) -> RelayedCall {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
         let [end_a, end_b] = ends;
+        let described = |end: &UdpSocket| plain(end.local_addr().expect("it is bound"));
+        let connect = |end: &UdpSocket, to| end.connect(to).expect("loopback is reachable");
         let [first, second] = &mut self.pair;
         let hop = self.hops.open();
-        let encrypted = first.describe("offer", &id, "RTP/SAVP", &plain(end_a.address()));
+        let encrypted = first.describe("offer", &id, "RTP/SAVP", &described(end_a));
         let sound_a = sound_at(&encrypted);
         let encrypted = moved(&encrypted, hop.forwarder);
         let offered = second.describe("offer", &id, "RTP/AVP", &encrypted);
-        let encrypted = second.describe("answer", &id, "RTP/SAVP", &plain(end_b.address()));
+        let encrypted = second.describe("answer", &id, "RTP/SAVP", &described(end_b));
         assert!(encrypted.contains(SUITE), "another suite: {encrypted}");
         let sound_b = sound_at(&encrypted);
         let encrypted = moved(&encrypted, hop.relayed);
         let answered = first.describe("answer", &id, "RTP/AVP", &encrypted);
-        end_a.connect(sound_at(&answered));
-        end_b.connect(sound_at(&offered));
+        connect(end_a, sound_at(&answered));
+        connect(end_b, sound_at(&offered));
         let hop = self.hops.join(hop, [sound_a, sound_b]);
         RelayedCall { id, hop }
     }

@@ -53,7 +53,7 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
         let delivered = millis(post.deliver());
         let [from, to] = &mut phones;
         let mut ends = [End::open(), End::open()];
-        let call = phone_bank::call(from, to, ends.each_ref());
+        let call = phone_bank::call(from, to, ends.each_ref().map(End::socket));
         sound.push(millis(first_sound(&mut ends, call.answered)));
         phone_bank::hang_up(from, to, &call);
         ringing.push(millis(call.ringing));

@@ -46,6 +46,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct TurnHops {
     coturn: CoturnServer,
+    /// Where the forwarder finds it.
+    entry: SocketAddr,
     hops: Arc<Mutex<BTreeMap<usize, Hop>>>,
     registry: Registry,
     made: usize,
@@ -83,8 +85,14 @@ struct TurnClient {
 
 impl TurnHops {
     pub(crate) fn start() -> Self {
+        Self::start_through(|coturn| coturn)
+    }
+
+    /// Starts coturn, which the forwarder finds at the address that `wire` makes of its own.
+    pub(crate) fn start_through(wire: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
         let lifetimes = ["channel-lifetime=3600", "permission-lifetime=3600"].map(str::to_owned);
         let coturn = CoturnServer::start_at(Ipv4Addr::LOCALHOST, &lifetimes);
+        let entry = wire(coturn.address());
         let poll = Poll::new().expect("the kernel has epoll");
         let registry = poll.registry().try_clone().expect("it can be shared");
         let hops = Arc::default();
@@ -93,6 +101,7 @@ impl TurnHops {
         let thread = thread::spawn(move || forward(poll, &shared, &running));
         Self {
             coturn,
+            entry,
             hops,
             registry,
             made: 0,
@@ -108,7 +117,7 @@ impl TurnHops {
 
     /// Allocates an address.
     pub(crate) fn open(&self) -> OpenHop {
-        let mut turn = TurnClient::connect(&self.coturn);
+        let mut turn = TurnClient::connect(&self.coturn, self.entry);
         let relayed = turn.allocate();
         let plain = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let forwarder = plain.local_addr().expect("it is bound");
@@ -187,13 +196,11 @@ fn forward(mut poll: Poll, hops: &Mutex<BTreeMap<usize, Hop>>, runs: &AtomicBool
 }
 
 impl TurnClient {
-    fn connect(coturn: &CoturnServer) -> Self {
+    fn connect(coturn: &CoturnServer, entry: SocketAddr) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let patience = Some(Duration::from_secs(2));
         socket.set_read_timeout(patience).expect("it can");
-        socket
-            .connect(coturn.address())
-            .expect("loopback is reachable");
+        socket.connect(entry).expect("loopback is reachable");
         let (username, password) = coturn.credentials("bench");
         Self {
             socket,

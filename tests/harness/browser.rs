@@ -77,6 +77,11 @@ struct PageState {
 impl Browser {
     /// Starts it; the page is loaded when this returns.
     pub fn open() -> Self {
+        Self::open_page(PAGE)
+    }
+
+    /// The same with another page that is controlled like this one.
+    pub fn open_page(page: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = Runtime::new().expect("a runtime");
         let (commands, waiting) = line::channel(WAITING);
@@ -87,7 +92,7 @@ impl Browser {
             events: events_in,
             recordings: recordings_in,
         };
-        let address = runtime.block_on(serve(state));
+        let address = runtime.block_on(serve(state, page));
         let profile = format!(
             "--user-data-dir={}",
             folder.path().join("profile").display()
@@ -147,6 +152,11 @@ impl Browser {
     /// What the page has recorded since the command `record`.
     pub fn play_back(&self) -> AudioClip {
         self.send("play_back", json!({}));
+        self.recording()
+    }
+
+    /// The recording that the page was told to send.
+    pub fn recording(&self) -> AudioClip {
         self.recordings
             .recv_timeout(Duration::from_secs(10))
             .expect("the page sends its recording")
@@ -159,9 +169,9 @@ impl fmt::Debug for Browser {
     }
 }
 
-async fn serve(state: PageState) -> SocketAddr {
+async fn serve(state: PageState, page: &'static str) -> SocketAddr {
     let router = Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
+        .route("/", get(move || async move { Html(page) }))
         .route("/command", get(command))
         .route("/event", post(event))
         .route("/recording", post(recording))

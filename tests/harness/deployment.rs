@@ -78,7 +78,7 @@ pub struct Deployment {
     _book: Program,
     relay: NostrRelay,
     coturn: CoturnServer,
-    _folder: TempDir,
+    folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -130,7 +130,7 @@ impl Deployment {
             _book: book,
             relay,
             coturn,
-            _folder: folder,
+            folder,
             _alone: alone,
         }
     }
@@ -160,6 +160,15 @@ impl Deployment {
     /// What an engine has logged so far.
     pub fn log(&self, engine: usize) -> String {
         self.engines[engine].output()
+    }
+
+    /// What one of our commands says beside a running engine.
+    ///
+    /// # Panics
+    /// With its output, when it fails.
+    pub fn ask(&self, engine: usize, arguments: &[&str]) -> String {
+        let home = self.folder.path().join(["one", "two"][engine]);
+        run(&home, "ringfence", arguments)
     }
 
     /// Process ids of the engines.

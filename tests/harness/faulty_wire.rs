@@ -31,8 +31,12 @@ pub struct WireFaults {
     pub no_udp: [bool; 2],
     /// Share of datagrams that are lost, each way.
     pub loss: f64,
+    /// How many of them are lost in a row in the mean, where that is more than one: the simple model of Gilbert, of each client and way.
+    pub burst: f64,
     /// How long everything takes: to the server, and back.
     pub delay: [Duration; 2],
+    /// How much later each datagram is in the mean, each way: the exponential distribution.
+    pub jitter: Duration,
     /// Whether bytes of connections stand still: nothing is lost, and nothing arrives.
     pub stalls: bool,
     /// Whether connections are reset and refused, and datagrams are lost.
@@ -74,7 +78,7 @@ impl FaultyWire {
             mappings: BTreeMap::new(),
             datagrams: VecDeque::new(),
             connections: Vec::new(),
-            rng: ChaCha20Rng::seed_from_u64(u64::from(address.port())),
+            chances: BTreeMap::new(),
         };
         let running = Arc::clone(&runs);
         let thread = thread::spawn(move || {
@@ -129,7 +133,15 @@ struct Carrier {
     /// Datagrams under way: when they arrive, the client, and whether they go to the server.
     datagrams: VecDeque<(Instant, SocketAddr, bool, Vec<u8>)>,
     connections: Vec<Connection>,
+    /// Of each client's datagrams to the server, and back.
+    chances: BTreeMap<(SocketAddr, bool), Chance>,
+}
+
+/// What befalls the datagrams of one client in one direction.
+struct Chance {
     rng: ChaCha20Rng,
+    /// Whether the one before was lost.
+    is_losing: bool,
 }
 
 impl Carrier {
@@ -172,11 +184,14 @@ impl Carrier {
             if !is_up {
                 lock(&self.shared).passed += 1;
             }
-            let drawn = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
-            if faults.no_udp[usize::from(!is_up)] || faults.is_cut || drawn < faults.loss {
+            let seed = self.chances.len() as u64;
+            let chance = self.chances.entry((client, is_up));
+            let chance = chance.or_insert_with(|| Chance::new(seed));
+            let is_lost = chance.loses(faults);
+            if faults.no_udp[usize::from(!is_up)] || faults.is_cut || is_lost {
                 continue;
             }
-            let at = now + faults.delay[usize::from(!is_up)];
+            let at = now + faults.delay[usize::from(!is_up)] + chance.lateness(faults.jitter);
             self.datagrams.push_back((at, client, is_up, bytes));
         }
     }
@@ -217,6 +232,35 @@ impl Carrier {
                 self.connections.push(Connection::between(client, server));
             }
         }
+    }
+}
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self {
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            is_losing: false,
+        }
+    }
+
+    /// From 0 to 1.
+    fn draw(&mut self) -> f64 {
+        f64::from(self.rng.next_u32()) / f64::from(u32::MAX)
+    }
+
+    /// Whether the next datagram is lost.
+    fn loses(&mut self, faults: WireFaults) -> bool {
+        let burst = faults.burst.max(1.0 / (1.0 - faults.loss).max(1e-6));
+        let share = match self.is_losing {
+            true => 1.0 - 1.0 / burst,
+            false => faults.loss / (1.0 - faults.loss).max(1e-6) / burst,
+        };
+        self.is_losing = self.draw() < share;
+        self.is_losing
+    }
+
+    fn lateness(&mut self, mean: Duration) -> Duration {
+        mean.mul_f64(-(1.0 - 0.999 * self.draw()).ln())
     }
 }
 

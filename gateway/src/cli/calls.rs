@@ -1,6 +1,7 @@
 //! `ringfence calls`: past calls and waiting texts, as the engine saved them. Works while an engine runs.
 
 use clap::Args;
+use ringfence_engine::line::call_quality::CallQuality;
 use ringfence_engine::line::saved_state::{CallWay, PastCall, SavedState};
 use ringfence_engine::trust::contacts::Contacts;
 use serde_json::{Value, json};
@@ -50,10 +51,24 @@ fn as_value(saved_state: &SavedState, missed: bool) -> Value {
             "seconds": call.talked.map_or(0, |span| span.as_secs()),
             "new": call.is_new,
             "stranger_not_rung": call.is_stranger,
+            "sound": call.quality.map(sound),
         })
     };
     let calls: Vec<Value> = chosen(saved_state, missed).map(call).collect();
     json!({ "calls": calls, "texts_waiting": saved_state.texts.len() })
+}
+
+/// How a call sounded at the phone: shares of the frames that the other engine sent, from 0 to 1.
+fn sound(quality: CallQuality) -> Value {
+    let share = |thousandths: u16| f64::from(thousandths) / 1_000.0;
+    json!({
+        "lost_on_way": share(quality.lost),
+        "repaired": share(quality.repaired),
+        "concealed": share(quality.concealed),
+        "missed": share(quality.missed()),
+        "buffer_ms": quality.delay,
+        "mos": f64::from(quality.mos) / 100.0,
+    })
 }
 
 fn table(saved_state: &SavedState, contacts: &Contacts, missed: bool) -> String {
@@ -123,6 +138,13 @@ mod tests {
             talked,
             is_new,
             is_stranger: false,
+            quality: talked.map(|_| CallQuality {
+                lost: 100,
+                repaired: 90,
+                concealed: 8,
+                delay: 75,
+                mos: 431,
+            }),
         };
         let mut saved_state = SavedState::default();
         saved_state.calls.extend([
@@ -174,6 +196,9 @@ mod tests {
             (&call["answered"], &call["seconds"]),
             (&json!(true), &json!(61))
         );
+        let sound = json!({ "lost_on_way": 0.1, "repaired": 0.09, "concealed": 0.008, "missed": 0.002, "buffer_ms": 75, "mos": 4.31 });
+        assert_eq!(call["sound"], sound);
         assert_eq!(value["calls"][0]["new"], true);
+        assert_eq!(value["calls"][0]["sound"], Value::Null);
     }
 }

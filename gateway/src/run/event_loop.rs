@@ -269,7 +269,9 @@ impl EventLoop {
             MediaTaskEvent::Engine(call, event) => {
                 self.engine.handle_media(call, event, clock::now());
             }
-            MediaTaskEvent::Stats(call, figures) => self.histories.add(call, &figures),
+            MediaTaskEvent::Stats(call, figures) => self
+                .engine
+                .note_quality(call, self.histories.add(call, &figures)),
             MediaTaskEvent::Ended(call, figures) => {
                 self.histories.end(call);
                 self.totals.add(&figures);

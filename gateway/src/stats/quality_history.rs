@@ -1,9 +1,11 @@
-//! The quality of each call, second by second, for the user of this machine. Kept while the call lasts: its last five minutes.
+//! The quality of each call, second by second, for the user of this machine. Kept while the call lasts: its last five minutes, and the
+//! sums of all of it, which go to the list of past calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ringfence_engine::CallLabel;
+use ringfence_engine::line::call_quality::CallQuality;
 use ringfence_media::stats::{RepairStats, StreamStats};
 use ringfence_media::{Codec, MediaStats, mos::mos};
 
@@ -23,6 +25,9 @@ pub struct QualityHistory {
     /// The last samples, oldest first.
     pub samples: VecDeque<QualitySample>,
     last: MediaStats,
+    /// Seconds so far, and the sum of the buffer's delays in them.
+    seconds: u32,
+    delays: Duration,
 }
 
 /// One second of both directions.
@@ -74,11 +79,9 @@ pub struct Quality {
 }
 
 impl QualityHistories {
-    /// Adds the figures of a call so far, a second after the last ones.
-    pub(crate) fn add(&mut self, call: CallLabel, figures: &MediaStats) {
-        if figures.connected.is_none() {
-            return;
-        }
+    /// Adds the figures of a call so far, a second after the last ones. Returns how it has sounded as a whole, once there was sound.
+    pub(crate) fn add(&mut self, call: CallLabel, figures: &MediaStats) -> Option<CallQuality> {
+        figures.connected?;
         let history = self.0.entry(call).or_default();
         let last = std::mem::replace(&mut history.last, *figures);
         if history.samples.len() >= MOST_SAMPLES {
@@ -96,6 +99,9 @@ impl QualityHistories {
                 figures.repair.since(&last.repair),
             ),
         });
+        history.seconds += 1;
+        history.delays += figures.repair.delay;
+        history.whole(figures)
     }
 
     /// Forgets an ended call.
@@ -113,6 +119,30 @@ impl QualityHistory {
     /// The phone's codec and the one between the engines, once something was heard.
     pub(crate) const fn codecs(&self) -> Option<(Codec, Codec)> {
         self.last.codecs
+    }
+
+    /// The call as a whole, at the phone of this engine.
+    fn whole(
+        &self,
+        MediaStats {
+            to_phone, repair, ..
+        }: &MediaStats,
+    ) -> Option<CallQuality> {
+        let all = to_phone.passed + to_phone.lost;
+        let share = |part: u64, all: u64| (part * 1_000 / all.max(1)).min(1_000) as u16;
+        let heard_not = (to_phone.lost + repair.concealed).min(all);
+        let delay = self.delays / self.seconds.max(1);
+        let score = (all > 0).then(|| {
+            let lost = heard_not as f64 / all as f64;
+            mos(lost, PACKET + 2 * to_phone.jitter + delay)
+        });
+        Some(CallQuality {
+            lost: share(repair.lost, repair.frames),
+            repaired: share(repair.repaired, repair.frames),
+            concealed: share(repair.concealed, repair.frames),
+            delay: u16::try_from(delay.as_millis()).unwrap_or(u16::MAX),
+            mos: (score? * 100.0).round() as u16,
+        })
     }
 }
 
@@ -206,6 +236,38 @@ mod tests {
         };
         let later = QualityCounts::between(&way(0, 0, 0), &way(49, 1, 0), at_once).quality();
         assert!(later.mos < quality.mos);
+    }
+
+    #[test]
+    fn a_call_as_a_whole_has_the_sums_of_all_its_seconds() {
+        let (mut histories, call) = (QualityHistories::default(), CallLabel::default());
+        let mut figures = MediaStats::default();
+        assert_eq!(histories.add(call, &figures), None, "not connected");
+        figures.connected = Some(std::time::Instant::now());
+        assert_eq!(histories.add(call, &figures), None, "nothing was heard");
+        // An hour: the last five minutes are clean, and the buffer is drained.
+        let mut last = None;
+        for second in 1..=3_600 {
+            let is_lossy = second <= 1_800;
+            figures.to_phone.passed += if is_lossy { 49 } else { 50 };
+            figures.to_phone.lost += u64::from(is_lossy);
+            figures.repair.frames += 50;
+            figures.repair.delay = Duration::from_millis(if is_lossy { 80 } else { 0 });
+            if is_lossy {
+                figures.repair.lost += 10;
+                figures.repair.repaired += 7;
+                figures.repair.concealed += 2;
+            }
+            last = histories.add(call, &figures);
+        }
+        let whole = last.unwrap();
+        assert_eq!((whole.lost, whole.repaired, whole.concealed), (100, 70, 20));
+        assert_eq!((whole.missed(), whole.delay), (10, 39));
+        assert_eq!(
+            whole.mos,
+            (mos(0.03, Duration::from_millis(59)) * 100.0).round() as u16
+        );
+        assert_eq!(histories.of(call).samples.len(), MOST_SAMPLES);
     }
 
     #[test]

@@ -293,6 +293,7 @@ fn furnish(state: &StateFolder, store: &mut Keystore, line: &LineFile, copy: &Bo
         talked: None,
         is_new: true,
         is_stranger: false,
+        quality: None,
     });
     saved.settings.entry(own).or_default().blocked = vec![blocked];
     SavedStateFile::open(state, secret()).write(&saved).unwrap();

@@ -314,6 +314,7 @@ fn calls_are_listed_in_the_time_of_this_machine_and_with_names() {
         talked: None,
         is_new: true,
         is_stranger: false,
+        quality: None,
     });
     store.saved_state().write(&saved).unwrap();
     drop(store);

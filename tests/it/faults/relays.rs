@@ -87,6 +87,8 @@ const STILL: WireFaults = WireFaults {
 const SOUND: WireFaults = WireFaults {
     no_udp: [false; 2],
     loss: 0.0,
+    burst: 0.0,
+    jitter: Duration::ZERO,
     delay: [Duration::ZERO; 2],
     stalls: false,
     is_cut: false,

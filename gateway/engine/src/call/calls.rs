@@ -17,6 +17,7 @@ use super::summoned::Summons;
 use super::{Call, CallCommon, CallInput, CallState};
 use crate::environment::Environment;
 use crate::input::MediaEvent;
+use crate::line::call_quality::CallQuality;
 use crate::line::saved_state::CallWay;
 use crate::output::{CallLabel, CallParties, Output, PostId};
 use crate::restart::SealedEnding;
@@ -90,6 +91,14 @@ impl Calls {
                 self.handle(call, CallInput::Media(event), env, now);
             }
             event => self.code_calls.handle_media(call, &event, env, now),
+        }
+    }
+
+    /// How a call has sounded so far.
+    pub(crate) fn note_quality(&mut self, call: CallLabel, quality: Option<CallQuality>) {
+        let call = self.calls.get_mut(&call);
+        if let Some(record) = call.and_then(|call| call.common.record.as_mut()) {
+            record.quality = quality;
         }
     }
 

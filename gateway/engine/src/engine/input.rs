@@ -8,6 +8,7 @@ use ringfence_sip as sip;
 use super::Engine;
 use crate::input::MediaEvent;
 use crate::line::LineUpdateError;
+use crate::line::call_quality::CallQuality;
 use crate::line::command::{LineCommand, LineCommandError};
 use crate::line::identity::Identity;
 use crate::line::saved_state::SavedState;
@@ -42,6 +43,11 @@ impl Engine {
         self.calls
             .handle_media(call, event.into(), &mut self.env, now);
         self.drain(now);
+    }
+
+    /// How a call has sounded so far, if it has; the last word goes to the list of past calls.
+    pub fn note_quality(&mut self, call: CallLabel, quality: Option<CallQuality>) {
+        self.calls.note_quality(call, quality);
     }
 
     /// Takes a new proof of work in stock.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ringfence_book::Number;
 
+use super::call_quality::CallQuality;
 use super::saved_state::CallWay;
 use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
@@ -22,6 +23,8 @@ pub(crate) struct CallRecord {
     pub(crate) is_stranger: bool,
     /// The date and name of an incoming call's ring: its caller's missed-call note may follow.
     pub(crate) ring: Option<(UnixTime, RingId)>,
+    /// How it has sounded so far.
+    pub(crate) quality: Option<CallQuality>,
 }
 
 impl CallRecord {
@@ -34,6 +37,7 @@ impl CallRecord {
             is_declined: false,
             is_stranger: false,
             ring: None,
+            quality: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Not here: the line's calls (`call/`) and what others are shown of it (`presence/`).
 
+pub mod call_quality;
 pub(crate) mod call_record;
 pub mod command;
 pub(crate) mod emergency_numbers;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringfence_book::Number;
 use zeroize::Zeroizing;
 
+use super::call_quality::CallQuality;
 use crate::sealed::note::NoteId;
 use crate::sealed::replay::Records;
 use crate::time::UnixTime;
@@ -94,6 +95,8 @@ pub struct PastCall {
     pub is_new: bool,
     /// A stranger's, that rang no phone because the line rings for contacts only.
     pub is_stranger: bool,
+    /// How it sounded, if it had sound for a second.
+    pub quality: Option<CallQuality>,
 }
 
 impl PastCall {
@@ -276,6 +279,7 @@ mod tests {
             talked: None,
             is_new: true,
             is_stranger: false,
+            quality: None,
         }
     }
 

@@ -81,6 +81,7 @@ impl StateKeeper {
             talked,
             is_new: is_missed && !record.is_declined && !record.is_stranger,
             is_stranger: record.is_stranger,
+            quality: record.quality,
         });
         self.is_changed = true;
     }
@@ -113,6 +114,7 @@ impl StateKeeper {
             talked: None,
             is_new: !is_stranger,
             is_stranger,
+            quality: None,
         });
         self.is_changed = true;
     }

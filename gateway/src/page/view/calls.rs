@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use ringfence_book::Number;
+use ringfence_engine::line::call_quality::CallQuality;
 use ringfence_engine::line::saved_state::{CallWay, PastCall, WaitingText};
 use ringfence_engine::line::written::TextFate;
 
@@ -128,7 +129,7 @@ fn history(context: &PageContext<'_>) -> Markup {
                 div.wide { table {
                     thead { tr {
                         th scope="col" { "When" } th scope="col" { "Line" } th scope="col" { "Number" }
-                        th scope="col" { "Talked" } th scope="col" { span.unseen { "Call or block" } }
+                        th scope="col" { "Talked" } th scope="col" { "Sound" } th scope="col" { span.unseen { "Call or block" } }
                     } }
                     tbody { @for call in calls.iter().rev().take(MOST_SHOWN) { (row(context, call)) } }
                 } }
@@ -146,7 +147,22 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
             td { (context.own(call.line)) " " (arrow(call.way)) }
             th scope="row" { (context.who(call.number)) }
             td { (outcome) }
+            td { @if let Some(quality) = &call.quality { (sound(quality)) } }
             td { (buttons(context, call)) }
+        }
+    }
+}
+
+/// The score of a call, and what it is made of.
+fn sound(quality: &CallQuality) -> Markup {
+    let percent = |thousandths: u16| format!("{:.1} %", f64::from(thousandths) / 10.0);
+    html! {
+        (format!("{:.1}", f64::from(quality.mos) / 100.0)) " of 4.5"
+        @if quality.lost > 0 {
+            br; span.quiet {
+                (percent(quality.lost)) " lost on the way, " (percent(quality.repaired)) " repaired, "
+                (percent(quality.concealed)) " imitated, " (percent(quality.missed())) " missed; buffer " (quality.delay) " ms"
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_book::{Day, IdentityKey, Number};
+use ringfence_engine::line::call_quality::CallQuality;
 use ringfence_engine::line::saved_state::{
     CallWay, LineSettings, MOST_BLOCKED, MOST_CALLS, MOST_TEXTS, PastCall, REMEMBERED, SavedState,
     WaitingText,
@@ -85,6 +86,9 @@ struct StoredCall {
     is_new: bool,
     #[serde(default)]
     is_stranger: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Lost, repaired, concealed, delay and score.
+    quality: Option<[u16; 5]>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -334,6 +338,8 @@ impl StoredCall {
             talked: call.talked.map(|span| span.as_secs()),
             is_new: call.is_new,
             is_stranger: call.is_stranger,
+            quality: (call.quality)
+                .map(|it| [it.lost, it.repaired, it.concealed, it.delay, it.mos]),
         }
     }
 
@@ -349,6 +355,15 @@ impl StoredCall {
             talked: self.talked.map(Duration::from_secs),
             is_new: self.is_new,
             is_stranger: self.is_stranger,
+            quality: self
+                .quality
+                .map(|[lost, repaired, concealed, delay, mos]| CallQuality {
+                    lost,
+                    repaired,
+                    concealed,
+                    delay,
+                    mos,
+                }),
         }
     }
 }
@@ -401,6 +416,13 @@ mod tests {
             talked: Some(Duration::from_secs(61)),
             is_new: false,
             is_stranger: true,
+            quality: Some(CallQuality {
+                lost: 100,
+                repaired: 90,
+                concealed: 8,
+                delay: 75,
+                mos: 431,
+            }),
         });
         let settings = LineSettings {
             do_not_disturb: true,

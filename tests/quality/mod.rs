@@ -1,0 +1,276 @@
+//! The laboratory of sound: the same speech over the same bad wires, from phone to phone through two engines, through two rtpengines,
+//! and from Chromium to Chromium, each over coturn; what is heard is scored by `score.py`. `report.py` makes table and plot of it.
+//!
+//! Many calls talk at once, each with losses of its own. Wires are good until the speech begins, so that its first item shows how soon
+//! what is lost is repaired, and the others how well.
+
+mod chromium;
+mod listeners;
+mod paths;
+mod rows;
+mod speech_phone;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use ringfence_tests::{
+    faulty_wire::{FaultyWire, WireFaults},
+    program::{from_pypi, skipped, target_folder},
+};
+use serde_json::{Value, json};
+
+pub(crate) use self::paths::SpeechPath;
+use self::{
+    paths::Carrier,
+    rows::LossRow,
+    speech_phone::{LEAD, SpeechPhones, offset, talk},
+};
+use crate::{Plan, phone_bank};
+
+/// Items of speech, and how long each is; `sound.py` has the same.
+const ITEMS: usize = 12;
+const ITEM: Duration = Duration::from_secs(7);
+/// How long it takes at most until a call that has ended is in the list of past calls.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(6);
+/// What the short form asks for: PESQ of a clean wire, and of one that loses a tenth.
+const LEAST: [(&str, f64); 2] = [("clean", 3.9), ("10 %", 3.6)];
+
+/// How much is said in each row.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    calls: usize,
+    items: usize,
+}
+
+/// Records and scores.
+pub(crate) fn measure(plan: &Plan) {
+    let is_brief = plan.is_brief();
+    let form = match is_brief {
+        true => Form { calls: 6, items: 2 },
+        false => Form {
+            calls: plan.talks,
+            items: 3,
+        },
+    };
+    let Some(folder) = speech() else {
+        return;
+    };
+    let paths = match is_brief {
+        true => &[SpeechPath::Pcmu][..],
+        false => &plan.paths,
+    };
+    let is_wanted = |row: &LossRow| match is_brief {
+        true => LEAST.iter().any(|(name, _)| *name == row.name),
+        false => plan.rows.is_empty() || plan.rows.iter().any(|name| name == row.name),
+    };
+    for path in paths {
+        let here = folder.join(path.name());
+        fs::create_dir_all(&here).expect("the target folder is ours");
+        let Some((mut carrier, wires)) = path.start() else {
+            continue;
+        };
+        for row in rows::all().into_iter().filter(is_wanted) {
+            carrier.run(*path, &row, form, &wires, &here);
+        }
+        if is_brief {
+            carrier.check_history();
+        }
+        drop((carrier, wires));
+        let scores = score(&folder, path.name(), is_brief);
+        if is_brief {
+            judge(&scores);
+        }
+    }
+}
+
+impl Carrier {
+    /// Sets calls up, lets them talk over a row's wires, and writes down what was heard.
+    fn run(
+        &mut self,
+        path: SpeechPath,
+        row: &LossRow,
+        form: Form,
+        wires: &[FaultyWire; 2],
+        here: &Path,
+    ) {
+        let count = match self {
+            Self::Listeners { listeners, .. } => listeners.len(),
+            _ => form.calls,
+        };
+        let items: Vec<Vec<usize>> = (0..count)
+            .map(|call| {
+                let places = 0..form.items;
+                places
+                    .map(|place| (call * form.items + place) % ITEMS)
+                    .collect()
+            })
+            .collect();
+        let mut phase = 0;
+        let mut tell = |spoken: Duration| {
+            while let Some((from, faults)) = row.phases.get(phase)
+                && *from <= spoken
+            {
+                set(wires, *faults);
+                phase += 1;
+            }
+        };
+        let mut described = json!({ "row": row.name, "codec": path.codec(), "items": items });
+        if let Self::Browser(pairs) = self {
+            pairs.talk(&items, ITEM, &mut tell, &mut described, here);
+        } else if let Self::Listeners {
+            bank, listeners, ..
+        } = self
+        {
+            let speech = items.iter().map(|items| said("pcmu", items));
+            let calls = speech.map(SpeechPhones::new).collect();
+            let folder = (row.name, here);
+            listeners::listen((bank, listeners), calls, tell, wires, folder);
+        } else {
+            let speech = items.iter().map(|items| said(path.codec(), items));
+            let mut calls: Vec<_> = speech.map(SpeechPhones::new).collect();
+            let payload_type = if path.codec() == "g722" { 9 } else { 0 };
+            let arrivals = self.call(&mut calls, |calls| talk(calls, payload_type, tell), wires);
+            speech_phone::write(&here.join(format!("{}.rec", row.name)), &arrivals);
+            let spoken =
+                (0..calls.len()).map(|call| (LEAD + offset(call, calls.len())).as_secs_f64());
+            described["spoken"] = json!(spoken.collect::<Vec<_>>());
+        }
+        set(wires, Default::default());
+        let path = here.join(format!("{}.json", row.name));
+        fs::write(path, described.to_string()).expect("the target folder is ours");
+    }
+
+    /// Lets all phones talk in calls, which end over wires that are good again.
+    fn call<T>(
+        &mut self,
+        phones: &mut [SpeechPhones],
+        talk: impl FnOnce(&mut [SpeechPhones]) -> T,
+        wires: &[FaultyWire; 2],
+    ) -> T {
+        match self {
+            Self::Engines {
+                phones: [from, to], ..
+            } => {
+                let ends = phones.iter().map(|it| it.sockets.each_ref());
+                let calls: Vec<_> = ends.map(|ends| phone_bank::call(from, to, ends)).collect();
+                let heard = talk(phones);
+                set(wires, Default::default());
+                for call in &calls {
+                    phone_bank::hang_up(from, to, call);
+                }
+                heard
+            }
+            Self::Relays(relays) => {
+                let ends = phones.iter().map(|it| it.sockets.each_ref());
+                let calls: Vec<_> = ends.map(|ends| relays.call(ends)).collect();
+                let heard = talk(phones);
+                set(wires, Default::default());
+                for call in &calls {
+                    relays.hang_up(call);
+                }
+                heard
+            }
+            Self::Browser(_) | Self::Listeners { .. } => talk(phones),
+        }
+    }
+}
+
+impl Carrier {
+    /// The callee's engine says of each past call how it sounded: some lost a tenth, most of which was repaired, and the others nothing.
+    fn check_history(&self) {
+        let Self::Engines { pair, .. } = self else {
+            return;
+        };
+        thread::sleep(WRITTEN_WITHIN);
+        let said = pair.ask(1, &["calls", "--json", "--config", "ringfence.toml"]);
+        let said: Value = serde_json::from_str(&said).expect("it prints JSON");
+        let calls = said["calls"].as_array().expect("a list of calls");
+        let figure = |call: &Value, name: &str| call["sound"][name].as_f64();
+        let lossy: Vec<_> = calls
+            .iter()
+            .filter(|call| figure(call, "lost_on_way").is_some_and(|share| share > 0.05))
+            .collect();
+        assert_eq!((calls.len(), lossy.len()), (12, 6), "{said}");
+        for call in lossy {
+            let [lost, repaired, missed, delay] =
+                ["lost_on_way", "repaired", "missed", "buffer_ms"]
+                    .map(|name| figure(call, name).unwrap_or(f64::NAN));
+            assert!(
+                lost < 0.2 && repaired > lost / 2.0 && missed < lost / 2.0,
+                "{call}"
+            );
+            assert!(
+                delay > 20.0 && figure(call, "mos").is_some_and(|mos| mos > 3.0),
+                "{call}"
+            );
+        }
+    }
+}
+
+fn set(wires: &[FaultyWire; 2], faults: [WireFaults; 2]) {
+    for (wire, faults) in wires.iter().zip(faults) {
+        wire.set(faults);
+    }
+}
+
+/// The folder with the speech, which is made once; `None` if a program is missing.
+fn speech() -> Option<PathBuf> {
+    let folder = target_folder().join("quality");
+    let has_scorer = Command::new(from_pypi("python"))
+        .args(["-c", "import pesq, espeakng_loader, G722, scipy"])
+        .stderr(Stdio::null())
+        .status();
+    if !has_scorer.is_ok_and(|status| status.success()) {
+        skipped("PESQ and the voices from PyPI are not in the target folder");
+        return None;
+    }
+    let speech = folder.join("speech");
+    run("speech.py", &[&speech.display().to_string()]);
+    Some(folder)
+}
+
+/// What a phone sends of these items.
+fn said(codec: &str, items: &[usize]) -> Vec<u8> {
+    let speech = target_folder().join("quality/speech");
+    let item = |item: &usize| {
+        let read = fs::read(speech.join(format!("{item}.{codec}")));
+        read.expect("the speech was made")
+    };
+    items.iter().flat_map(item).collect()
+}
+
+fn score(folder: &Path, path: &str, is_brief: bool) -> Vec<Value> {
+    let folder = folder.display().to_string();
+    let brief = is_brief.then_some("--brief");
+    let arguments: Vec<_> = [folder.as_str(), path].into_iter().chain(brief).collect();
+    let printed = run("score.py", &arguments);
+    serde_json::from_slice(&printed).expect("the scorer prints JSON")
+}
+
+/// A script of the laboratory; its table goes to standard error.
+fn run(script: &str, arguments: &[&str]) -> Vec<u8> {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "quality"].iter().collect();
+    // -B: Python must not write bytecode beside the script.
+    let mut command = Command::new(from_pypi("python"));
+    command.arg("-B").arg(folder.join(script)).args(arguments);
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.expect("it is installed");
+    assert!(output.status.success(), "{script} failed");
+    output.stdout
+}
+
+fn judge(scores: &[Value]) {
+    for (name, least) in LEAST {
+        let row = scores.iter().find(|row| row["row"] == name);
+        let score = row.and_then(|row| row["nb"].as_f64());
+        assert!(
+            score.is_some_and(|score| score >= least),
+            "{name}: {score:?}, not {least}"
+        );
+    }
+}

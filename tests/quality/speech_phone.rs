@@ -1,0 +1,142 @@
+//! Plain phones of the laboratory: both ends of a call say what was encoded beforehand, a packet of 20 ms each, and what comes at the
+//! second is recorded with its time. What a phone makes of that is `sound.py`'s.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write as _},
+    net::{Ipv4Addr, UdpSocket},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::flow::PACKET_TIME;
+
+/// Bytes of a packet of G.711 and G.722 (RFC 3551 section 4.5), which have one clock of RTP.
+pub(super) const PACKET: usize = 160;
+/// Silence before the speech: engines and rtpengines have heard both phones then.
+pub(super) const LEAD: Duration = Duration::from_secs(1);
+/// How long is listened after the last packet.
+const DRAIN: Duration = Duration::from_millis(1_500);
+const TURN: Duration = Duration::from_micros(500);
+const HEADER: usize = 12;
+const LONGEST: usize = 2_048;
+
+/// The phones of one call.
+#[derive(Debug)]
+pub(super) struct SpeechPhones {
+    pub(super) sockets: [UdpSocket; 2],
+    /// What both say, after the silence.
+    speech: Vec<u8>,
+    sent: u32,
+}
+
+/// A packet that came at the second phone.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    call: u16,
+    /// Since the first call's silence began.
+    at: Duration,
+    packet: Vec<u8>,
+}
+
+impl SpeechPhones {
+    /// Phones that will say this.
+    pub(super) fn new(speech: Vec<u8>) -> Self {
+        let sockets = [(); 2].map(|()| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let set = socket.set_nonblocking(true);
+            set.expect("a socket need not wait");
+            socket
+        });
+        Self {
+            sockets,
+            speech,
+            sent: 0,
+        }
+    }
+
+    /// Sends the next packet of both. Speech begins with silence, which is said before it as often as is needed.
+    fn send(&mut self, payload_type: u8) {
+        let lead = (LEAD.as_millis() / PACKET_TIME.as_millis()) as usize;
+        let place = (self.sent as usize).saturating_sub(lead) * PACKET;
+        let Some(payload) = self.speech.get(place..place + PACKET) else {
+            return;
+        };
+        for (side, socket) in (0..).zip(&self.sockets) {
+            let mut packet = vec![0x80, payload_type];
+            packet.extend_from_slice(&self.sent.to_be_bytes()[2..]);
+            packet.extend_from_slice(&self.sent.wrapping_mul(PACKET as u32).to_be_bytes());
+            packet.extend_from_slice(&[0x51, 0, 0, side]);
+            packet.extend_from_slice(payload);
+            // A packet that cannot be sent is lost.
+            let _ = socket.send(&packet);
+        }
+        self.sent += 1;
+    }
+}
+
+/// Lets all calls talk at once, and returns what came. `tell` hears how long the speech has lasted.
+pub(super) fn talk(
+    calls: &mut [SpeechPhones],
+    payload_type: u8,
+    mut tell: impl FnMut(Duration),
+) -> Vec<Arrival> {
+    let packets = calls.iter().map(|call| call.speech.len() / PACKET).max();
+    let length = PACKET_TIME * packets.unwrap_or_default() as u32 + LEAD + DRAIN;
+    let (start, mut arrivals) = (Instant::now(), Vec::new());
+    while start.elapsed() < length {
+        let now = start.elapsed();
+        if let Some(spoken) = now.checked_sub(LEAD) {
+            tell(spoken);
+        }
+        let count = calls.len();
+        for (call, phones) in calls.iter_mut().enumerate() {
+            while offset(call, count) + PACKET_TIME * phones.sent <= now
+                && phones.sent < (length.as_millis() / PACKET_TIME.as_millis()) as u32
+            {
+                let before = phones.sent;
+                phones.send(payload_type);
+                if phones.sent == before {
+                    break;
+                }
+            }
+            receive(phones, call, start, &mut arrivals);
+        }
+        thread::sleep(TURN);
+    }
+    arrivals
+}
+
+fn receive(phones: &SpeechPhones, call: usize, start: Instant, arrivals: &mut Vec<Arrival>) {
+    let mut packet = [0; LONGEST];
+    while phones.sockets[0].recv(&mut packet).is_ok() {}
+    while let Ok(length) = phones.sockets[1].recv(&mut packet) {
+        // RTCP has other packet types (RFC 5761 section 4).
+        let is_rtp = length > HEADER && !(192..224).contains(&packet[1]);
+        if is_rtp {
+            arrivals.push(Arrival {
+                call: call as u16,
+                at: start.elapsed(),
+                packet: packet[..length].to_vec(),
+            });
+        }
+    }
+}
+
+/// How much later than the first each call begins, so that packets are spread over the 20 ms.
+pub(super) fn offset(call: usize, count: usize) -> Duration {
+    PACKET_TIME * call as u32 / count.max(1) as u32
+}
+
+/// Writes what came, each packet after its call, microseconds and length, little-endian.
+pub(super) fn write(path: &Path, arrivals: &[Arrival]) {
+    let mut file = BufWriter::new(File::create(path).expect("the target folder is ours"));
+    let mut put = |bytes: &[u8]| file.write_all(bytes).expect("the target folder is ours");
+    for arrival in arrivals {
+        put(&arrival.call.to_le_bytes());
+        put(&(arrival.at.as_micros() as u64).to_le_bytes());
+        put(&(arrival.packet.len() as u16).to_le_bytes());
+        put(&arrival.packet);
+    }
+}
