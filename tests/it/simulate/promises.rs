@@ -288,8 +288,8 @@ fn no_end_without_a_fault(view: &View, quiet: &Quiet, now: Duration) -> Result<(
                 "engine {engine} lost a call without a fault: {reason:?}"
             ));
         }
+        // From the answer on: an engine that is told so before anything was heard rings off a call that the other side still has.
         if let Some((at, Some(EndReason::HungUpThere))) = call.ended
-            && call.is_talking()
             && at + Duration::from_secs(2) > now
             && !has_left(view, *engine, at)
         {
