@@ -125,6 +125,7 @@ mod tests {
             local: ([127, 0, 0, 1], 16_386).into(),
             remote: ([127, 0, 0, 1], 7_078).into(),
             codecs: vec![(codec, payload_type)],
+            carried: None,
             also_listed: Vec::new(),
             receives: true,
             rtcp: RtcpDestination::NextPort,

@@ -74,7 +74,9 @@ impl Side {
 
     fn hear(&mut self, wire: Vec<u8>, now: Instant) {
         match self.session.open(wire, now) {
-            Some(OpenedPacket::Rtp(frame)) => self.receiver.read(&frame, now),
+            Some(OpenedPacket::Rtp(frame)) => {
+                self.receiver.read(&frame, now);
+            }
             other => assert_eq!(other, Some(OpenedPacket::Other)),
         }
         while let Some(sound) = self.receiver.poll(now) {
