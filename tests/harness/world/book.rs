@@ -205,8 +205,7 @@ impl SimulatedBook {
     /// The published book, without a request being counted.
     pub(crate) fn directory(&self) -> Directory {
         let root = self.book.published().root().copied();
-        let roots = root.into_iter().collect();
-        let mut directory = Directory::new(self.plan()).with_roots(roots);
+        let mut directory = Directory::new(self.plan()).with_roots(root);
         for (index, tile) in (0..).zip(self.tiles()) {
             directory.insert(index, tile);
         }
