@@ -27,6 +27,7 @@ use crate::{
     ports,
     process_clock::ProcessClock,
     program::{Program, Signal},
+    small_disk,
 };
 
 /// What an engine prints when phones can register.
@@ -66,6 +67,7 @@ pub struct LabEngine {
     monitor: SocketAddr,
     /// Where it is, if not in the place of all others.
     place: Option<Place>,
+    is_on_small_disk: bool,
     program: Program,
 }
 
@@ -173,6 +175,7 @@ impl LabEngine {
             home,
             monitor,
             place: Place::here(),
+            is_on_small_disk: false,
             program,
         }
     }
@@ -206,6 +209,10 @@ impl LabEngine {
     pub fn start_again(&mut self) -> bool {
         let (place, program) = (self.place.as_ref(), &mut self.program);
         inside(place, || program.start_again());
+        self.wait_started()
+    }
+
+    fn wait_started(&mut self) -> bool {
         let give_up = Instant::now() + READY_WITHIN;
         while !self.output().contains(STARTED) {
             if self.program.ends_within(Duration::ZERO) || Instant::now() > give_up {
@@ -243,7 +250,44 @@ impl LabEngine {
 
     /// The state folder.
     pub fn state(&self) -> PathBuf {
-        self.home.join("state")
+        let folder = self.home.join("state");
+        match self.is_on_small_disk {
+            true => small_disk::seen_by(self.id(), &folder),
+            false => folder,
+        }
+    }
+
+    /// Starts it anew with its state folder on a small disk of its own; `false` without the rights to mount one.
+    pub fn move_to_small_disk(&mut self) -> bool {
+        self.signal(Signal::TERM);
+        self.ends_within(READY_WITHIN);
+        let moved = small_disk::command(&self.home.join("state"));
+        self.run_as(&moved);
+        self.is_on_small_disk = self.wait_started();
+        if !self.is_on_small_disk {
+            self.run_as(&[]);
+            self.wait_started();
+        }
+        self.is_on_small_disk
+    }
+
+    /// Starts it anew with what is on the small disk now, on the disk on which it was before.
+    pub fn leave_small_disk(&mut self) {
+        self.signal(Signal::STOP);
+        small_disk::copy(&self.state(), &self.home.join("state"));
+        self.is_on_small_disk = false;
+        self.run_as(&[]);
+        self.wait_started();
+    }
+
+    /// Runs another process of it, which these words start.
+    fn run_as(&mut self, before: &[String]) {
+        self.program.kill();
+        let program = binary("ringfence");
+        let own = [&program, "run", "--config", "ringfence.toml"];
+        let words: Vec<&str> = before.iter().map(String::as_str).chain(own).collect();
+        let clock = self.clock.environment();
+        self.program = Program::start_with(words[0], &words[1..], &self.home, &clock);
     }
 
     /// A figure of the page for monitors; 0 while there is none.

@@ -26,6 +26,7 @@ pub mod process_clock;
 pub mod program;
 pub mod real_phone;
 mod sip_wire;
+pub mod small_disk;
 pub mod tone;
 mod tone_stream;
 pub mod turn_tap;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
-    CallPair, World,
+    CallPair, ClockError, World,
     links::{Endpoint, PacketKind, TracedPacket},
 };
 
@@ -347,5 +347,39 @@ fn the_machine_starts_again_while_the_answer_is_on_its_way() {
         });
         world.hang_up(pair.alice);
         world.run_until_quiet(Duration::from_secs(10));
+    }
+}
+
+/// Neither what is sealed between the two, nor the logins of the servers, nor the record of the call goes by how late it is. What is posted does:
+/// where both sides lose their ways at once, an engine takes no envelope of one whose clock is so wrong.
+#[test]
+fn the_clock_of_either_side_jumps_by_an_hour_while_the_path_is_lost() {
+    let hour = Duration::from_secs(3_600);
+    for jump in [ClockError::Ahead(hour), ClockError::Behind(hour)] {
+        for (jumps, loses) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (mut world, pair) = at_two_servers(1);
+            let engines = [pair.caller, pair.callee];
+            for side in [0, 1] {
+                world.use_turn_servers(engines[side], &[side]);
+            }
+            world.call(pair);
+            world.run_for(Duration::from_secs(5));
+            let before = told(&world, pair);
+            world.kill_turn(loses);
+            world.run_for(Duration::from_secs(2));
+            world.set_clock(engines[jumps], jump);
+            world.run_for(Duration::from_secs(3));
+            world.restart_turn(loses);
+            both_hear_again(&mut world, pair);
+            assert_eq!(told(&world, pair), before, "the phones were told something");
+            world.hang_up(pair.alice);
+            world.run_until_quiet(Duration::from_secs(5));
+            for engine in engines {
+                let mut saved = world.host(engine).saved_state.0.calls.iter();
+                let talked = saved.next().and_then(|call| call.talked);
+                let talked = talked.expect("it was answered, and is written down");
+                assert!((10..20).contains(&talked.as_secs()), "{jump:?}: {talked:?}");
+            }
+        }
     }
 }

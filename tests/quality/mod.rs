@@ -153,9 +153,8 @@ impl Carrier {
         wires: &[FaultyWire; 2],
     ) -> T {
         match self {
-            Self::Engines {
-                phones: [from, to], ..
-            } => {
+            Self::Engines { phones: both, .. } => {
+                let [from, to] = &mut **both;
                 let ends = phones.iter().map(|it| it.sockets.each_ref());
                 let calls: Vec<_> = ends.map(|ends| phone_bank::call(from, to, ends)).collect();
                 let heard = talk(phones);

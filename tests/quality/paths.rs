@@ -39,7 +39,7 @@ pub(crate) enum SpeechPath {
 /// What carries the speech.
 pub(super) enum Carrier {
     Engines {
-        phones: [PhoneBank; 2],
+        phones: Box<[PhoneBank; 2]>,
         pair: Box<Deployment>,
     },
     Relays(Box<Rtpengines>),
@@ -85,7 +85,7 @@ impl SpeechPath {
                     phones.iter_mut().for_each(|bank| bank.speak(Codec::G722));
                 }
                 let carrier = Carrier::Engines {
-                    phones,
+                    phones: Box::new(phones),
                     pair: Box::new(pair),
                 };
                 Some((carrier, wires))

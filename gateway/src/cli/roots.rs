@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ringfence_book::Root;
 use ringfence_engine::time::UnixTime;
 
 use super::{CommandError, PathArgs, book_copy, say, unlock};
@@ -23,7 +22,7 @@ pub(super) fn run(args: &RootsArgs) -> Result<(), CommandError> {
     let mut config = args.paths.config()?;
     let secret = unlock(&mut config)?;
     let copy = book_copy(&config, &secret)?;
-    let bytes: Vec<u8> = copy.roots.iter().flat_map(Root::encode).collect();
+    let bytes: Vec<u8> = copy.roots.iter().flat_map(|root| root.encode()).collect();
     write_private(&args.file, &bytes)?;
     let newest = copy.book.root().states();
     say(&format!(

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ringfence_book::{BookKey, Listing, Number};
+use ringfence_book::{BookKey, Listing, Number, Root};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
 use tempfile::TempDir;
@@ -156,7 +156,7 @@ fn fresh(snapshot: &BookSnapshot, before: Option<u32>) -> Finding {
 
 /// Whether the book lists this engine's own keys.
 fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> Vec<Finding> {
-    let directory = Directory::of(&snapshot.book, Vec::new());
+    let directory = Directory::of(&snapshot.book, Vec::<Root>::new());
     lines
         .iter()
         .map(|line| {

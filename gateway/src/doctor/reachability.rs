@@ -31,7 +31,7 @@ use crate::net::book::{BookClient, BookError};
 use crate::net::outbound::Outbound;
 use crate::net::relay::{OutgoingEvent, RelayFault, RelayTrouble, Relays};
 use crate::run::assemble::turn_servers;
-use crate::run::pow_worker;
+use crate::run::pow_worker::ProofWorkers;
 use crate::state::keystore::LineFile;
 use crate::turn::credentials::CredentialPool;
 use crate::turn::probe::probe;
@@ -174,7 +174,7 @@ fn said(trouble: Option<&RelayTrouble>) -> String {
 
 async fn proof_of_work(bits: u8) -> Option<ProofOfWork> {
     let (deliver, mut delivered) = mpsc::channel(1);
-    pow_worker::order(1, bits, deliver);
+    ProofWorkers::new(deliver).order(1, bits);
     timeout(WORK, delivered.recv()).await.ok().flatten()
 }
 

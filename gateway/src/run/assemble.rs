@@ -196,7 +196,7 @@ fn relays(
 /// The phone book in the form that the engine uses.
 #[must_use]
 pub fn directory(book: &BookSnapshot) -> Directory {
-    Directory::of(&book.book, book.roots.to_vec())
+    Directory::of(&book.book, book.roots.iter().cloned())
 }
 
 fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleError> {

@@ -126,6 +126,8 @@ impl EventLoop {
         if let Some(writer) = &self.writer {
             let damaged = writer.damaged.borrow();
             found.extend(damaged.iter().cloned().map(Condition::FileDamaged));
+            let unsaved = writer.unsaved.borrow();
+            found.extend(unsaved.clone().map(Condition::NotSaved));
         }
         found
     }

@@ -4,7 +4,7 @@
 //!   phones (SIP) ──────────┐                        ┌─▶ Output::Phone       net/phone
 //!   relays (envelopes) ────┤                        ├─▶ Output::Post        net/relay
 //!   media (events) ────────┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, then run/media_thread
-//!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantProofs  run/pow_worker, a thread
+//!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantProofs  run/pow_worker, threads
 //!   state writer ──────────┤    until None          ├─▶ Output::ContactUpdate ...  state/writer, a task
 //!   commands (owner, page) ┤                        └─▶ Output::Step        watchers of the gateway
 //!   next timeout ──────────┘
@@ -32,7 +32,7 @@ use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use super::media_thread::MediaThreads;
 use super::parts::{GatewayParts, of_sockets};
-use super::pow_worker;
+use super::pow_worker::ProofWorkers;
 use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
 use crate::net::relay::{ListeningWatch, RelayInbox, Relays};
@@ -76,6 +76,7 @@ pub(super) struct EventLoop {
     media_tasks: BTreeMap<CallLabel, mpsc::UnboundedSender<Box<MediaOrder>>>,
     posted: Pipe<(PostId, usize)>,
     proofs: Pipe<ProofOfWork>,
+    workers: ProofWorkers,
     pub(super) work_bits: u8,
     pub(super) totals: CallTotals,
     pub(super) histories: QualityHistories,
@@ -137,6 +138,7 @@ impl EventLoop {
         engine.handle_contacts(parts.contacts, 0, clock::now());
         engine.handle_saved_state(parts.saved_state);
         engine.handle_restart_state(of_sockets(parts.restart, &phones), clock::now());
+        let proofs = Pipe::new(RESULTS);
         Self {
             engine,
             phones,
@@ -156,7 +158,8 @@ impl EventLoop {
             media_events,
             media_tasks: BTreeMap::new(),
             posted: Pipe::new(RESULTS),
-            proofs: Pipe::new(RESULTS),
+            workers: ProofWorkers::new(proofs.into.clone()),
+            proofs,
             work_bits,
             totals: CallTotals::default(),
             histories: QualityHistories::default(),
@@ -287,12 +290,8 @@ impl EventLoop {
                 Output::Phone { flow, bytes } => self.phones.send(flow, bytes),
                 Output::CloseFlow(flow) => self.phones.close(flow),
                 Output::Post(post) => self.publish(post),
-                Output::WantProofs(count) => {
-                    pow_worker::order(count, self.work_bits, self.proofs.into.clone());
-                }
-                Output::WantProofFor(key) => {
-                    pow_worker::order_for(key, self.work_bits, self.proofs.into.clone());
-                }
+                Output::WantProofs(count) => self.workers.order(count, self.work_bits),
+                Output::WantProofFor(key) => self.workers.order_for(key, self.work_bits),
                 Output::Media { call, order } => self.order(call, order),
                 Output::ContactUpdate { count, learnt } => {
                     self.write(StateChange::Learnt { count, learnt });

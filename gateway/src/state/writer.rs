@@ -156,6 +156,8 @@ pub(crate) struct RunningWriter {
     pub(crate) evidence: watch::Receiver<usize>,
     /// The damaged files that lie beside, the first one of each kind.
     pub(crate) damaged: watch::Receiver<Vec<DamagedFile>>,
+    /// Why something is not on the disk, which is tried again every two seconds.
+    pub(crate) unsaved: watch::Receiver<Option<KeystoreError>>,
     task: JoinHandle<()>,
 }
 
@@ -174,20 +176,22 @@ impl StateWriter {
         let (to_loop, saved) = mpsc::channel(1);
         let (shown, evidence) = watch::channel(self.evidence.count());
         let (seen, damaged) = watch::channel(self.contacts.damaged_beside());
+        let (failed, unsaved) = watch::channel(None);
         let task = WriterTask {
             written: self.contacts.identity(),
             files: self,
             waiting: Vec::new(),
             count: 0,
-            has_warned: false,
             evidence: shown,
             damaged: seen,
+            unsaved: failed,
         };
         RunningWriter {
             changes,
             saved,
             evidence,
             damaged,
+            unsaved,
             task: tokio::spawn(write(task, received, to_loop)),
         }
     }
@@ -225,6 +229,13 @@ async fn write(
             to_loop.send(saved).await.ok();
         }
     }
+    if let Some(error) = &*task.unsaved.borrow() {
+        tracing::error!(
+            "what was new of contacts, calls and texts could not be saved before the end, and is lost: {}. To do: {}",
+            error.unnamed(),
+            error.remedy()
+        );
+    }
 }
 
 /// The files and the waiting changes, in the hands of the task that writes.
@@ -235,15 +246,23 @@ struct WriterTask {
     written: Option<FileIdentity>,
     waiting: Vec<StateChange>,
     count: u64,
-    /// The log has the present trouble already.
-    has_warned: bool,
     evidence: watch::Sender<usize>,
     damaged: watch::Sender<Vec<DamagedFile>>,
+    unsaved: watch::Sender<Option<KeystoreError>>,
 }
 
 impl WriterTask {
     /// Writes the waiting changes, and reads what other programs wrote. Returns the contacts if they differ from before.
     fn write(&mut self) -> Option<SavedContacts> {
+        let mut failed = None;
+        let saved = self.write_all(&mut failed);
+        self.unsaved
+            .send_if_modified(|before| std::mem::replace(before, failed.clone()) != failed);
+        saved
+    }
+
+    /// The same; the last error stays in `failed`. What the disk refuses waits for the next time, but for edits, whose user is told.
+    fn write_all(&mut self, failed: &mut Option<KeystoreError>) -> Option<SavedContacts> {
         let (mut learnt, mut edits) = (Vec::new(), Vec::new());
         let (mut saved_state, mut restart) = (None, None);
         for change in std::mem::take(&mut self.waiting) {
@@ -262,7 +281,7 @@ impl WriterTask {
         if let Some(restart) = restart
             && let Err(error) = self.files.restart.write(&restart)
         {
-            self.warn(&error);
+            *failed = Some(error);
             self.waiting.push(StateChange::Restart(restart));
         }
         // The user removes damaged files and evidence that are settled.
@@ -274,7 +293,7 @@ impl WriterTask {
         if let Some(saved_state) = saved_state
             && let Err(error) = self.files.saved_state.write(&saved_state)
         {
-            self.warn(&error);
+            *failed = Some(error);
             self.waiting.push(StateChange::SavedState(saved_state));
         }
         if learnt.is_empty() && edits.is_empty() && self.files.contacts.identity() == self.written {
@@ -292,7 +311,6 @@ impl WriterTask {
         });
         match outcome {
             Ok((contacts, done)) => {
-                self.has_warned = false;
                 self.files.known = Some(contacts.clone());
                 self.written = self.files.contacts.identity();
                 self.count = learnt.last().map_or(self.count, |(count, _)| *count);
@@ -304,10 +322,10 @@ impl WriterTask {
                 })
             }
             Err(error) => {
-                self.warn(&error);
                 for (.., reply) in edits {
                     reply.send(Err(EditError::Disk(error.clone()))).ok();
                 }
+                *failed = Some(error);
                 learnt.truncate(WAITING);
                 let again = learnt
                     .into_iter()
@@ -315,16 +333,6 @@ impl WriterTask {
                 self.waiting.extend(again);
                 None
             }
-        }
-    }
-
-    fn warn(&mut self, error: &KeystoreError) {
-        if !std::mem::replace(&mut self.has_warned, true) {
-            tracing::warn!(
-                "contacts, saved state or restart state cannot be written or read, and are tried again: {}. To do: {}",
-                error.unnamed(),
-                error.remedy()
-            );
         }
     }
 }
@@ -439,6 +447,28 @@ mod tests {
         }
         running.finish().await;
         assert_eq!(writer(folder.path()).saved_state().unwrap(), saved_state);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_disk_refuses_is_said_while_it_does_and_written_once_it_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut running = writer(folder.path()).start();
+        let mut saved_state = SavedState::default();
+        for line in 0..2 {
+            // A folder cannot be replaced by a file.
+            let place = folder.path().join("ledger.json");
+            std::fs::remove_file(&place).ok();
+            std::fs::create_dir(&place).unwrap();
+            saved_state.settings.entry(Number::new(line)).or_default();
+            let change = StateChange::SavedState(Box::new(saved_state.clone()));
+            running.changes.send(change).await.unwrap();
+            let said = running.unsaved.wait_for(Option::is_some).await.unwrap();
+            assert!(matches!(*said, Some(KeystoreError::Disk { .. })));
+            drop(said);
+            std::fs::remove_dir(&place).unwrap();
+            running.unsaved.wait_for(Option::is_none).await.unwrap();
+            assert_eq!(writer(folder.path()).saved_state().unwrap(), saved_state);
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! so one root of a day is enough to be compared with any other of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::day::Day;
 use crate::root::Root;
@@ -12,13 +13,14 @@ pub const MOST_NEWEST: usize = 2_880;
 /// Days before those of which the last root is kept.
 pub const MOST_DAYS: usize = 30;
 
-/// Verified roots of one book by epoch.
+/// Verified roots of one book by epoch. They are shared: an engine has them in several places, and a megabyte of them after two days.
 #[derive(Clone, Debug, Default)]
-pub struct RootHistory(BTreeMap<u32, Root>);
+pub struct RootHistory(BTreeMap<u32, Arc<Root>>);
 
 impl RootHistory {
     /// Adds a root, unless there is one of its epoch. What is kept is bounded.
-    pub fn add(&mut self, root: Root) {
+    pub fn add(&mut self, root: impl Into<Arc<Root>>) {
+        let root = root.into();
         self.0.entry(root.states().epoch).or_insert(root);
         while self.0.len() > MOST_NEWEST + MOST_DAYS {
             self.drop_one();
@@ -39,24 +41,31 @@ impl RootHistory {
     /// The newest root.
     #[must_use]
     pub fn newest(&self) -> Option<&Root> {
-        self.0.last_key_value().map(|(_, root)| root)
+        self.0.last_key_value().map(|(_, root)| &**root)
     }
 
     /// The root of this epoch.
     #[must_use]
     pub fn get(&self, epoch: u32) -> Option<&Root> {
-        self.0.get(&epoch)
+        self.0.get(&epoch).map(|root| &**root)
     }
 
     /// A root that was closed on this day.
     #[must_use]
     pub fn of_day(&self, day: Day) -> Option<&Root> {
-        self.0.values().find(|root| root.states().day() == day)
+        let mut roots = self.0.values().map(|root| &**root);
+        roots.find(|root| root.states().day() == day)
     }
 
     /// The roots, the oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Root> {
-        self.0.values()
+        self.0.values().map(|root| &**root)
+    }
+
+    /// The same, to be kept elsewhere too.
+    #[must_use]
+    pub fn shared(&self) -> Arc<[Arc<Root>]> {
+        self.0.values().cloned().collect()
     }
 
     /// How many there are.

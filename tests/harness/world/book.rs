@@ -1,10 +1,12 @@
 //! The phone book of the simulated network: the real book over its memory store, called directly instead of by HTTP, with a count
 //! of the requests. Engines verify its answers as they do in production.
 
+use std::sync::LazyLock;
+
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng as _;
+use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::{
     ActivationCode, BookKey, Challenge, Fetch, Fetched, Number, NumberPlan, Root, Tile,
     VerifiedBook, Want,
@@ -13,7 +15,7 @@ use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
 use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::admin_token::AdminToken;
 use ringfence_phonebook::book::owner_forms::Rotation;
-use ringfence_phonebook::store::BookSeed;
+use ringfence_phonebook::store::{BookSeed, NextKey, Row};
 use ringfence_phonebook::{Book, MemoryStore, Schedule, Store as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -23,6 +25,29 @@ const PLAN: (u32, u16) = (20_000, 1);
 
 /// The network settings that this book publishes. Simulated engines do not read them.
 const NETWORK: &[u8] = b"{}";
+
+/// What the keys of all simulated books are made of.
+const SEED: [u8; 32] = [0xb0; 32];
+
+/// The numbers of a new book, whose decoys are drawn once for all worlds of a process: they take as long as some calls.
+static BLANK: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let schedule = Schedule::of(SimulatedBook::small_plan());
+    let book = open(MemoryStore::new(), schedule, SEED, 0);
+    let published = book.published();
+    let tile = published.tile(0).expect("the plan has a tile");
+    let rows = (0..=u8::MAX).zip(published.plan().numbers());
+    let rows = rows.map(|(slot, number)| Row {
+        number,
+        record: *tile.tile().record(slot).expect("each number has a record"),
+        epoch: 0,
+        listed: false,
+        next: NextKey::default(),
+    });
+    rows.collect()
+});
+
+/// How long decoys keep their first keys, at most, in seconds.
+const LIFE: u64 = 60 * 86_400;
 
 /// The book, and how often it was asked.
 #[derive(Debug)]
@@ -56,10 +81,14 @@ impl SimulatedBook {
     }
 
     fn with(schedule: Schedule, seed: [u8; 32], unix: u64) -> Self {
-        let (drawn, signing) = book_seed(seed);
-        let mut store = Box::new(MemoryStore::new());
-        store.seed_of_book(&drawn).expect("memory does not fail");
-        let (book, _) = Book::open(store, schedule, seed, unix).expect("memory does not fail");
+        let (mut store, mut rows) = (MemoryStore::new(), BLANK.clone());
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        for row in &mut rows {
+            row.next.due = unix + 1 + rng.next_u64() % LIFE;
+        }
+        store.fill(&rows).expect("memory does not fail");
+        let book = open(store, schedule, seed, unix);
+        let (_, signing) = book_seed();
         assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
         let mut book = Self {
             book,
@@ -205,8 +234,7 @@ impl SimulatedBook {
     /// The published book, without a request being counted.
     pub(crate) fn directory(&self) -> Directory {
         let root = self.book.published().root().copied();
-        let roots = root.into_iter().collect();
-        let mut directory = Directory::new(self.plan()).with_roots(roots);
+        let mut directory = Directory::new(self.plan()).with_roots(root);
         for (index, tile) in (0..).zip(self.tiles()) {
             directory.insert(index, tile);
         }
@@ -245,14 +273,21 @@ impl SimulatedBook {
     }
 }
 
+fn open(mut store: MemoryStore, schedule: Schedule, seed: [u8; 32], unix: u64) -> Book {
+    let (of_keys, _) = book_seed();
+    store.seed_of_book(&of_keys).expect("memory does not fail");
+    let opened = Book::open(Box::new(store), schedule, seed, unix);
+    opened.expect("memory does not fail").0
+}
+
 /// The book's seed and admin token, and the signing key that the book derives from the seed.
-fn book_seed(seed: [u8; 32]) -> (BookSeed, SigningKey) {
-    let mut rng = ChaCha20Rng::from_seed(seed);
+fn book_seed() -> (BookSeed, SigningKey) {
+    let mut rng = ChaCha20Rng::from_seed(SEED);
     let admin = AdminToken::draw(&mut rng).digest();
     let mut key = [0; 32];
-    Hkdf::<Sha256>::new(None, &seed)
+    Hkdf::<Sha256>::new(None, &SEED)
         .expand(b"ringfence/1 book signing\0", &mut key)
         .expect("HKDF-SHA256 gives up to 8 160 bytes");
-    let seed = Zeroizing::new(seed);
+    let seed = Zeroizing::new(SEED);
     (BookSeed { seed, admin }, SigningKey::from_bytes(&key))
 }

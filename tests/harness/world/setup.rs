@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_book::{Day, Fetched};
+use ringfence_book::{Day, Fetched, Root};
 use ringfence_engine::{
     Config, Engine, Line, line::identity::Identity, line::saved_state::SavedState,
     sealed::bucket::bucket, trust::directory::Directory,
@@ -282,7 +282,7 @@ impl World {
             work_bits: WORK_BITS,
             ..Config::default()
         };
-        let directory = Directory::of(&host.book, Vec::new());
+        let directory = Directory::of(&host.book, Vec::<Root>::new());
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
         fresh.handle_contacts(host.contacts.clone(), 0, self.now);
         fresh.handle_saved_state(host.saved_state.0.clone());

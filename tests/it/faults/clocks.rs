@@ -10,15 +10,22 @@ use ringfence_tests::{coturn::CoturnServer, fault_lab::FaultLab, program::Signal
 
 use super::{
     Fault, Play,
+    paths::both_hear,
     scene::{Lane, Phones, SOON, Seen, over},
 };
 
-pub(super) const FAULTS: [Fault; 3] = [
+pub(super) const FAULTS: [Fault; 4] = [
     Fault {
         name: "the clock jumps in a call",
         expected: "no gap; the hang-up crosses",
         briefly: 1,
         play: Play::Alone(jumps_in_a_call),
+    },
+    Fault {
+        name: "the clock jumps by an hour in a call while one side's TURN server is away for 5 s",
+        expected: "both hear each other within 2 s of its return; the hang-up crosses",
+        briefly: 1,
+        play: Play::Alone(jumps_in_an_outage),
     },
     Fault {
         name: "the clock is 65 s wrong",
@@ -54,6 +61,29 @@ fn jumps_in_a_call(lab: &mut FaultLab, number: usize) -> Seen {
     let told = phones.0[1].when(&calls[1], SOON, over);
     seen.within("the other phone is told", hung_up, told, 2.0);
     lab.engines[0].clock.jump(-jump);
+    phones.clear(&calls);
+    seen
+}
+
+/// In turns forward and back, of the caller's machine and the callee's, while the caller's server is away and the callee's.
+fn jumps_in_an_outage(lab: &mut FaultLab, number: usize) -> Seen {
+    let mut seen = Seen::default();
+    let (jump, side, server) = ([3_600, -3_600][number % 2], number / 2 % 2, number / 4 % 2);
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    sleep(Duration::from_secs(1));
+    let fault = Instant::now();
+    lab.coturns[server].kill();
+    sleep(Duration::from_secs(2));
+    lab.engines[side].clock.jump(jump);
+    sleep(Duration::from_secs(3));
+    lab.coturns[server].restart();
+    both_hear(&phones, &calls, (fault, Instant::now()), &mut seen);
+    let hung_up = Instant::now();
+    phones.0[0].hang_up(&calls[0]);
+    let told = phones.0[1].when(&calls[1], SOON, over);
+    seen.within("the other phone is told", hung_up, told, 2.0);
+    lab.engines[side].clock.jump(-jump);
     phones.clear(&calls);
     seen
 }

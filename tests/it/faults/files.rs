@@ -1,4 +1,5 @@
-//! Files of the state folder that are damaged while the engine is off: cut, with one bit turned, or full of zeros.
+//! The state folder's disk is full while a call has no path; and files of it that are damaged while the engine is off: cut, with one bit
+//! turned, or full of zeros.
 //!
 //! Power loss alone does no such thing, because files are written beside and renamed. The tests of the keystore damage every byte;
 //! here the whole program starts.
@@ -6,18 +7,30 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use ringfence_sip::Transport;
-use ringfence_tests::{fault_lab::FaultLab, program::Signal};
+use ringfence_tests::{
+    fault_lab::FaultLab,
+    program::{Signal, skipped},
+    small_disk,
+};
 
 use super::{
     Fault, Play,
+    paths::both_hear,
     scene::{Lane, Seen},
 };
 
-pub(super) const FAULTS: [Fault; 3] = [
+pub(super) const FAULTS: [Fault; 4] = [
+    Fault {
+        name: "the disk is full, and no TURN server there for 3 s, in a call",
+        expected: "both hear each other within 2 s of its return; health says what is not saved; it is saved once there is room",
+        briefly: 1,
+        play: Play::Alone(disk_is_full),
+    },
     Fault {
         name: "the call history is damaged",
         expected: "the engine starts without it and says so; calls work",
@@ -37,6 +50,61 @@ pub(super) const FAULTS: [Fault; 3] = [
         play: Play::Alone(line_is_damaged),
     },
 ];
+
+/// Until the engine has noticed that a disk is full, or has room again: it tries every two seconds.
+const NOTICED: Duration = Duration::from_secs(6);
+
+/// Until nothing is left of a call that was hung up.
+const ENDED: Duration = Duration::from_secs(2);
+
+fn disk_is_full(lab: &mut FaultLab, _: usize) -> Seen {
+    let mut seen = Seen::default();
+    if !lab.engines[0].move_to_small_disk() {
+        skipped("no disk of our own");
+        return seen;
+    }
+    lab.wait_ready();
+    let state = lab.engines[0].state();
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let calls = phones.talk(&lab.engines[1].lines[0].number);
+    sleep(Duration::from_secs(1));
+    let (fault, before, junk) = (Instant::now(), calls_in(&state), state.join("junk"));
+    small_disk::fill(&junk);
+    lab.coturns.iter_mut().for_each(|server| server.kill());
+    sleep(Duration::from_secs(3));
+    lab.coturns.iter_mut().for_each(|server| server.restart());
+    both_hear(&phones, &calls, (fault, Instant::now()), &mut seen);
+    phones.clear(&calls);
+    // The end of the call is written down once its engines are done with it.
+    sleep(ENDED);
+    let (engine, ended) = (&lab.engines[0], Instant::now());
+    let says_so = || engine.health().contains("cannot be saved");
+    let said = wait_for(says_so);
+    seen.within("health says so", ended, said, NOTICED.as_secs_f64());
+    seen.holds("the disk takes nothing", calls_in(&state) == before);
+    fs::remove_file(&junk).expect("we made it");
+    let emptied = Instant::now();
+    let saved = wait_for(|| calls_in(&state) != before && !says_so());
+    seen.within("the call is saved", emptied, saved, NOTICED.as_secs_f64());
+    lab.engines[0].leave_small_disk();
+    seen
+}
+
+/// The file with the calls of the past.
+fn calls_in(state: &Path) -> Vec<u8> {
+    fs::read(state.join("ledger.json")).unwrap_or_default()
+}
+
+fn wait_for(holds: impl Fn() -> bool) -> Option<Instant> {
+    let give_up = Instant::now() + NOTICED;
+    while Instant::now() < give_up {
+        if holds() {
+            return Some(Instant::now());
+        }
+        sleep(Duration::from_millis(100));
+    }
+    None
+}
 
 /// Stops the first engine, damages a file of it, and starts it. Returns whether it starts, and what it prints.
 fn start_with(lab: &mut FaultLab, file: &Path, number: usize) -> (bool, String) {
@@ -75,7 +143,7 @@ fn starts_without(lab: &mut FaultLab, name: &str, number: usize) -> Seen {
     let callee = lab.engines[1].lines[0].number.clone();
     // A call, so that there is a history and a contact.
     phones.clear(&phones.talk(&callee));
-    std::thread::sleep(Duration::from_secs(1));
+    sleep(Duration::from_secs(1));
     let whole = fs::read(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
     let (starts, output) = start_with(lab, &file, number);
     seen.holds("it starts", starts);

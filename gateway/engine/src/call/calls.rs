@@ -356,7 +356,8 @@ impl Calls {
     pub(super) fn end(&mut self, call: Call, env: &mut Environment, now: Instant) {
         if let Some(record) = call.common.record {
             let wall = env.wall(now);
-            env.saved.record_call(call.common.number, record, wall);
+            env.saved
+                .record_call(call.common.number, record, (wall, now));
         }
         self.forget(call, env);
     }

@@ -95,7 +95,7 @@ fn live(call: &Call) -> Option<LiveCall> {
         way: record.way,
         state,
         began: record.began,
-        answered: record.answered,
+        answered: record.answered.map(|(wall, _)| wall),
     })
 }
 

@@ -93,7 +93,7 @@ impl Talking {
     fn begin(self, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
         cx.expect(call, self.session.expected_tags());
         if let Some(record) = &mut call.record {
-            record.answered = Some(cx.wall);
+            record.answered = Some((cx.wall, cx.now));
             if let Some(ring) = record.ring {
                 cx.env.saved.ignore_note_of(record.number, ring, cx.wall);
             }

@@ -33,7 +33,8 @@ impl Withdrawn {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         if let Some(record) = call.record.take() {
-            cx.env.saved.record_call(call.number, record, cx.wall);
+            let end = (cx.wall, cx.now);
+            cx.env.saved.record_call(call.number, record, end);
         }
         let ring = Arc::new(ring);
         cx.take_back(Arc::clone(&ring), peer.party, call);

@@ -1,6 +1,7 @@
 //! What is written down of a call while it runs, for the list of past calls.
 
 use std::fmt;
+use std::time::Instant;
 
 use ringfence_book::Number;
 
@@ -15,8 +16,8 @@ pub(crate) struct CallRecord {
     pub(crate) number: Number,
     pub(crate) way: CallWay,
     pub(crate) began: UnixTime,
-    /// When audio could pass.
-    pub(crate) answered: Option<UnixTime>,
+    /// When audio could pass: by the wall clock, which is shown, and by the one that never jumps, which says how long they talked.
+    pub(crate) answered: Option<(UnixTime, Instant)>,
     /// A person saw it ring and refused it: it does not count as missed.
     pub(crate) is_declined: bool,
     /// It rang no phone, because the line rings for contacts only.

@@ -1,6 +1,6 @@
 //! The saved state in use: every change of it passes through here, so that the shell is asked to save it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringfence_book::{Day, Number};
 
@@ -60,11 +60,17 @@ impl StateKeeper {
         self.is_changed |= self.state.mark_missed_seen(line, of);
     }
 
-    /// Writes down a call of a line that ends at `wall`.
-    pub(crate) fn record_call(&mut self, line: Number, record: CallRecord, wall: UnixTime) {
-        let talked = record
-            .answered
-            .map(|since| Duration::from_secs(wall.seconds().saturating_sub(since.seconds())));
+    /// Writes down a call of a line that ends now.
+    pub(crate) fn record_call(
+        &mut self,
+        line: Number,
+        record: CallRecord,
+        (wall, now): (UnixTime, Instant),
+    ) {
+        let talked = record.answered.map(|(_, since)| {
+            // Whole seconds, as they are saved.
+            Duration::from_secs(now.saturating_duration_since(since).as_secs())
+        });
         let is_missed = record.way == CallWay::In && talked.is_none();
         if let Some(ring) = record.ring {
             self.ignore_note_of(record.number, ring, wall);

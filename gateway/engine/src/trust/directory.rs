@@ -58,7 +58,7 @@ pub enum LookupError {
 pub struct Directory {
     plan: NumberPlan,
     tiles: BTreeMap<u16, Arc<Tile>>,
-    roots: Vec<Root>,
+    roots: Vec<Arc<Root>>,
     closed: Option<UnixTime>,
     replaced: Arc<ReplacedListings>,
 }
@@ -79,19 +79,19 @@ impl Directory {
     /// The directory with the verified roots that led to it, the oldest first. The last one is what this engine shows to others; a
     /// newer directory need not bring those again that an earlier one brought.
     #[must_use]
-    pub fn with_roots(mut self, roots: Vec<Root>) -> Self {
-        self.closed = roots.last().map(closed);
-        self.roots = roots;
+    pub fn with_roots(mut self, roots: impl IntoIterator<Item: Into<Arc<Root>>>) -> Self {
+        self.roots = roots.into_iter().map(Into::into).collect();
+        self.closed = self.roots.last().map(|root| closed(root));
         self
     }
 
-    pub(crate) fn take_roots(&mut self) -> Vec<Root> {
+    pub(crate) fn take_roots(&mut self) -> Vec<Arc<Root>> {
         std::mem::take(&mut self.roots)
     }
 
     /// The directory of a verified copy of the book, with the roots that led to it; see [`Self::with_roots`].
     #[must_use]
-    pub fn of(copy: &VerifiedBook, roots: Vec<Root>) -> Self {
+    pub fn of(copy: &VerifiedBook, roots: impl IntoIterator<Item: Into<Arc<Root>>>) -> Self {
         let mut directory = Self::new(copy.root().states().plan).with_roots(roots);
         directory.closed = Some(closed(copy.root()));
         directory.replaced = Arc::clone(copy.replaced());

@@ -5,6 +5,7 @@
 //! Not done here: downloading roots, verifying their chain (`ringfence_book::copy`), and keeping the proof.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ringfence_book::{Day, Root, RootHistory};
 
@@ -38,11 +39,17 @@ impl Roots {
     }
 
     /// Takes a root that this engine downloaded and verified.
-    pub(crate) fn add(&mut self, root: Root) -> Option<SplitView> {
+    pub(crate) fn add(&mut self, root: impl Into<Arc<Root>>) -> Option<SplitView> {
+        let shared = root.into();
+        let root = *shared;
+        if self.own.get(root.states().epoch) == Some(&root) {
+            // A copy of the book brings all of them again each minute.
+            return None;
+        }
         let heard = self.heard.values().find(|heard| heard.contradicts(&root));
         let split = heard.map(|heard| (root, *heard));
         let known = self.contradicted(&root).map(|known| (known, root));
-        self.own.add(root);
+        self.own.add(shared);
         self.heard = self.heard.split_off(&(root.states().epoch + 1));
         known
             .or(split)

@@ -44,7 +44,7 @@ pub struct BookSnapshot {
     /// All tiles and the root that describes them. Tiles are shared, because a book has megabytes.
     pub book: VerifiedBook,
     /// The roots of the last days, the oldest first; the last one is the book's.
-    pub roots: Arc<[Root]>,
+    pub roots: Arc<[Arc<Root>]>,
 }
 
 /// The copy on this machine.
@@ -91,7 +91,7 @@ impl BookCopy {
         Some(BookSnapshot {
             network: self.network.as_ref()?.0.clone(),
             book: self.book.clone()?,
-            roots: self.roots.iter().copied().collect(),
+            roots: self.roots.shared(),
         })
     }
 

@@ -17,7 +17,7 @@ use ringfence_engine::trust::contacts::ShownBy;
 use crate::net::book::ClockOffset;
 use crate::net::book::skew::TOLERANCE;
 use crate::net::relay::RelayTrouble;
-use crate::state::keystore::DamagedFile;
+use crate::state::keystore::{DamagedFile, KeystoreError};
 use crate::turn::credentials::LoginStock;
 use crate::turn::probe::TurnProbeError;
 use crate::turn::servers::ServerChoice;
@@ -54,6 +54,8 @@ pub enum ConditionKind {
     KeyChanged,
     /// There is evidence against the phone book.
     Evidence,
+    /// The disk does not take what is new.
+    NotSaved,
     /// The phone book cannot be used until a person has acted.
     BookRefused,
     /// The phone book cannot be reached; its copy is in use.
@@ -74,7 +76,7 @@ pub enum ConditionKind {
 
 impl ConditionKind {
     /// Every kind, in its order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoRelay,
         Self::NoSubscription,
         Self::NoPublication,
@@ -86,6 +88,7 @@ impl ConditionKind {
         Self::OtherMachine,
         Self::KeyChanged,
         Self::Evidence,
+        Self::NotSaved,
         Self::BookRefused,
         Self::BookAway,
         Self::BookOld,
@@ -111,6 +114,7 @@ impl ConditionKind {
             Self::OtherMachine => "other_machine",
             Self::KeyChanged => "key_changed",
             Self::Evidence => "evidence",
+            Self::NotSaved => "not_saved",
             Self::BookRefused => "book_refused",
             Self::BookAway => "book_away",
             Self::BookOld => "book_old",
@@ -166,6 +170,8 @@ pub enum Condition {
     KeyChanged(Number, ShownBy),
     /// There are so many files of evidence against the phone book.
     Evidence(usize),
+    /// The disk does not take what is new, for this reason.
+    NotSaved(KeystoreError),
     /// The phone book cannot be used, for this reason, with this remedy.
     BookRefused(String, String),
     /// The phone book cannot be reached.
@@ -230,6 +236,7 @@ impl Condition {
             Self::OtherMachine(_) => ConditionKind::OtherMachine,
             Self::KeyChanged(..) => ConditionKind::KeyChanged,
             Self::Evidence(_) => ConditionKind::Evidence,
+            Self::NotSaved(_) => ConditionKind::NotSaved,
             Self::BookRefused(..) => ConditionKind::BookRefused,
             Self::BookAway { .. } => ConditionKind::BookAway,
             Self::BookOld(_) => ConditionKind::BookOld,
@@ -241,7 +248,7 @@ impl Condition {
         }
     }
 
-    /// Whether calls do not work, or a key or the phone book may be forged. `/health` is "ok" only without such a condition.
+    /// Whether calls do not work, or a key or the phone book may be forged, or what is new will be lost, keys among it. `/health` is "ok" only without such a condition.
     #[must_use]
     pub fn is_grave(&self) -> bool {
         match self {
@@ -254,6 +261,7 @@ impl Condition {
             | Self::OtherMachine(_)
             | Self::KeyChanged(..)
             | Self::Evidence(_)
+            | Self::NotSaved(_)
             | Self::BookRefused(..) => true,
             Self::Clock(offset) => offset.apart > USELESS_CLOCK,
             Self::FileDamaged(file) => file.is_grave,

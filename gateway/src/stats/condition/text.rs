@@ -92,6 +92,10 @@ impl Condition {
                 )
             }
             Self::Evidence(_) => "There is evidence against the phone book.".to_owned(),
+            Self::NotSaved(error) => format!(
+                "What is new of contacts, calls and texts cannot be saved, and is lost if the engine ends now: {}.",
+                error.unnamed()
+            ),
             Self::FileDamaged(file) => file.what.to_owned(),
             Self::BookRefused(why, _) => format!("The phone book is not used any more: {why}."),
             Self::BookAway {
@@ -156,6 +160,7 @@ impl Condition {
             Self::NoAudio { .. } => "Run ringfence doctor: it tries each TURN server and calls itself. If it finds nothing, the fault is at the other side.".to_owned(),
             Self::OtherMachine(_) => "Stop the engine on the other machine (a copied state folder, a backup that was restored there). To stay on this one: ringfence backup, then ringfence restore --replace, which draws new ring keys. If you run no other, another person has a copy of the line's keys: give the number back (ringfence deactivate) and ask for a new one.".to_owned(),
             Self::KeyChanged(..) => "Ask the person in another way whether they have a new key. If so, accept it on the contact's page, or: ringfence contacts accept NUMBER.".to_owned(),
+            Self::NotSaved(error) => sentence(&error.remedy()),
             Self::FileDamaged(file) => file.remedy.clone(),
             Self::Evidence(_) => "Read it (ringfence evidence), show it to the phone book's operator, and trust no number that you have not verified.".to_owned(),
             Self::BookRefused(_, remedy) | Self::BookAway { remedy, .. } => sentence(remedy),
@@ -308,7 +313,7 @@ fn sentence(remedy: &str) -> String {
 mod tests {
     use super::super::{CALLS_WITHOUT_AUDIO, ConditionKind};
     use super::*;
-    use crate::state::keystore::DamagedFile;
+    use crate::state::keystore::{DamagedFile, KeystoreError};
     use crate::turn::credentials::LoginStock;
     use crate::turn::probe::TurnProbeError;
     use crate::turn::servers::ServerChoice;
@@ -364,6 +369,14 @@ mod tests {
             (Condition::OtherMachine(NUMBER), true),
             (Condition::KeyChanged(NUMBER, ShownBy::Book), false),
             (Condition::Evidence(1), false),
+            (
+                Condition::NotSaved(KeystoreError::Disk {
+                    act: "write",
+                    path: "/state/lines/20001.json".into(),
+                    kind: std::io::ErrorKind::StorageFull,
+                }),
+                false,
+            ),
             (file_damaged(true), false),
             (file_damaged(false), false),
             (

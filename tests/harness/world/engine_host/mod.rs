@@ -233,12 +233,16 @@ impl EngineHost {
     /// This machine's monotonic clock. Its engine is told the time of day as well, as before each event.
     pub(crate) fn read_clocks(&mut self, wall: UnixTime, now: Instant) -> Instant {
         let now = now - self.slept;
-        let wall = match self.clock_error {
+        self.engine.handle_wall(self.shown(wall), now);
+        now
+    }
+
+    /// What this machine's clock shows at this time.
+    fn shown(&self, wall: UnixTime) -> UnixTime {
+        match self.clock_error {
             ClockError::Ahead(error) => wall.after(error),
             ClockError::Behind(error) => wall.before(error),
-        };
-        self.engine.handle_wall(wall, now);
-        now
+        }
     }
 
     pub(crate) fn handle_sip(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -311,12 +315,12 @@ impl EngineHost {
                 Output::Post(post) => out.push(HostOutput::Post(post)),
                 Output::WantProofs(count) => {
                     for _ in 0..count {
-                        let proof = self.prove_work(wall);
+                        let proof = self.prove_work(self.shown(wall));
                         self.engine.handle_proof_of_work(proof, now);
                     }
                 }
                 Output::WantProofFor(key) => {
-                    let proof = prove_work(key.public, wall);
+                    let proof = prove_work(key.public, self.shown(wall));
                     self.engine.handle_proof_of_work(proof, now);
                 }
                 Output::Media { call, order } => self.handle_order(call, order, now, &mut out),

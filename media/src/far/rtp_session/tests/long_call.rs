@@ -75,7 +75,8 @@ impl Side {
     fn hear(&mut self, wire: Vec<u8>, now: Instant) {
         match self.session.open(wire, now) {
             Some(OpenedPacket::Rtp(frame)) => {
-                self.receiver.read(&frame, now);
+                let lost = self.receiver.read(&frame, now);
+                assert!(lost.is_none_or(|share| share == 0), "{lost:?}");
             }
             other => assert_eq!(other, Some(OpenedPacket::Other)),
         }
