@@ -159,7 +159,9 @@ pub fn main(cli: Cli) -> ExitCode {
     }
     // With fewer than it may have, the engine has room for fewer calls; the service's unit sets its own.
     open_files::raise().ok();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
+    // One thread for all but media and what blocks (files, proofs of work): more of them would wake each other, and each keeps memory of
+    // its own that no other uses.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
     {

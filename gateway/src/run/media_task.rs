@@ -62,13 +62,13 @@ enum Progress {
 }
 
 /// Work that is on the heap while it lasts, as all that is rare: a task is as large as its largest wait.
-type Rare<'a, T> = BoxFuture<'a, T>;
+pub(super) type Rare<'a, T> = BoxFuture<'a, T>;
 
 /// What a call waits for beside orders.
 enum News {
     Raced(Result<Box<Winner>, TurnProbeError>),
     /// `None` when its thread has given the call up.
-    Report(Option<ThreadReport>),
+    Report(Option<Box<ThreadReport>>),
 }
 
 /// Serves one call until its orders end.
@@ -94,9 +94,7 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
                     tracing::error!(%call, "a call has lost the thread of its media");
                     recovery.follow(None, &context);
                     progress = Progress::Ports(Vec::new());
-                    notify(call, &context, MediaEvent::Refused(MediaFailure::NoPath)).await;
-                    let unknown = MediaTaskEvent::Ended(call, Box::default());
-                    context.events.send(unknown).await.ok();
+                    give_up(call, &context).await;
                 }
             },
             winner = recovery.winner() => {
@@ -120,12 +118,12 @@ pub(crate) async fn run(call: CallLabel, context: MediaTaskContext, mut orders: 
     }
     match progress {
         Progress::Ports(_) => {}
-        Progress::Racing(_, racing) => racing.end().await,
+        Progress::Racing(_, racing) => Box::pin(racing.end()).await,
         Progress::OnThread(thread) => {
             finish(thread, call, &mut recovery, &context).await;
         }
     }
-    recovery.end().await;
+    Box::pin(recovery.end()).await;
 }
 
 impl Progress {
@@ -191,7 +189,10 @@ impl Progress {
     async fn news(&mut self) -> News {
         match self {
             Self::Ports(_) => std::future::pending().await,
-            Self::Racing(_, racing) => News::Raced(racing.outcome().await),
+            Self::Racing(_, racing) => {
+                let outcome: Rare<'_, _> = Box::pin(racing.outcome());
+                News::Raced(outcome.await)
+            }
             Self::OnThread(thread) => News::Report(thread.report().await),
         }
     }
@@ -225,13 +226,13 @@ async fn place(
 }
 
 fn handle_report<'a>(
-    report: ThreadReport,
+    report: Box<ThreadReport>,
     call: CallLabel,
     recovery: &'a mut Recovery,
     context: &'a MediaTaskContext,
 ) -> Rare<'a, ()> {
     Box::pin(async move {
-        match report {
+        match *report {
             ThreadReport::Search(terms) => recovery.follow(terms, context),
             ThreadReport::Release(way, wire) => recovery.release(way, wire),
             ThreadReport::Closing(figures) => {
@@ -250,6 +251,15 @@ fn handle_report<'a>(
     })
 }
 
+/// The engine learns that a call has no media any more, and that its figures are not known.
+fn give_up(call: CallLabel, context: &MediaTaskContext) -> Rare<'_, ()> {
+    Box::pin(async move {
+        notify(call, context, MediaEvent::Refused(MediaFailure::NoPath)).await;
+        let unknown = MediaTaskEvent::Ended(call, Box::default());
+        context.events.send(unknown).await.ok();
+    })
+}
+
 /// Closes the WebRTC side: its last packets leave, and the allocation is released, even one that was only requested yet. The far
 /// leg itself bounds how long that may take.
 fn finish<'a>(
@@ -261,7 +271,7 @@ fn finish<'a>(
     Box::pin(async move {
         thread.order(CallOrder::Close);
         while let Some(report) = thread.report().await {
-            if !matches!(report, ThreadReport::Search(_)) {
+            if !matches!(*report, ThreadReport::Search(_)) {
                 handle_report(report, call, recovery, context).await;
             }
         }
@@ -304,7 +314,7 @@ mod tests {
         };
         let (_orders, received) = mpsc::unbounded_channel();
         let bytes = size_of_val(&run(CallLabel::default(), context, received));
-        assert!(bytes <= 6_144, "{bytes} bytes");
+        assert!(bytes <= 1_536, "{bytes} bytes");
         drop(pool);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ringfence_media::far::TurnWay;
 use tokio::task::JoinSet;
 
-use super::media_task::MediaTaskContext;
+use super::media_task::{MediaTaskContext, Rare};
 use crate::clock::{now, until};
 use crate::turn::TurnSocket;
 use crate::turn::allocation_io::release;
@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What a media task does about a lost way out.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
-    search: Option<Search>,
+    search: Option<Box<Search>>,
     /// What is being released.
     endings: JoinSet<()>,
 }
@@ -54,43 +54,21 @@ impl Recovery {
             |terms: &SearchTerms| !terms.is_elsewhere || context.turn.is_elsewhere(terms.own);
         if let Some(terms) = terms.filter(is_of_use) {
             tracing::debug!("the way out of a call is lost, and another is looked for");
-            self.search = Some(Search {
+            self.search = Some(Box::new(Search {
                 servers: context.turn.clone(),
                 terms,
                 race: None,
                 again_at: now(),
-            });
+            }));
         }
         while self.endings.try_join_next().is_some() {}
     }
 
     /// Waits for an allocation. Cancelling it loses nothing.
     pub(super) async fn winner(&mut self) -> Box<Winner> {
-        let Self { search, endings } = self;
-        let Some(search) = search else {
-            return std::future::pending().await;
-        };
-        loop {
-            let Some(race) = &mut search.race else {
-                until(Some(search.again_at)).await;
-                let SearchTerms {
-                    own,
-                    is_elsewhere,
-                    relays_ipv6,
-                } = search.terms;
-                let terms = RaceTerms::of_recovery((own, is_elsewhere), relays_ipv6);
-                search.race = Some(Race::start(search.servers.clone(), terms));
-                continue;
-            };
-            let outcome = race.outcome().await;
-            search.again_at = now() + AGAIN;
-            if let Some(race) = search.race.take() {
-                endings.spawn(race.end());
-            }
-            match outcome {
-                Ok(winner) => return winner,
-                Err(error) => tracing::debug!(%error, "no other way out yet"),
-            }
+        match &mut self.search {
+            Some(search) => search.winner(&mut self.endings).await,
+            None => std::future::pending().await,
         }
     }
 
@@ -135,6 +113,35 @@ impl Recovery {
         if let Some(race) = self.search.take().and_then(|search| search.race) {
             self.endings.spawn(race.end());
         }
+    }
+}
+
+impl Search {
+    fn winner<'a>(&'a mut self, endings: &'a mut JoinSet<()>) -> Rare<'a, Box<Winner>> {
+        Box::pin(async move {
+            loop {
+                let Some(race) = &mut self.race else {
+                    until(Some(self.again_at)).await;
+                    let SearchTerms {
+                        own,
+                        is_elsewhere,
+                        relays_ipv6,
+                    } = self.terms;
+                    let terms = RaceTerms::of_recovery((own, is_elsewhere), relays_ipv6);
+                    self.race = Some(Race::start(self.servers.clone(), terms));
+                    continue;
+                };
+                let outcome = race.outcome().await;
+                self.again_at = now() + AGAIN;
+                if let Some(race) = self.race.take() {
+                    endings.spawn(race.end());
+                }
+                match outcome {
+                    Ok(winner) => return winner,
+                    Err(error) => tracing::debug!(%error, "no other way out yet"),
+                }
+            }
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The state writer of a running gateway: contacts, saved state and evidence reach the disk in a task of their own, so that no call
 //! waits for a disk. Contacts that a `ringfence contacts` command changes meanwhile are noticed within seconds.
 
+use std::sync::mpsc::{Sender, channel};
+use std::thread::Builder;
 use std::time::Duration;
 
 use ringfence_book::{BookKey, Day, Number};
@@ -8,7 +10,7 @@ use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::restart::RestartState;
 use ringfence_engine::trust::contacts::{ContactEdit, ContactError, ContactUpdate, Contacts};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
@@ -198,32 +200,31 @@ impl StateWriter {
 }
 
 async fn write(
-    mut task: WriterTask,
+    task: WriterTask,
     mut changes: mpsc::Receiver<StateChange>,
     to_loop: mpsc::Sender<SavedContacts>,
 ) {
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_open = true;
+    let (to_thread, mut written) = start_thread(task);
+    let (mut is_open, mut waiting) = (true, Vec::new());
     while is_open {
         tokio::select! {
             change = changes.recv() => match change {
-                Some(change) => task.waiting.push(change),
+                Some(change) => waiting.push(change),
                 None => is_open = false,
             },
             _ = check.tick() => {}
         }
         while let Ok(change) = changes.try_recv() {
-            task.waiting.push(change);
+            waiting.push(change);
         }
-        let written = spawn_blocking(move || {
-            let saved = task.write();
-            (task, saved)
-        });
-        let Ok((back, saved)) = written.await else {
+        if to_thread.send(std::mem::take(&mut waiting)).is_err() {
+            return;
+        }
+        let Some(saved) = written.recv().await else {
             return;
         };
-        task = back;
         if let Some(saved) = saved {
             // At shutdown the loop may be gone.
             to_loop.send(saved).await.ok();
@@ -238,7 +239,31 @@ async fn write(
     }
 }
 
-/// The files and the waiting changes, in the hands of the task that writes.
+/// The thread that writes, for as long as changes can come. It is always the same one: with many calls a write takes megabytes for a moment,
+/// which the allocator keeps for the thread that had them.
+fn start_thread(
+    mut task: WriterTask,
+) -> (
+    Sender<Vec<StateChange>>,
+    mpsc::Receiver<Option<SavedContacts>>,
+) {
+    let (to_thread, received) = channel();
+    let (to_task, written) = mpsc::channel(1);
+    let thread = Builder::new().name("state".to_owned()).spawn(move || {
+        for changes in received {
+            task.waiting.extend::<Vec<_>>(changes);
+            if to_task.blocking_send(task.write()).is_err() {
+                return;
+            }
+        }
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "there is no thread that writes contacts, saved state and restart state");
+    }
+    (to_thread, written)
+}
+
+/// The files and the waiting changes, in the hands of the thread that writes.
 #[derive(Debug)]
 struct WriterTask {
     files: StateWriter,

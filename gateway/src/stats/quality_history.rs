@@ -12,6 +12,9 @@ use ringfence_media::{Codec, MediaStats, mos::mos};
 /// Seconds of a call that are kept: the last five minutes.
 const MOST_SAMPLES: usize = 300;
 
+/// How many there is room for at a time: most calls are short.
+const MORE_SAMPLES: usize = 60;
+
 /// The least playout delay of a phone: one packet of 20 ms.
 const PACKET: Duration = Duration::from_millis(20);
 
@@ -43,14 +46,14 @@ pub struct QualitySample {
 /// a field can say counts as the most that it can.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QualityCounts {
-    packets: u32,
-    missing: u32,
+    packets: u16,
+    missing: u16,
     frames: u16,
     lost_on_way: u16,
     repaired: u16,
     concealed: u16,
-    /// In microseconds.
-    jitter: u32,
+    /// In hundredths of a millisecond.
+    jitter: u16,
     /// In milliseconds.
     delay: u16,
 }
@@ -86,6 +89,9 @@ impl QualityHistories {
         let last = std::mem::replace(&mut history.last, *figures);
         if history.samples.len() >= MOST_SAMPLES {
             history.samples.pop_front();
+        }
+        if history.samples.len() == history.samples.capacity() {
+            history.samples.reserve_exact(MORE_SAMPLES);
         }
         history.samples.push_back(QualitySample {
             from_phone: QualityCounts::between(
@@ -150,16 +156,15 @@ impl QualityCounts {
     /// What has come between two looks at a stream.
     pub(crate) fn between(before: &StreamStats, now: &StreamStats, repair: RepairStats) -> Self {
         let short = |count: u64| u16::try_from(count).unwrap_or(u16::MAX);
-        let long = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
-            packets: long(now.passed.saturating_sub(before.passed)),
+            packets: short(now.passed.saturating_sub(before.passed)),
             // A late packet takes back a loss of an earlier second.
-            missing: long(now.lost.saturating_sub(before.lost)),
+            missing: short(now.lost.saturating_sub(before.lost)),
             frames: short(repair.frames),
             lost_on_way: short(repair.lost),
             repaired: short(repair.repaired),
             concealed: short(repair.concealed),
-            jitter: u32::try_from(now.jitter.as_micros()).unwrap_or(u32::MAX),
+            jitter: u16::try_from(now.jitter.as_micros() / 10).unwrap_or(u16::MAX),
             delay: u16::try_from(repair.delay.as_millis()).unwrap_or(u16::MAX),
         }
     }
@@ -178,7 +183,7 @@ impl QualityCounts {
         let heard_not = u64::from(self.missing) + u64::from(self.concealed);
         let lost = share(heard_not.min(all), all);
         let delay = Duration::from_millis(self.delay.into());
-        let jitter = Duration::from_micros(self.jitter.into());
+        let jitter = 10 * Duration::from_micros(self.jitter.into());
         Quality {
             packets: self.packets.into(),
             lost,
@@ -283,6 +288,20 @@ mod tests {
 
     #[test]
     fn five_minutes_of_a_call_are_small() {
-        assert!(MOST_SAMPLES * size_of::<QualitySample>() <= 20_000);
+        assert!(MOST_SAMPLES * size_of::<QualitySample>() <= 10_000);
+        let (mut histories, call) = (QualityHistories::default(), CallLabel::default());
+        let figures = MediaStats {
+            connected: Some(crate::clock::now()),
+            ..MediaStats::default()
+        };
+        for (seconds, room) in [(30, 60), (90, 120), (400, 300)] {
+            histories.end(call);
+            for _ in 0..seconds {
+                histories.add(call, &figures);
+            }
+            let samples = histories.of(call).samples;
+            assert_eq!(samples.len(), seconds.min(MOST_SAMPLES));
+            assert!(histories.0[&call].samples.capacity() <= room);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use ringfence_engine::ReceivedEvent;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 
 /// Envelopes of one relay that wait, 1.4 MB: four pages of notes. Of more, the newest are dropped, and further notes are not asked for.
 pub(super) const SHARE: usize = 1_024;
@@ -16,18 +17,31 @@ pub struct RelayInbox {
     queues: Vec<mpsc::Receiver<ReceivedEvent>>,
     /// The queue whose turn it is.
     turn: usize,
+    /// Whether an envelope was handed out since all else had its turn.
+    has_given: bool,
 }
 
 impl RelayInbox {
     /// Queues for so many relays, and the ends into which their envelopes go.
     pub(super) fn new(relays: usize) -> (Vec<mpsc::Sender<ReceivedEvent>>, Self) {
         let (senders, queues) = (0..relays).map(|_| mpsc::channel(SHARE)).unzip();
-        (senders, Self { queues, turn: 0 })
+        let inbox = Self {
+            queues,
+            turn: 0,
+            has_given: false,
+        };
+        (senders, inbox)
     }
 
-    /// Waits for the next envelope; `None` once all relays are closed.
+    /// Waits for the next envelope; `None` once all relays are closed. Between two envelopes all else has its turn: to open one takes long,
+    /// in a flood there is always another, and phones are read in the same thread. Cancelling it loses nothing.
     pub async fn recv(&mut self) -> Option<ReceivedEvent> {
-        poll_fn(|context| self.poll_recv(context)).await
+        if std::mem::take(&mut self.has_given) {
+            yield_now().await;
+        }
+        let next = poll_fn(|context| self.poll_recv(context)).await;
+        self.has_given = next.is_some();
+        next
     }
 
     fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<ReceivedEvent>> {
@@ -53,6 +67,9 @@ impl RelayInbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use ringfence_engine::sealed::envelope::EventKey;
 
     use super::*;
@@ -81,5 +98,23 @@ mod tests {
         assert_eq!(heard, [0, 2, 0, 2, 0, 2]);
         drop(senders);
         while inbox.recv().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn in_a_flood_all_else_has_its_turn_between_two_envelopes() {
+        let (senders, mut inbox) = RelayInbox::new(1);
+        while senders[0].try_send(envelope(0)).is_ok() {}
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                yield_now().await;
+            }
+        });
+        for envelopes in 0..100 {
+            inbox.recv().await.unwrap();
+            assert_eq!(turns.load(Ordering::Relaxed), envelopes);
+        }
     }
 }

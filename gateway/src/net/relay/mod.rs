@@ -197,7 +197,6 @@ impl Relays {
         let id = event.id;
         let message = ClientMessage::event(event).as_json();
         let (outcome, mut outcomes) = mpsc::channel(MAX_SERVERS);
-        let mut unknown = 0;
         for (relay, orders) in self.orders.iter().enumerate() {
             if !self.board.may_post(relay) {
                 continue;
@@ -208,22 +207,19 @@ impl Relays {
                 outcome: outcome.clone(),
                 ordered: connection::now(),
             };
-            unknown += 1;
             if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
                 order.tell(PostOutcome::NotTaken);
             }
         }
         drop(outcome);
         let mut is_connected = false;
-        // A relay's queue keeps an order, and its sender, for a while after the outcome.
-        while unknown > 0 {
-            match outcomes.recv().await {
-                Some(PostOutcome::Taken) => return Ok(()),
-                Some(PostOutcome::NotTaken) => is_connected = true,
-                Some(PostOutcome::Unconnected) => {}
-                None => break,
+        // A relay's queue has an order, and its sender, until it has told the outcome.
+        while let Some(told) = outcomes.recv().await {
+            match told {
+                PostOutcome::Taken => return Ok(()),
+                PostOutcome::NotTaken => is_connected = true,
+                PostOutcome::Unconnected => {}
             }
-            unknown -= 1;
         }
         Err(if is_connected {
             PublishError::NotConfirmed

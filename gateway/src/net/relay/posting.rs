@@ -14,8 +14,13 @@ use tokio::sync::mpsc;
 
 use super::message::PostVerdict;
 
-/// Envelopes that wait for one relay. More than an engine sends in this time; further ones are not taken.
+/// Envelopes without an outcome, about 3 kB each, that wait for one relay. More than an engine sends in this time to a relay that answers
+/// late; further ones are not taken.
 pub(super) const MOST_POSTS: usize = 256;
+
+/// The last envelopes with an outcome, whose ids are remembered, 32 kB: two hundred calls in ten seconds have no more. An answer about one
+/// before them counts as nothing that was asked for.
+const MOST_TOLD: usize = 1_024;
 
 /// The longest time from the order to an outcome: a round trip of eight seconds, and the silence after it.
 pub(super) const POST_LIMIT: Duration = Duration::from_secs(10);
@@ -63,21 +68,23 @@ enum PostState {
     Sent(Instant),
     /// A ping that was sent after it was answered; counts as taken at this moment.
     HandedOver(Instant),
-    /// The outcome is known; the relay's own answer may still come.
-    Told,
 }
 
 /// The envelopes of one relay, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct PostQueue(VecDeque<Post>);
+pub(super) struct PostQueue {
+    posts: VecDeque<Post>,
+    /// The last ones whose outcome is known: the relay's own answer may still come.
+    told: VecDeque<EventId>,
+}
 
 impl PostQueue {
     /// Takes an order; a full queue refuses it.
     pub(super) fn add(&mut self, order: PostOrder, now: Instant) {
-        if self.0.len() >= MOST_POSTS {
+        if self.posts.len() >= MOST_POSTS {
             return order.tell(PostOutcome::NotTaken);
         }
-        self.0.push_back(Post {
+        self.posts.push_back(Post {
             state: PostState::Due(now),
             retry: Backoff::new(FIRST_RETRY, LAST_RETRY, 2),
             order,
@@ -87,7 +94,7 @@ impl PostQueue {
     /// The next message for the relay.
     pub(super) fn poll(&mut self, now: Instant) -> Option<&str> {
         let is_due = |post: &&mut Post| matches!(post.state, PostState::Due(at) if at <= now);
-        let post = self.0.iter_mut().find(is_due)?;
+        let post = self.posts.iter_mut().find(is_due)?;
         post.state = PostState::Sent(now);
         Some(&post.order.message)
     }
@@ -99,28 +106,31 @@ impl PostQueue {
         verdict: PostVerdict,
         now: Instant,
     ) -> bool {
-        let Some(post) = self.0.iter_mut().find(|post| post.order.id == id) else {
-            return false;
+        let waiting = self.posts.iter_mut().find(|post| post.order.id == id);
+        let Some(post) = waiting else {
+            return self.told.contains(&id);
         };
         match verdict {
-            PostVerdict::Taken => post.tell(PostOutcome::Taken),
-            PostVerdict::TryLater if post.state != PostState::Told => {
+            PostVerdict::Taken => self.tell(PostOutcome::Taken, |post| post.order.id == id),
+            PostVerdict::TryLater => {
                 post.state = PostState::Due(now + post.retry.next_delay());
             }
-            PostVerdict::TryLater => {}
-            PostVerdict::WantsLogin | PostVerdict::Refused => post.tell(PostOutcome::NotTaken),
+            PostVerdict::WantsLogin | PostVerdict::Refused => {
+                self.tell(PostOutcome::NotTaken, |post| post.order.id == id);
+            }
         }
         true
     }
 
     /// Whether this envelope was sent to the relay a short time ago.
     pub(super) fn knows(&self, id: &EventId) -> bool {
-        self.0.iter().any(|post| post.order.id == *id)
+        let posts = self.posts.iter().map(|post| &post.order.id);
+        posts.chain(&self.told).any(|known| known == id)
     }
 
     /// The connection answered a ping that was sent at this moment: everything that was sent before has arrived.
     pub(super) fn handle_pong(&mut self, pinged: Instant, now: Instant) {
-        for post in &mut self.0 {
+        for post in &mut self.posts {
             if matches!(post.state, PostState::Sent(at) if at <= pinged) {
                 post.state = PostState::HandedOver(now + SILENCE);
             }
@@ -129,7 +139,7 @@ impl PostQueue {
 
     /// A connection was made: what has no outcome is sent over it from this moment on. Relays drop the second of two equal events.
     pub(super) fn begin(&mut self, at: Instant) {
-        for post in &mut self.0 {
+        for post in &mut self.posts {
             post.state = match post.state {
                 PostState::Sent(_) => PostState::Due(at),
                 PostState::Due(due) => PostState::Due(due.max(at)),
@@ -140,15 +150,13 @@ impl PostQueue {
 
     /// There is no connection, and none is near: nothing waits for one.
     pub(super) fn give_up(&mut self) {
-        for post in &mut self.0 {
-            post.tell(PostOutcome::Unconnected);
-        }
-        self.0.clear();
+        self.tell(PostOutcome::Unconnected, |_| true);
+        self.told.clear();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) or [`poll`](Self::poll) has something to do.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let due = self.0.iter().filter_map(|post| match post.state {
+        let due = self.posts.iter().filter_map(|post| match post.state {
             PostState::Due(at) => Some(at),
             _ => None,
         });
@@ -157,8 +165,11 @@ impl PostQueue {
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do: all that happens while there is no connection.
     pub(super) fn next_settling(&self) -> Option<Instant> {
-        let ends = self.0.iter().map(|post| post.order.ordered + POST_LIMIT);
-        let handed_over = self.0.iter().filter_map(|post| match post.state {
+        let ends = self
+            .posts
+            .iter()
+            .map(|post| post.order.ordered + POST_LIMIT);
+        let handed_over = self.posts.iter().filter_map(|post| match post.state {
             PostState::HandedOver(at) => Some(at),
             _ => None,
         });
@@ -167,37 +178,38 @@ impl PostQueue {
 
     /// Settles what has waited long enough. Returns whether an envelope now counts as taken, though the relay did not say so.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
-        let mut is_handed_over = false;
-        for post in &mut self.0 {
-            if matches!(post.state, PostState::HandedOver(at) if at <= now) {
-                post.tell(PostOutcome::Taken);
-                is_handed_over = true;
-            }
-        }
-        self.0.retain_mut(|post| {
-            let is_young = now < post.order.ordered + POST_LIMIT;
-            if !is_young {
-                post.tell(PostOutcome::NotTaken);
-            }
-            is_young
+        let waiting = self.posts.len();
+        self.tell(
+            PostOutcome::Taken,
+            |post| matches!(post.state, PostState::HandedOver(at) if at <= now),
+        );
+        let is_handed_over = self.posts.len() < waiting;
+        self.tell(PostOutcome::NotTaken, |post| {
+            post.order.ordered + POST_LIMIT <= now
         });
         is_handed_over
     }
 
     /// Whether an envelope was sent and nothing is known of it.
     pub(super) fn is_unanswered(&self) -> bool {
-        let mut posts = self.0.iter();
+        let mut posts = self.posts.iter();
         posts.any(|post| matches!(post.state, PostState::Sent(_)))
     }
-}
 
-impl Post {
-    /// The first outcome counts.
-    fn tell(&mut self, outcome: PostOutcome) {
-        if self.state != PostState::Told {
-            self.state = PostState::Told;
-            self.order.tell(outcome);
-        }
+    /// Tells the outcome of these envelopes, which are not kept any more.
+    fn tell(&mut self, outcome: PostOutcome, is_told: impl Fn(&Post) -> bool) {
+        let Self { posts, told } = self;
+        posts.retain(|post| {
+            let is_told = is_told(post);
+            if is_told {
+                post.order.tell(outcome);
+                if told.len() == MOST_TOLD {
+                    told.pop_front();
+                }
+                told.push_back(post.order.id);
+            }
+            !is_told
+        });
     }
 }
 
@@ -221,6 +233,12 @@ mod tests {
 
     const ID: EventId = EventId::from_byte_array([7; 32]);
 
+    fn of_number(number: usize) -> EventId {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        EventId::from_byte_array(bytes)
+    }
+
     impl Bench {
         fn new() -> Self {
             let (outcome, outcomes) = mpsc::channel(512);
@@ -238,8 +256,12 @@ mod tests {
 
         fn add(&mut self, millis: u64) {
             let now = self.at(millis);
+            self.order(ID, now);
+        }
+
+        fn order(&mut self, id: EventId, now: Instant) {
             let order = PostOrder {
-                id: ID,
+                id,
                 message: "event".to_owned(),
                 outcome: self.outcome.clone(),
                 ordered: now,
@@ -389,8 +411,25 @@ mod tests {
         for _ in 0..=MOST_POSTS {
             bench.add(0);
         }
-        assert_eq!(bench.queue.0.len(), MOST_POSTS);
+        assert_eq!(bench.queue.posts.len(), MOST_POSTS);
         assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::NotTaken));
         assert!(bench.outcomes.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_a_relay_has_taken_takes_no_room_of_what_is_to_come() {
+        let mut bench = Bench::new();
+        let calls = MOST_TOLD + 100;
+        for at in 0..calls {
+            let (now, id) = (bench.at(at as u64), of_number(at));
+            bench.order(id, now);
+            assert!(bench.queue.poll(now).is_some());
+            assert!(bench.queue.handle_outcome(id, PostVerdict::Taken, now));
+            assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Taken));
+        }
+        let known = |bench: &Bench, at| bench.queue.knows(&of_number(at));
+        assert!(known(&bench, calls - 1) && !known(&bench, 0));
+        assert_eq!(bench.queue.told.len(), MOST_TOLD);
+        assert!(bench.queue.posts.is_empty());
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct ThreadCall {
     events: Sender<MediaTaskEvent>,
     /// Events for which the loop had no room. Nothing is read from the TURN server meanwhile.
     held: VecDeque<MediaTaskEvent>,
-    reports: UnboundedSender<ThreadReport>,
+    reports: UnboundedSender<Box<ThreadReport>>,
     /// What the task was told last.
     search: Option<SearchTerms>,
     stats_at: Instant,
@@ -68,7 +68,7 @@ pub(super) struct ThreadCall {
 impl ThreadCall {
     pub(super) fn new(
         new: ThreadCallParts,
-        reports: UnboundedSender<ThreadReport>,
+        reports: UnboundedSender<Box<ThreadReport>>,
         counted: Arc<()>,
         now: Instant,
     ) -> Self {
@@ -242,7 +242,7 @@ impl ThreadCall {
             Unused::Waiting(way, checks, home) => {
                 poller.remove(&this.turn);
                 let unused = ThreadReport::Unused(way, this.turn, checks, home);
-                this.reports.send(unused).ok();
+                this.reports.send(Box::new(unused)).ok();
                 None
             }
             Unused::Bridge(mut media) => {
@@ -352,7 +352,7 @@ impl ThreadCall {
 
     fn report(&self, report: ThreadReport) {
         // Without a task the call is being closed.
-        self.reports.send(report).ok();
+        self.reports.send(Box::new(report)).ok();
     }
 
     fn handle_turn_closed(&mut self, poller: &Poller, now: Instant) {
@@ -379,7 +379,7 @@ pub(in crate::run::media_thread) mod tests {
 
     /// A call whose TURN server never answers, and what its task would get.
     pub(in crate::run::media_thread) fn unconnected()
-    -> (Box<ThreadCall>, UnboundedReceiver<ThreadReport>) {
+    -> (Box<ThreadCall>, UnboundedReceiver<Box<ThreadReport>>) {
         let turn = TurnWire::to_nowhere();
         let config = FarConfig {
             turn: TurnAccess {

@@ -129,7 +129,8 @@ struct Inbox {
 pub(super) struct CallOnThread {
     call: u64,
     inbox: Inbox,
-    reports: reports::UnboundedReceiver<ThreadReport>,
+    /// Boxed, as the channel of a call has room for thirty-two from the beginning.
+    reports: reports::UnboundedReceiver<Box<ThreadReport>>,
 }
 
 impl MediaThreads {
@@ -236,7 +237,7 @@ impl CallOnThread {
     }
 
     /// The next report; `None` once the call is over. Cancelling it loses nothing.
-    pub(super) async fn report(&mut self) -> Option<ThreadReport> {
+    pub(super) async fn report(&mut self) -> Option<Box<ThreadReport>> {
         self.reports.recv().await
     }
 }

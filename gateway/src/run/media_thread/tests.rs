@@ -119,7 +119,7 @@ impl Placed {
         let mut has_figures = false;
         let rest = async {
             while let Some(report) = self.thread.report().await {
-                has_figures |= matches!(report, ThreadReport::Closing(_));
+                has_figures |= matches!(*report, ThreadReport::Closing(_));
             }
         };
         timeout(Duration::from_secs(5), rest).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_call_whose_media_panic_is_over_and_those_beside_it_go_on() {
     broken.thread.order(CallOrder::Panic);
     let report = timeout(LIMIT, async {
         while let Some(report) = broken.thread.report().await {
-            assert!(matches!(report, ThreadReport::Search(_)));
+            assert!(matches!(*report, ThreadReport::Search(_)));
         }
     });
     report.await.expect("its task learns");
@@ -302,7 +302,7 @@ async fn a_way_that_the_system_does_not_watch_is_released_and_the_call_goes_on_w
     let order = CallOrder::Adopt(Box::new(second.way), wire);
     call.carry_out(order, &poller, now).unwrap();
     assert_eq!(call.settle(&poller, now).unwrap(), Handled::GoesOn);
-    let Ok(ThreadReport::Release(way, wire)) = reported.try_recv() else {
+    let Ok(ThreadReport::Release(way, wire)) = reported.try_recv().map(|report| *report) else {
         panic!("the new way is to be released");
     };
     release(*way, wire.into_socket().await.unwrap()).await;

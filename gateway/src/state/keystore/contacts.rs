@@ -192,7 +192,7 @@ impl ContactsFile {
             version: stored::VERSION,
             contacts: contacts.iter().map(StoredContact::of).collect(),
         };
-        write_stored(&self.path, &stored, &self.vault)
+        write_stored(&self.path, stored, &self.vault)
     }
 }
 

@@ -136,7 +136,7 @@ impl RestartFile {
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
     pub fn write(&mut self, state: &RestartState) -> Result<(), KeystoreError> {
-        write_stored(&self.path, &Stored::of(state), &self.vault)
+        write_stored(&self.path, Stored::of(state), &self.vault)
     }
 }
 

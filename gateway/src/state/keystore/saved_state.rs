@@ -182,7 +182,7 @@ impl SavedStateFile {
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
     pub fn write(&mut self, saved_state: &SavedState) -> Result<(), KeystoreError> {
-        write_stored(&self.path, &Stored::of(saved_state), &self.vault)
+        write_stored(&self.path, Stored::of(saved_state), &self.vault)
     }
 }
 

@@ -39,9 +39,11 @@ pub(super) fn read_stored<T: DeserializeOwned + Versioned>(
 /// Replaces the file in one step.
 pub(super) fn write_stored(
     path: &Path,
-    stored: &impl Serialize,
+    stored: impl Serialize,
     vault: &Vault,
 ) -> Result<(), KeystoreError> {
-    let json = serde_json::to_vec(stored).expect("texts and numbers always become JSON");
+    let json = serde_json::to_vec(&stored).expect("texts and numbers always become JSON");
+    // With many calls each of these is large.
+    drop(stored);
     file::write_private(path, &vault.seal(path, &Zeroizing::new(json))?)
 }

@@ -103,7 +103,7 @@ impl TurnMemoryFile {
             order: memory.order.clone(),
             logins: logins.collect(),
         };
-        write_stored(&self.path, &stored, &self.vault)
+        write_stored(&self.path, stored, &self.vault)
     }
 }
 

@@ -41,6 +41,8 @@ const NONCE: usize = 12;
 /// 64 MiB, in KiB.
 const MEMORY: u32 = 64 * 1024;
 const PASSES: u32 = 3;
+/// What a container has beside its body, at most.
+const HEAD: usize = 1_024;
 /// The file of the salt in a state folder. It is no secret; without it another one is drawn, and the files name their own.
 const SALT_FILE: &str = "salt";
 /// Keys that are kept: one, but for a folder of an earlier version, whose files had a salt each. The oldest one is forgotten.
@@ -158,9 +160,11 @@ impl Vault {
         } else {
             Container::new(self.format, Protection::None, body)
         };
-        let json = serde_json::to_vec_pretty(&container)
+        // Room for all of it: a vector that grows leaves copies behind.
+        let mut json = Zeroizing::new(Vec::with_capacity(container.body.len() + HEAD));
+        serde_json::to_writer_pretty(&mut *json, &container)
             .expect("texts and numbers always become JSON in memory");
-        Ok(Zeroizing::new(json))
+        Ok(json)
     }
 
     fn encrypt(&self, path: &Path, body: &[u8]) -> Result<Container, KeystoreError> {

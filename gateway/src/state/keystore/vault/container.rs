@@ -1,12 +1,12 @@
 //! The container's JSON: format, protection, body and checksum; nothing here knows a key.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::state::keystore::KeystoreError;
 
@@ -35,15 +35,30 @@ impl Container {
 
     /// The checksum over format, protection and body, as a JSON list.
     fn sum(&self, format: &str) -> String {
-        let fields = serde_json::to_vec(&(format, &self.protection, &self.body));
-        let fields = Zeroizing::new(fields.expect("texts and numbers always become JSON"));
-        hex::encode(Sha256::digest(&*fields))
+        let mut sum = Summing(Sha256::new());
+        serde_json::to_writer(&mut sum, &(format, &self.protection, &self.body))
+            .expect("texts and numbers always become JSON");
+        hex::encode(sum.0.finalize())
     }
 
     /// Whether the checksum, if there is one, fits the content under this format.
     fn is_whole(&self, format: &str) -> bool {
         let sum = self.checksum.as_ref();
         sum.is_none_or(|sum| *sum == self.sum(format))
+    }
+}
+
+/// Sums what is written to it.
+struct Summing(Sha256);
+
+impl Write for Summing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
