@@ -49,7 +49,6 @@ static RECORDED: LazyLock<Option<PathBuf>> =
     LazyLock::new(|| recorded("short", |folder| record(&SHORT, folder)));
 
 #[test]
-#[ignore = "hold and the side that called are still told apart, in four of five windows; the cause is not known"]
 fn an_observer_of_the_turn_leg_tells_no_kind_of_call_from_another() {
     let Some(folder) = RECORDED.as_deref() else {
         return;
