@@ -206,6 +206,7 @@ async fn write(
 ) {
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let unsaved = task.unsaved.subscribe();
     let (to_thread, mut written) = start_thread(task);
     let (mut is_open, mut waiting) = (true, Vec::new());
     while is_open {
@@ -230,7 +231,7 @@ async fn write(
             to_loop.send(saved).await.ok();
         }
     }
-    if let Some(error) = &*task.unsaved.borrow() {
+    if let Some(error) = &*unsaved.borrow() {
         tracing::error!(
             "what was new of contacts, calls and texts could not be saved before the end, and is lost: {}. To do: {}",
             error.unnamed(),

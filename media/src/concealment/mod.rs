@@ -77,7 +77,11 @@ impl Concealer {
     /// Begins to go on from what the phone got.
     fn begin(&mut self, codec: Codec) {
         if codec != Codec::G722 {
-            let past: Vec<_> = self.past.iter().map(|byte| expand_as(codec, *byte)).collect();
+            let past: Vec<_> = self
+                .past
+                .iter()
+                .map(|byte| expand_as(codec, *byte))
+                .collect();
             self.synthesis = Some(PitchSynthesis::of(&past, PER_MILLI));
             return;
         }
