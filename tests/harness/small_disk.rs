@@ -49,8 +49,8 @@ pub fn fill(file: &Path) {
     let mut file = File::create_new(file).expect("there is room for a name");
     for size in [65_536, 1] {
         let full = loop {
-            match file.write(&vec![0; size]) {
-                Ok(_) => assert!(file.metadata().is_ok_and(|all| all.len() < 1 << 26)),
+            match file.write_all(&vec![0; size]) {
+                Ok(()) => assert!(file.metadata().is_ok_and(|all| all.len() < 1 << 26)),
                 Err(error) => break error.kind(),
             }
         };

@@ -1,8 +1,8 @@
 //! Nonces: issued without state, remembered from their first valid use on (RFC 7616 section 3.3).
 //!
 //! A nonce is `serial | age of the verifier in seconds | keyed hash`, so a flood of challenges costs no memory. After its first
-//! use its counts are kept in a window: counts may arrive out of order, and none is accepted twice. A client without `qop`
-//! sends no count, so it may use a nonce once.
+//! use its counts are kept in a window until it is too old: counts may arrive out of order, and none is accepted twice. A client
+//! without `qop` sends no count, so it may use a nonce once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub(super) struct Nonces {
 /// Which counts of one nonce were used.
 #[derive(Clone, Copy, Default)]
 struct NonceWindow {
+    /// The age of the verifier when the nonce was made.
+    born: u64,
     highest: u32,
     /// Bit n: `highest - n` was used.
     seen: u64,
@@ -75,6 +77,7 @@ impl Nonces {
     pub(super) fn spend(&mut self, nonce: &str, count: Option<u32>, now: Instant) -> Option<u64> {
         let (serial, born) = self.read(nonce)?;
         let age = self.age(now).saturating_sub(born);
+        self.forget_old(now);
         let is_known = self.used.contains_key(&serial);
         if age > LIFE.as_secs() || (serial < self.floor && !is_known) {
             return None;
@@ -85,7 +88,10 @@ impl Nonces {
         {
             self.floor = self.floor.max(oldest.saturating_add(1));
         }
-        let window = self.used.entry(serial).or_default();
+        let window = self.used.entry(serial).or_insert(NonceWindow {
+            born,
+            ..NonceWindow::default()
+        });
         let is_fresh = match count {
             Some(0) => false,
             Some(count) => window.take(count),
@@ -93,6 +99,16 @@ impl Nonces {
             None => !is_known && window.take(u32::MAX),
         };
         is_fresh.then_some(serial)
+    }
+
+    /// Serials rise with age, and a nonce that is too old is refused for its age alone.
+    fn forget_old(&mut self, now: Instant) {
+        let age = self.age(now);
+        while let Some(oldest) = self.used.first_entry()
+            && age.saturating_sub(oldest.get().born) > LIFE.as_secs()
+        {
+            oldest.remove();
+        }
     }
 
     fn age(&mut self, now: Instant) -> u64 {
@@ -167,6 +183,17 @@ mod tests {
         assert_eq!(nonces.spend(&foreign, Some(1), now), None);
         let broken = "0000000000000001\u{e9}";
         assert_eq!(nonces.spend(broken, Some(1), now), None);
+    }
+
+    #[test]
+    fn of_nonces_that_are_too_old_nothing_is_kept() {
+        let (mut nonces, begin) = (nonces(), some_instant());
+        for minute in 0..60 {
+            let now = begin + Duration::from_secs(60) * minute;
+            let nonce = nonces.make(now);
+            assert!(nonces.spend(&nonce, Some(1), now).is_some());
+            assert!(nonces.used.len() <= 6, "{}", nonces.used.len());
+        }
     }
 
     #[test]
