@@ -130,7 +130,10 @@ async fn a_phone_of_two_ip_versions_hears_and_is_heard() {
     setup_of_another_line(&shell, &servers).await;
     let settings = shell.path(".config/ringfence/ringfence.toml");
     let text = std::fs::read_to_string(&settings).unwrap();
-    let both = text.replace("listen = [\"127.0.0.1\"]", "listen = [\"127.0.0.1\", \"::1\"]");
+    let both = text.replace(
+        "listen = [\"127.0.0.1\"]",
+        "listen = [\"127.0.0.1\", \"::1\"]",
+    );
     assert_ne!(text, both);
     std::fs::write(&settings, both).unwrap();
     let _engine = Engine::start(&shell);
