@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_engine::line::command::LineCommand;
 use ringfence_media::Srtp;
 use ringfence_tests::world::{
     World,
@@ -70,4 +71,38 @@ fn a_phone_that_dials_plainly_after_its_encrypted_offer_is_refused_rings_once() 
     world.run_for(Duration::from_secs(2));
     assert!(world.handset(bob).received_audio().packets() > 50);
     assert_eq!(rings(&world), 1);
+}
+
+/// Phones take another key in a later offer of the same dialog for a fault, and hear nothing (RFC 4568 section 7.1.4 leaves it to the offerer).
+#[test]
+fn a_phone_that_is_summoned_is_offered_the_same_keys_when_the_other_side_has_answered() {
+    let mut world = World::new(3);
+    let engines = [Srtp::Required, Srtp::Off].map(|srtp| world.open_engine_with(1, srtp));
+    let (alice, bob) = (
+        world.add_phone(engines[0], 0),
+        world.add_phone(engines[1], 0),
+    );
+    let (own, called) = (world.number(engines[0], 0), world.number(engines[1], 0));
+    world
+        .command(engines[0], own, LineCommand::Call(called))
+        .expect("a phone is there");
+    let soon = Duration::from_secs(5);
+    for phone in [alice, bob] {
+        world.run_until("it rings", soon, |world| world.handset(phone).is_ringing());
+        world.answer(phone);
+    }
+    world.run_for(soon);
+    let mut offered: Vec<Vec<String>> = Vec::new();
+    for packet in world.trace() {
+        let text = String::from_utf8_lossy(&packet.bytes);
+        if packet.to == Endpoint::Phone(alice) && text.starts_with("INVITE ") {
+            let keys = text.lines().filter(|line| line.starts_with("a=crypto:"));
+            offered.push(keys.map(str::to_owned).collect());
+        }
+    }
+    assert!(offered.len() >= 2 && !offered[0].is_empty(), "{offered:?}");
+    assert!(
+        offered.iter().all(|keys| *keys == offered[0]),
+        "{offered:?}"
+    );
 }

@@ -94,9 +94,9 @@ pub(crate) struct CallCommon {
     pub(crate) direction: CallWay,
     /// The phone's side, while there is one.
     pub(crate) leg: Option<sip::LegId>,
-    /// The session of the SDP with which the phone was summoned, until that phone is told what it hears: it has a leg, and no INVITE of
+    /// What the SDP said with which the phone was summoned, until that phone is told what it hears: it has a leg, and no INVITE of
     /// its own that waits for an answer.
-    pub(crate) summoned: Option<u64>,
+    pub(crate) summoned: Option<phone_side::FirstOffer>,
     /// The call that this one is joined with, or will be when that is answered: a phone handed one to the other.
     pub(crate) partner: Option<CallLabel>,
     /// Proofs of work reserved for this call's envelopes.

@@ -8,7 +8,7 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::context::DialledAgain;
 use super::dialling::Dialling;
-use super::phone_side::{refusal, silent_phone};
+use super::phone_side::{FirstOffer, refusal, silent_phone};
 use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
@@ -143,11 +143,11 @@ impl Calls {
         }
     }
 
-    /// `summoned`: the session of the SDP with which the phone was summoned, if it was.
+    /// `summoned`: what the SDP said with which the phone was summoned, if it was.
     pub(super) fn place(
         &mut self,
         (line, leg): (usize, sip::LegId),
-        (offer, summoned): (PhoneMedia, Option<u64>),
+        (offer, summoned): (PhoneMedia, Option<FirstOffer>),
         callee: CalleeKeys,
         env: &mut Environment,
         now: Instant,

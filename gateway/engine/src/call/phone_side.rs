@@ -17,6 +17,14 @@ use super::{CallCommon, PartnerNews};
 use crate::environment::Environment;
 use crate::output::MediaOrder;
 
+/// What the first SDP for a summoned phone said. The offer that tells it what it hears keeps both: phones take a new key within a dialog for a
+/// fault.
+#[derive(Debug)]
+pub(crate) struct FirstOffer {
+    session: u64,
+    keys: Vec<SrtpKey>,
+}
+
 /// One phone's media in a call that was answered.
 #[derive(Debug)]
 pub(crate) struct PhoneSide {
@@ -107,9 +115,10 @@ impl PhoneSide {
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
     pub(super) fn greet(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         match (call.leg, call.summoned.take()) {
-            (Some(leg), Some(session)) => {
+            (Some(leg), Some(first)) => {
                 // What it was summoned with was the first SDP of this dialog.
-                (self.own.session, self.own.version) = (session, 2);
+                (self.own.session, self.own.version) = (first.session, 2);
+                self.own.keys = first.keys;
                 cx.env.agent.offer(leg, self.answer(), cx.now);
             }
             (Some(_), None) => cx.answer_phone(call, self.answer()),
@@ -316,13 +325,25 @@ pub(crate) fn silent_phone() -> PhoneMedia {
     PhoneMedia::without_sdp(nowhere, &PREFERRED)
 }
 
-/// The first SDP for a phone that is summoned: it is offered every codec, and is not heard yet.
-pub(super) fn summoning_offer(at: IpAddr, session: u64, env: &mut Environment) -> Vec<u8> {
-    let mut own = OwnMedia::plain(SocketAddr::new(at, DISCARD), session);
-    if env.config.srtp == Srtp::Required {
-        own.keys = keys_to_offer(&mut env.rng);
+impl FirstOffer {
+    pub(super) fn draw(env: &mut Environment) -> Self {
+        Self {
+            session: sdp_session(&mut env.rng),
+            keys: match env.config.srtp {
+                Srtp::Required => keys_to_offer(&mut env.rng),
+                _ => Vec::new(),
+            },
+        }
     }
-    sdp::write_offer(&own, &PREFERRED)
+
+    /// The phone is offered every codec, and is not heard yet.
+    pub(super) fn sdp(&self, at: IpAddr) -> Vec<u8> {
+        let own = OwnMedia {
+            keys: self.keys.clone(),
+            ..OwnMedia::plain(SocketAddr::new(at, DISCARD), self.session)
+        };
+        sdp::write_offer(&own, &PREFERRED)
+    }
 }
 
 /// Our side of a call in which nothing but a phone takes part.

@@ -9,7 +9,7 @@ use ringfence_sip as sip;
 
 use super::CallInput;
 use super::calls::Calls;
-use super::phone_side::{sdp_session, silent_phone, summoning_offer};
+use super::phone_side::{FirstOffer, silent_phone};
 use crate::environment::Environment;
 use crate::line::command::LineCommandError;
 use crate::line::emergency_numbers;
@@ -29,7 +29,7 @@ pub(super) struct Summons {
 struct Summoned {
     line: usize,
     number: Number,
-    session: u64,
+    first: FirstOffer,
     until: Instant,
 }
 
@@ -81,11 +81,9 @@ impl Calls {
             number: digits,
             name: contact.and_then(|contact| contact.name.clone()),
         };
-        let session = sdp_session(&mut env.rng);
+        let first = FirstOffer::draw(env);
         let at: BTreeSet<_> = env.agent.flows(&user).map(|flow| flow.local.ip()).collect();
-        let offers = at
-            .into_iter()
-            .map(|ip| (ip, summoning_offer(ip, session, env)));
+        let offers = at.into_iter().map(|ip| (ip, first.sdp(ip)));
         let offers: BTreeMap<_, _> = offers.collect();
         let offer = |flow: sip::Flow| {
             let sdp = offers.get(&flow.local.ip())?.clone();
@@ -97,7 +95,7 @@ impl Calls {
         let summoned = Summoned {
             line,
             number,
-            session,
+            first,
             until: now + env.config.no_answer,
         };
         self.summons.summoned.insert(leg, summoned);
@@ -138,7 +136,7 @@ impl Calls {
         let Summoned {
             line,
             number,
-            session,
+            first,
             ..
         } = summoned;
         let callee = env.callee(&number.to_string()).ok();
@@ -148,7 +146,7 @@ impl Calls {
         else {
             return env.agent.hang_up(leg, sip::HangUp::Normal, now);
         };
-        let media = (silent_phone(), Some(session));
+        let media = (silent_phone(), Some(first));
         self.place((line, leg), media, callee, env, now);
     }
 
