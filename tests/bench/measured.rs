@@ -1,4 +1,4 @@
-//! The measured deployment: two engines as processes, coturn and an independent Nostr relay.
+//! The measured deployment: two engines as processes, coturn and a Nostr relay: an independent one, but for many calls.
 
 use ringfence_tests::{
     coturn::CoturnServer,
@@ -19,20 +19,29 @@ const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 /// Starts it with so many lines of each engine and, unless `is_brief`, the product's epochs: that takes a minute. `None` if a program is
 /// missing, which is reported.
 pub(crate) fn start(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
-    start_with(lines, if is_brief { SHORT } else { BOOK })
-}
-
-/// The same for calls whose seconds are measured: envelopes need no proofs of work.
-pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
-    start_with(lines, if is_brief { SHORT } else { WITHOUT_WORK })
-}
-
-fn start_with(lines: [usize; 2], book: &'static str) -> Option<Deployment> {
-    if !installed(&["setpriv", "turnserver"]) {
-        return None;
-    }
     if !NostrRelay::path().is_file() {
         skipped("the relay from PyPI is not in the target folder");
+        return None;
+    }
+    start_with(
+        lines,
+        NostrRelay::start,
+        if is_brief { SHORT } else { BOOK },
+    )
+}
+
+/// The same for calls whose seconds are measured: envelopes need no proofs of work, and the relay follows hundreds of calls in a row.
+pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
+    let book = if is_brief { SHORT } else { WITHOUT_WORK };
+    start_with(lines, NostrRelay::of_box, book)
+}
+
+fn start_with(
+    lines: [usize; 2],
+    relay: impl FnOnce() -> NostrRelay,
+    book: &'static str,
+) -> Option<Deployment> {
+    if !installed(&["setpriv", "turnserver"]) {
         return None;
     }
     let config = DeploymentConfig {
@@ -44,7 +53,7 @@ fn start_with(lines: [usize; 2], book: &'static str) -> Option<Deployment> {
     };
     Some(Deployment::start_with(
         real_time(),
-        NostrRelay::start(),
+        relay(),
         CoturnServer::start(),
         &config,
     ))
