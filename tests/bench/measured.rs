@@ -1,4 +1,4 @@
-//! The measured deployment: two engines as processes, coturn and an independent Nostr relay.
+//! The measured deployment: two engines as processes, coturn and a Nostr relay: an independent one, but for many calls.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -24,39 +24,47 @@ const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 /// Starts it with so many lines of each engine and, unless `is_brief`, the product's epochs: that takes a minute. `None` if a program is
 /// missing, which is reported.
 pub(crate) fn start(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
-    start_with(lines, if is_brief { SHORT } else { BOOK })
+    if !NostrRelay::path().is_file() {
+        skipped("the relay from PyPI is not in the target folder");
+        return None;
+    }
+    start_with(
+        lines,
+        NostrRelay::start,
+        if is_brief { SHORT } else { BOOK },
+    )
 }
 
-/// The same for calls whose seconds are measured: envelopes need no proofs of work.
+/// The same for calls whose seconds are measured: envelopes need no proofs of work, and the relay follows hundreds of calls in a row.
 pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deployment> {
-    start_with(lines, if is_brief { SHORT } else { WITHOUT_WORK })
-}
-
-fn start_with(lines: [usize; 2], book: &'static str) -> Option<Deployment> {
-    let parts = can_start().then(|| (NostrRelay::start(), CoturnServer::start()));
-    let (relay, coturn) = parts?;
-    Some(start_between((relay, coturn), [None; 2], lines, book))
+    let book = if is_brief { SHORT } else { WITHOUT_WORK };
+    start_with(lines, NostrRelay::of_box, book)
 }
 
 /// Two engines that find the TURN server over a wire each, without proofs of work; `None` if a program is missing.
 pub(crate) fn start_over_wires(lines: usize) -> Option<(Deployment, [FaultyWire; 2])> {
-    let parts = can_start().then(|| (NostrRelay::start(), CoturnServer::start()));
-    let (relay, coturn) = parts?;
+    if !can_start() {
+        return None;
+    }
+    let coturn = CoturnServer::start();
     let wires = [(); 2].map(|()| FaultyWire::to(coturn.address(), Ipv4Addr::LOCALHOST));
     let turn = wires.each_ref().map(|wire| Some(wire.address()));
-    let pair = start_between((relay, coturn), turn, [lines; 2], SHORT_WITHOUT_WORK);
+    let servers = (NostrRelay::of_box(), coturn);
+    let pair = start_between(servers, turn, [lines; 2], SHORT_WITHOUT_WORK);
     Some((pair, wires))
 }
 
 fn can_start() -> bool {
-    if !installed(&["setpriv", "turnserver"]) {
-        return false;
-    }
-    let has_relay = NostrRelay::path().is_file();
-    if !has_relay {
-        skipped("the relay from PyPI is not in the target folder");
-    }
-    has_relay
+    installed(&["setpriv", "turnserver"])
+}
+
+fn start_with(
+    lines: [usize; 2],
+    relay: impl FnOnce() -> NostrRelay,
+    book: &'static str,
+) -> Option<Deployment> {
+    let servers = can_start().then(|| (relay(), CoturnServer::start()))?;
+    Some(start_between(servers, [None; 2], lines, book))
 }
 
 fn start_between(

@@ -1,17 +1,19 @@
 //! An independent Nostr relay: `nostr-relay` from PyPI (Python, SQLite), on loopback.
 //!
 //! `tests/run` installs it into a virtual environment below the target folder. It keeps ephemeral events for minutes, so it
-//! stands for relays that do not follow NIP-01.
+//! stands for relays that do not follow NIP-01. It follows some hundred envelopes a minute; for more there is [`NostrRelay::of_box`].
 
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     time::Duration,
 };
 
+use ringfence_box::relay::{EmbeddedRelay, RelayLimits, RelayPlan};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::{
     ports,
@@ -22,8 +24,20 @@ use crate::{
 #[derive(Debug)]
 pub struct NostrRelay {
     address: SocketAddr,
-    _program: Program,
-    _folder: TempDir,
+    _running: Running,
+}
+
+/// What runs it.
+#[derive(Debug)]
+enum Running {
+    Program {
+        _program: Program,
+        _folder: TempDir,
+    },
+    Embedded {
+        _runtime: Runtime,
+        _relay: EmbeddedRelay,
+    },
 }
 
 impl NostrRelay {
@@ -64,8 +78,35 @@ impl NostrRelay {
         program.wait_until_ready(|| answers_http(address).unwrap_or(false));
         Self {
             address,
-            _program: program,
-            _folder: folder,
+            _running: Running::Program {
+                _program: program,
+                _folder: folder,
+            },
+        }
+    }
+
+    /// Starts the relay of the community box in this process, with room for hundreds of calls a minute.
+    ///
+    /// # Panics
+    /// When the system gives no thread or port.
+    pub fn of_box() -> Self {
+        let runtime = Runtime::new().expect("a thread");
+        let plan = RelayPlan {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            work_bits: 0,
+            limits: RelayLimits {
+                events_per_minute: 1_000_000,
+                ..RelayLimits::DEFAULT
+            },
+        };
+        let relay = runtime.block_on(EmbeddedRelay::open(plan));
+        let relay = relay.expect("a free port");
+        Self {
+            address: relay.address(),
+            _running: Running::Embedded {
+                _runtime: runtime,
+                _relay: relay,
+            },
         }
     }
 
