@@ -27,6 +27,7 @@ const FRAME_HEADER: usize = 4;
 const HEADER: usize = 20;
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const ALLOCATE: u16 = 0x0003;
+const REFRESH: u16 = 0x0004;
 const CHANNEL_BIND: u16 = 0x0009;
 const SUCCESS: u16 = 0x0100;
 /// Attributes.
@@ -60,6 +61,8 @@ pub(crate) struct TurnHops {
 struct Hop {
     turn: mio::net::UdpSocket,
     plain: mio::net::UdpSocket,
+    /// The request that gives the allocation back.
+    release: Vec<u8>,
 }
 
 /// A way that is half made.
@@ -133,7 +136,9 @@ impl TurnHops {
     pub(crate) fn join(&mut self, mut open: OpenHop, [first, second]: [SocketAddr; 2]) -> usize {
         open.turn.bind(first);
         open.plain.connect(second).expect("loopback is reachable");
+        let release = [(LIFETIME, vec![0; 4])];
         let mut hop = Hop {
+            release: open.turn.request(REFRESH, &release),
             turn: polled(open.turn.socket),
             plain: polled(open.plain),
         };
@@ -151,7 +156,10 @@ impl TurnHops {
 
     /// Ends a way.
     pub(crate) fn close(&self, number: usize) {
-        lock(&self.hops).remove(&number);
+        if let Some(hop) = lock(&self.hops).remove(&number) {
+            // What is lost here ends with its lifetime.
+            let _ = hop.turn.send(&hop.release);
+        }
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) enum SpeechPath {
 }
 
 /// What carries the speech.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum Carrier {
     Engines {
         phones: Box<[PhoneBank; 2]>,

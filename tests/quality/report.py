@@ -95,13 +95,15 @@ def main():
     for path, _, _ in PATHS:
         found = [json.loads(file.read_text()) for file in sorted((folder / path / "scores").glob("*.json"))]
         scored[path] = {row["row"]: row for row in found}
+    counts = [(name, max((score["call"] + 1 for row in scored[path].values() for score in row["scores"]), default=0)) for path, name, _ in PATHS]
+    calls = "; ".join(f"{name}: {count}" for name, count in counts if count)
     lines = [
         "# Speech over bad wires", "",
-        "Made by `tests/run --quality`: 24 sentences of four voices of espeak-ng, in items of two, from one end to the other over coturn; twelve calls at",
-        "once, each with losses of its own. Loss is on the hop between the first engine and its TURN server, each way, if the row does not say otherwise;",
+        "Made by `tests/run --quality`: 24 sentences of four voices of espeak-ng, in items of two, from one end to the other over coturn; many calls at",
+        f"once ({calls}), each with losses of its own. Loss is on the hop between the first engine and its TURN server, each way, if the row does not say otherwise;",
         "\"by 3\" is in bursts of three in the mean. The last three are profiles of Signal's call simulator (`tests/quality/rows.rs`). Behind engines and",
         "rtpengine listens a plain phone: a buffer of 80 ms, and the last frame repeated and faded for a missing one. Chromium plays by itself. In",
-        "brackets: 95 % intervals, by bootstrap over the items.", "",
+        "brackets: 95 % intervals, by bootstrap over the items. A dash: not measured in this run.", "",
         f"![PESQ by loss]({drawn.name})", "",
     ]
     lines += table(scored, "PESQ, narrow band (P.862), once the loss has lasted for seven seconds", "nb", (1, 2))

@@ -69,7 +69,7 @@ def whole_frames(folder, row, speech):
         sent += len(frames)
         came += sum(place in got for place in range(len(frames)))
         # A packet that the phone sent too late for its slot has the next one, and so have those behind it.
-        same += sum(any(got.get(place + late) == frame for late in range(-3, 4)) for place, frame in enumerate(frames))
+        same += sum(place in got and any(got.get(place + late) == frame for late in range(-3, 4)) for place, frame in enumerate(frames))
     return {"same": same / sent, "came": came / sent}
 
 
