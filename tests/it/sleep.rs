@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_tests::world::World;
+use ringfence_tests::world::{ClockError, World};
 
 const TWO_HOURS: Duration = Duration::from_secs(2 * 3_600);
 
@@ -27,4 +27,16 @@ fn a_machine_that_is_awake_checks_no_connections() {
     let (mut world, pair) = World::of_two(3);
     world.run_for(Duration::from_secs(600));
     assert_eq!(world.host(pair.caller).checked_connections, 0);
+}
+
+/// Relays were asked for rings since a time that is in the future then.
+#[test]
+fn a_clock_that_was_set_back_has_connections_made_anew() {
+    let (mut world, pair) = World::of_two(4);
+    for (error, expected) in [(TWO_HOURS, 1), (Duration::ZERO, 2)] {
+        world.set_clock(pair.callee, ClockError::Ahead(error));
+        world.run_for(Duration::from_secs(600));
+        assert_eq!(world.host(pair.callee).checked_connections, expected);
+    }
+    world.call(pair);
 }

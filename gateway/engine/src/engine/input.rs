@@ -20,8 +20,8 @@ use crate::time::{UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
 use crate::trust::directory::Directory;
 
-/// A wall clock that is so far ahead of the monotonic one belongs to a machine that slept. One that was set, which cannot be told from
-/// that, only has its connections checked in vain.
+/// A wall clock that is so far ahead of the monotonic one belongs to a machine that slept, or it was set. Where it was set back, relays have
+/// been asked for rings since a time that has not come.
 const SLEPT: Duration = Duration::from_secs(30);
 
 impl Engine {
@@ -81,7 +81,7 @@ impl Engine {
         self.env.saved.forward_secrets(day);
         // Proofs of work go stale with time alone: replaced now, they are ready for the next call.
         self.order_proofs(now);
-        if wall >= expected.after(SLEPT) {
+        if wall.distance(expected) >= SLEPT {
             self.env.agent.check_bindings(now);
             self.env.out.push(Output::CheckConnections);
         }
