@@ -17,8 +17,7 @@ use ringfence_phonebook::config::Database;
 use ringfence_sip::{Password, User};
 use tempfile::TempDir;
 
-pub(crate) const ANY_PORT: SocketAddr =
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
