@@ -13,7 +13,7 @@ const SETTLING: u32 = 4;
 
 /// Frames in a row that are missing after an outage, at least. They do not count: what is repeated in later frames could not bring them
 /// back.
-const OUTAGE: i32 = 16;
+const OUTAGE: u16 = 16;
 
 /// The last frames of the other side.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl LossWindow {
         let step = self.newest.map_or(1, |newest| ahead(sequence, newest));
         match step {
             1.. => {
-                let step = if step > OUTAGE { 1 } else { step };
+                let step = if step > OUTAGE.into() { 1 } else { step };
                 let passed = (1 << (step - 1)) - 1;
                 self.missing = self.missing << step | passed << 1;
                 self.newest = Some(sequence);
