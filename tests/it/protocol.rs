@@ -29,7 +29,7 @@ const ROOMS: [&str; 11] = [
 ];
 
 /// Files with some constants of the protocol among others.
-const OTHERS: [&str; 19] = [
+const OTHERS: [&str; 20] = [
     "gateway/engine/src/engine/missed_notes.rs",
     "gateway/engine/src/line/identity/mod.rs",
     "gateway/engine/src/line/saved_state.rs",
@@ -43,6 +43,7 @@ const OTHERS: [&str; 19] = [
     "media/src/far/check_pace.rs",
     "media/src/far/early_packets.rs",
     "media/src/far/flight.rs",
+    "media/src/far/held.rs",
     "media/src/far/mod.rs",
     "media/src/far/remotes.rs",
     "media/src/far/rtp_session.rs",
@@ -103,6 +104,7 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "frame/playout.rs::RAMP",
             "frame/receiver.rs::PAUSE",
             "frame/sender.rs::OVERDUE",
+            "frame/slots.rs::PAUSE",
             "engine/src/config.rs::MAX_RINGS_PER_LINE",
             "engine/src/config.rs::REALM",
             "engine/src/config.rs::RINGS_FOR_CONTACTS",
