@@ -48,13 +48,22 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
         Rounds::default(),
         Rounds::default(),
     );
-    for _ in 0..plan.setups {
+    let quarter = plan.setups.div_ceil(4);
+    let (mut first, mut last) = (Rounds::default(), Rounds::default());
+    for done in 0..plan.setups {
         thread::sleep(PAUSE);
         let delivered = millis(post.deliver());
         let [from, to] = &mut phones;
         let mut ends = [End::open(), End::open()];
         let call = phone_bank::call(from, to, ends.each_ref().map(End::socket));
-        sound.push(millis(first_sound(&mut ends, call.answered)));
+        let until_sound = millis(first_sound(&mut ends, call.answered));
+        sound.push(until_sound);
+        if done < quarter {
+            first.push(until_sound);
+        }
+        if done + quarter >= plan.setups {
+            last.push(until_sound);
+        }
         phone_bank::hang_up(from, to, &call);
         ringing.push(millis(call.ringing));
         delivery.push(delivered);
@@ -75,6 +84,8 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
             line("the relay alone", &delivery),
             line("difference", &over),
             line("answer - sound both ways", &sound),
+            line("of it the first quarter", &first),
+            line("of it the last quarter", &last),
         ],
     );
 }

@@ -206,7 +206,7 @@ fn forward(mut poll: Poll, hops: &Mutex<BTreeMap<usize, Hop>>, runs: &AtomicBool
 impl TurnClient {
     fn connect(coturn: &CoturnServer, entry: SocketAddr) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let patience = Some(Duration::from_secs(2));
+        let patience = Some(Duration::from_secs(1));
         socket.set_read_timeout(patience).expect("it can");
         socket.connect(entry).expect("loopback is reachable");
         let (username, password) = coturn.credentials("bench");
@@ -245,10 +245,7 @@ impl TurnClient {
     fn ask(&mut self, method: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
         for _ in 0..3 {
             let request = self.request(method, attributes);
-            self.socket.send(&request).expect("coturn listens");
-            let mut answer = vec![0; 1_500];
-            let length = self.socket.recv(&mut answer).expect("coturn answers");
-            answer.truncate(length);
+            let answer = self.exchange(&request);
             if answer.starts_with(&(method | SUCCESS).to_be_bytes()) {
                 return answer;
             }
@@ -257,6 +254,22 @@ impl TurnClient {
             self.realm = copy(REALM).expect("a refusal has a realm");
         }
         panic!("coturn refuses {method:#x}")
+    }
+
+    /// Sends a request until it is answered: with hundreds of calls one may be lost.
+    fn exchange(&self, request: &[u8]) -> Vec<u8> {
+        for _ in 0..5 {
+            self.socket.send(request).expect("coturn listens");
+            let mut answer = vec![0; 1_500];
+            while let Ok(length) = self.socket.recv(&mut answer) {
+                // An answer to an earlier transmission of another request is late.
+                if answer.get(8..20) == request.get(8..20) {
+                    answer.truncate(length);
+                    return answer;
+                }
+            }
+        }
+        panic!("coturn does not answer")
     }
 
     fn request(&mut self, method: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {

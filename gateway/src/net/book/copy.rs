@@ -11,6 +11,7 @@
 //! A download in each epoch adds one root and one delta; the tiles are rewritten every 320 epochs. When the copy is read, tiles and
 //! deltas are verified against the last root as after a download; what does not match is downloaded again.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use ringfence_book::{
     VerifiedBook, Want,
 };
 use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
@@ -120,7 +122,7 @@ impl BookCopy {
             fetch.handle_answer(&bytes)?;
         }
         if let Some(fetched) = fetch.finish()? {
-            self.keep(fetched)?;
+            self.keep_aside(fetched).await?;
         }
         self.snapshot()
             .ok_or_else(|| BookError::NotABook(client.url().to_owned()))
@@ -145,6 +147,29 @@ impl BookCopy {
     fn tile(&self, index: u16) -> Option<Arc<Tile>> {
         let tiles = self.book.as_ref()?.tiles();
         tiles.get(usize::from(index)).cloned()
+    }
+
+    /// Keeps what is new, in a thread that may wait for a disk: calls do not. Cancelled meanwhile, the copy is an empty one.
+    async fn keep_aside(&mut self, fetched: Fetched) -> Result<(), BookError> {
+        let mut copy = Self {
+            state: self.state.clone(),
+            folder: self.folder.clone(),
+            key: self.key,
+            network: self.network.take(),
+            book: self.book.take(),
+            roots: std::mem::take(&mut self.roots),
+            deltas: self.deltas,
+        };
+        let written = spawn_blocking(move || {
+            let kept = copy.keep(fetched);
+            (copy, kept)
+        });
+        let (copy, kept) = match written.await {
+            Ok(written) => written,
+            Err(error) => resume_unwind(error.into_panic()),
+        };
+        *self = copy;
+        kept
     }
 
     /// Writes what is new, so that the next start finds it whole: what is there meanwhile is either the old copy or the new one, or
