@@ -135,7 +135,12 @@ mod tests {
     }
 
     /// For each packet, whether it sounds.
-    fn pattern(tone: &mut ConfirmationTone, mut open: impl FnMut(&mut Vec<u8>)) -> Vec<bool> {
+    fn pattern(
+        tone: &mut ConfirmationTone,
+        (codec, payload_type): (Codec, u8),
+        mut open: impl FnMut(&mut Vec<u8>),
+    ) -> Vec<bool> {
+        let silence = g711::compress_as(codec, 0);
         let packets = std::iter::from_fn(|| tone.next_packet());
         let loud = packets.enumerate().map(|(at, mut packet)| {
             open(&mut packet);
@@ -145,7 +150,7 @@ mod tests {
             assert_eq!(usize::from(packet.sequence), at);
             assert_eq!(packet.timestamp, u32::from(packet.sequence) * 160);
             assert_eq!(packet.payload.len(), 160);
-            let silence = packet.payload[0];
+            assert_eq!(packet.payload_type, payload_type);
             packet.payload.iter().any(|byte| *byte != silence)
         });
         loud.collect()
@@ -158,8 +163,11 @@ mod tests {
             .flat_map(|(frames, sounds)| std::iter::repeat_n(sounds, frames))
             .collect();
         for codec in ConfirmationTone::CODECS {
-            let mut tone = ConfirmationTone::new(&terms(codec, 8, None)).expect("G.711");
-            assert_eq!(pattern(&mut tone, |_| {}), expected, "{codec:?}");
+            let payload_type = codec.far_payload_type();
+            let terms = terms(codec, payload_type, None);
+            let mut tone = ConfirmationTone::new(&terms).expect("G.711");
+            let heard = pattern(&mut tone, (codec, payload_type), |_| {});
+            assert_eq!(heard, expected, "{codec:?}");
             assert_eq!(tone.next_packet(), None);
         }
         let mut rng = ChaCha20Rng::from_seed([7; 32]);
@@ -170,7 +178,7 @@ mod tests {
         let mut phone = InboundSrtp::new(&keys.ours);
         let mut tone = ConfirmationTone::new(&terms(Codec::Pcmu, 0, Some(keys))).expect("G.711");
         let open = |packet: &mut Vec<u8>| phone.unprotect(packet).expect("our key");
-        assert_eq!(pattern(&mut tone, open), expected);
+        assert_eq!(pattern(&mut tone, (Codec::Pcmu, 0), open), expected);
     }
 
     #[test]

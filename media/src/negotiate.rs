@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn phones_without_a_common_audio_format_have_no_call() {
+    fn phones_without_a_common_audio_format_have_nothing_to_choose() {
         assert_eq!(choose(&[Opus, Events8k], &[Pcmu, Events8k]), None);
         assert_eq!(choose(&[], &[Pcmu]), None);
         assert_eq!(choose(&[Events8k], &[Events8k]), None);

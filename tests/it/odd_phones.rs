@@ -47,8 +47,6 @@ fn a_phone_is_heard_whatever_it_does_to_its_sound() {
         ("60 ms", SoundChange::Length(3)),
         ("40 ms", SoundChange::Length(2)),
         ("20 ms", SoundChange::Length(1)),
-        ("a slow clock", SoundChange::Slow(200)),
-        ("a fast clock", SoundChange::Slow(-200)),
     ];
     for (kind, mut world, pair) in calls(1) {
         world.call(pair);

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::paths::SpeechPath;
 use self::{
-    paths::Carrier,
+    paths::SpeechCarrier,
     rows::LossRow,
     speech_phone::{LEAD, SpeechPhones, offset, talk},
 };
@@ -88,7 +88,7 @@ pub(crate) fn measure(plan: &Plan) {
     }
 }
 
-impl Carrier {
+impl SpeechCarrier {
     /// Sets calls up, lets them talk over a row's wires, and writes down what was heard.
     fn run(
         &mut self,
@@ -179,7 +179,7 @@ impl Carrier {
     }
 }
 
-impl Carrier {
+impl SpeechCarrier {
     /// The callee's engine says of each past call how it sounded: some lost a tenth, most of which was repaired, and the others nothing.
     fn check_history(&self) {
         let Self::Engines { pair, .. } = self else {

@@ -38,7 +38,7 @@ pub(crate) enum SpeechPath {
 
 /// What carries the speech.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-pub(super) enum Carrier {
+pub(super) enum SpeechCarrier {
     Engines {
         phones: Box<[PhoneBank; 2]>,
         pair: Box<Deployment>,
@@ -77,7 +77,7 @@ impl SpeechPath {
     }
 
     /// Starts what carries it, with the wires of both hops; `None` if a program is missing.
-    pub(super) fn start(self) -> Option<(Carrier, [FaultyWire; 2])> {
+    pub(super) fn start(self) -> Option<(SpeechCarrier, [FaultyWire; 2])> {
         match self {
             Self::Pcmu | Self::G722 => {
                 let (pair, wires) = measured::start_over_wires(LINES)?;
@@ -85,7 +85,7 @@ impl SpeechPath {
                 if self == Self::G722 {
                     phones.iter_mut().for_each(|bank| bank.speak(Codec::G722));
                 }
-                let carrier = Carrier::Engines {
+                let carrier = SpeechCarrier::Engines {
                     phones: Box::new(phones),
                     pair: Box::new(pair),
                 };
@@ -106,11 +106,11 @@ impl SpeechPath {
                     entry
                 });
                 let wires = wires.try_into().expect("there are two");
-                Some((Carrier::Relays(Box::new(Rtpengines::start(hops))), wires))
+                Some((SpeechCarrier::Relays(Box::new(Rtpengines::start(hops))), wires))
             }
             Self::Chromium | Self::ChromiumRed => {
                 let (pairs, wires) = ChromiumPairs::start(self == Self::ChromiumRed)?;
-                Some((Carrier::Browser(Box::new(pairs)), wires))
+                Some((SpeechCarrier::Browser(Box::new(pairs)), wires))
             }
             Self::Linphone => Self::start_listeners(PhoneModel::Linphone),
             Self::Baresip => Self::start_listeners(PhoneModel::Baresip),
@@ -121,7 +121,7 @@ impl SpeechPath {
 }
 
 impl SpeechPath {
-    fn start_listeners(model: PhoneModel) -> Option<(Carrier, [FaultyWire; 2])> {
+    fn start_listeners(model: PhoneModel) -> Option<(SpeechCarrier, [FaultyWire; 2])> {
         if !PhoneModel::installed(&[model]) {
             return None;
         }
@@ -129,7 +129,7 @@ impl SpeechPath {
         let bank = PhoneBank::open(&pair.lines_of(0));
         let lines = pair.lines_of(1).into_iter();
         let listeners = lines.map(|line| Listener::start(model, line)).collect();
-        let carrier = Carrier::Listeners {
+        let carrier = SpeechCarrier::Listeners {
             bank,
             listeners,
             _pair: Box::new(pair),

@@ -1,6 +1,6 @@
 //! The wires of the laboratory: one row of the table for each.
 //!
-//! Loss is on the hop between the first engine and its TURN server, each way, if a row does not say otherwise. The last five are the
+//! Loss is on the hop between the first engine and its TURN server, each way, if a row does not say otherwise. The last three are the
 //! profiles of Signal's call simulator (`call_sim` of RingRTC): its delays, their deviations and its losses, on one hop. Their jitter has
 //! the exponential distribution here, of the same mean and deviation as the tables of netem there; packets overtake each other, as there.
 

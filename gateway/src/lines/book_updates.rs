@@ -3,6 +3,7 @@
 //! Errors go to the log, without the names of servers.
 
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 use super::network_updates::NetworkFollower;
 use super::renew::{RenewalOutcome, Renewals};
@@ -12,6 +13,8 @@ use crate::net::book::{BookError, BookSnapshot, Freshness};
 use crate::run::assemble::directory;
 use crate::run::conditions::BookOutcome;
 use crate::run::gateway::Gateway;
+use crate::state::keystore::Evidence;
+use crate::state::writer::StateWriter;
 use crate::turn::credentials::CredentialPool;
 
 /// Gives every new copy of the book to the engine, and what was renewed after its download. Never returns: it is dropped when the
@@ -35,7 +38,7 @@ pub async fn follow_book(
         };
         gateway.note_book(outcome).await;
         match (error, snapshot) {
-            (Some(BookError::Lie(lie)), _) => renewals.writer().keep(&(*lie).into()),
+            (Some(BookError::Lie(lie)), _) => keep(renewals.writer(), (*lie).into()).await,
             (Some(error @ BookError::KeyChanged), _) => {
                 tracing::error!("{error}. To do: {}", error.remedy())
             }
@@ -57,6 +60,18 @@ pub async fn follow_book(
         }
     }
     std::future::pending().await
+}
+
+/// Writes evidence in a thread that may wait for a disk.
+async fn keep(writer: StateWriter, evidence: Evidence) {
+    let kept = spawn_blocking(move || writer.keep(&evidence)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::error!(
+            "evidence against the phone book could not be saved: {}. To do: {}",
+            error.unnamed(),
+            error.remedy()
+        );
+    }
 }
 
 /// Has the engine use the servers that the book names now, with logins for them.

@@ -100,7 +100,7 @@ impl Renewals {
         let line = self.lines.first_mut().ok_or(BookError::WrongLine)?;
         let token = members(&self.client, &self.key, line).await?;
         line.members = Some(token.clone());
-        self.store.save(line)?;
+        self.store.save_aside(line).await?;
         Ok(token)
     }
 

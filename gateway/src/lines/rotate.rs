@@ -62,20 +62,24 @@ async fn rotate_line(
         identity.prepare(listed.as_ref(), &mut rand::rng());
     }
     if is_due || forgotten || !is_drawn {
-        save(store, line, identity)?;
+        save(store, line, identity).await?;
     }
     if is_due {
         send_key(client, network, Number::new(line.number), identity).await?;
         identity.promote(today);
         line.ring_key_due = Some(next_renewal(now));
-        save(store, line, identity)?;
+        save(store, line, identity).await?;
     }
     Ok(is_due || forgotten)
 }
 
-fn save(store: &mut Keystore, line: &mut LineFile, identity: &Identity) -> Result<(), LineError> {
+async fn save(
+    store: &Keystore,
+    line: &mut LineFile,
+    identity: &Identity,
+) -> Result<(), LineError> {
     line.identity = identity.to_bytes();
-    Ok(store.save(line)?)
+    Ok(store.save_aside(line).await?)
 }
 
 async fn send_key(

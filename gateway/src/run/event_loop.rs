@@ -5,7 +5,7 @@
 //!   relays (envelopes) ────┤                        ├─▶ Output::Post        net/relay
 //!   media (events) ────────┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, then run/media_thread
 //!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantProofs  run/pow_worker, threads
-//!   state writer ──────────┤    until None          ├─▶ Output::ContactUpdate ...  state/writer, a task
+//!   state writer ──────────┤    until None          ├─▶ Output::ContactUpdate ...  state/writer, a thread
 //!   commands (owner, page) ┤                        └─▶ Output::Step        watchers of the gateway
 //!   next timeout ──────────┘
 //! ```

@@ -1,6 +1,7 @@
-//! The state writer of a running gateway: contacts, saved state and evidence reach the disk in a task of their own, so that no call
+//! The state writer of a running gateway: contacts, saved state and evidence reach the disk in a thread of their own, so that no call
 //! waits for a disk. Contacts that a `ringfence contacts` command changes meanwhile are noticed within seconds.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::Builder;
 use std::time::Duration;
@@ -89,21 +90,15 @@ impl StateWriter {
     }
 
     /// Writes evidence, and says so in the log.
-    pub fn keep(&self, evidence: &Evidence) {
+    ///
+    /// # Errors
+    /// [`KeystoreError`] when the disk refuses; nothing was written.
+    pub fn keep(&self, evidence: &Evidence) -> Result<(), KeystoreError> {
         let today = Day::of_unix(clock::unix_seconds());
-        match self.evidence.keep(evidence, &self.book, today) {
-            Ok(Some(_)) => {
-                tracing::error!(
-                    "evidence against the phone book was saved. To do: ringfence evidence"
-                )
-            }
-            Ok(None) => {}
-            Err(error) => tracing::error!(
-                "evidence against the phone book could not be saved: {}. To do: {}",
-                error.unnamed(),
-                error.remedy()
-            ),
+        if self.evidence.keep(evidence, &self.book, today)?.is_some() {
+            tracing::error!("evidence against the phone book was saved. To do: ringfence evidence");
         }
+        Ok(())
     }
 }
 
@@ -233,7 +228,7 @@ async fn write(
     }
     if let Some(error) = &*unsaved.borrow() {
         tracing::error!(
-            "what was new of contacts, calls and texts could not be saved before the end, and is lost: {}. To do: {}",
+            "what was new of contacts, calls, texts and evidence could not be saved before the end, and is lost: {}. To do: {}",
             error.unnamed(),
             error.remedy()
         );
@@ -250,6 +245,7 @@ fn start_thread(
 ) {
     let (to_thread, received) = channel();
     let (to_task, written) = mpsc::channel(1);
+    let failed = task.unsaved.clone();
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
         for changes in received {
             task.waiting.extend::<Vec<_>>(changes);
@@ -260,6 +256,11 @@ fn start_thread(
     });
     if let Err(error) = thread {
         tracing::error!(%error, "there is no thread that writes contacts, saved state and restart state");
+        failed.send_replace(Some(KeystoreError::Disk {
+            act: "write",
+            path: PathBuf::new(),
+            kind: error.kind(),
+        }));
     }
     (to_thread, written)
 }
@@ -293,7 +294,14 @@ impl WriterTask {
         let (mut saved_state, mut restart) = (None, None);
         for change in std::mem::take(&mut self.waiting) {
             match change {
-                StateChange::Evidence(evidence) => self.files.keep(&evidence),
+                StateChange::Evidence(evidence) => {
+                    if let Err(error) = self.files.keep(&evidence) {
+                        *failed = Some(error);
+                        if self.waiting.len() < WAITING {
+                            self.waiting.push(StateChange::Evidence(evidence));
+                        }
+                    }
+                }
                 StateChange::SavedState(newer) => saved_state = Some(newer),
                 StateChange::Restart(newer) => restart = Some(newer),
                 StateChange::Learnt {
@@ -351,7 +359,9 @@ impl WriterTask {
                 for (.., reply) in edits {
                     reply.send(Err(EditError::Disk(error.clone()))).ok();
                 }
-                *failed = Some(error);
+                if !learnt.is_empty() {
+                    *failed = Some(error);
+                }
                 learnt.truncate(WAITING);
                 let again = learnt
                     .into_iter()

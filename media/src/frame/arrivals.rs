@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::slots::{moved, nanos};
+
 /// Of how far a packet was off, so much is corrected at once: the mean of so many packets.
 const PULL: i64 = 64;
 /// And so much in each later slot, which learns the difference of the clocks; PULL squared times eight keeps the two from swinging.
@@ -67,18 +69,9 @@ impl ArrivalClock {
         Duration::from_nanos((self.span + self.learnt / LEARN).unsigned_abs())
     }
 
-    fn move_next(&mut self, nanos: i64) {
-        let by = Duration::from_nanos(nanos.unsigned_abs());
-        let moved = match nanos < 0 {
-            true => self.next.checked_sub(by),
-            false => self.next.checked_add(by),
-        };
-        self.next = moved.unwrap_or(self.next);
+    fn move_next(&mut self, by: i64) {
+        self.next = moved(self.next, by);
     }
-}
-
-fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -87,7 +80,7 @@ mod tests {
     use crate::some_time;
 
     #[test]
-    fn the_clock_learns_how_fast_the_phones_is() {
+    fn the_clock_learns_how_fast_frames_come() {
         for millionths in [-200.0, 200.0, 0.0] {
             let start = some_time();
             let mut clock = ArrivalClock::new(start, 20_000);

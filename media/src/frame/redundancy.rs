@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_follows_the_worst_of_the_last_reports_and_the_limit() {
+    fn the_depth_follows_the_worst_of_the_last_seconds_and_the_limit() {
         for (most, loss, depth) in [
             (3, 0, 0),
             (3, 9, 0),

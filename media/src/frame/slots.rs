@@ -1,6 +1,6 @@
 //! The clock of the slots, one for each frame. It is the engine's own, and takes nothing of the phone but its pace, slowly: neither a packet
 //! that is late nor a phone that begins again at another moment (after a pause, a hold) moves a slot. A TURN server that measures the frames
-//! sees the same clock whatever the phone does.
+//! sees the same clock whatever the phone does, but for another length of packets, which begins another clock (`sender`).
 //!
 //! Both clocks differ by up to some hundred millionths (RFC 3550 section 6.4.1 has a receiver follow them too). A loop of second order
 //! follows the moment at which the phone's next packet is expected; the slots take the difference that it learns, and keep it through every
@@ -103,7 +103,7 @@ fn distance(one: Instant, other: Instant, length: Duration) -> i64 {
     (apart + length / 2).rem_euclid(length) - length / 2
 }
 
-fn moved(at: Instant, nanos: i64) -> Instant {
+pub(super) fn moved(at: Instant, nanos: i64) -> Instant {
     let by = Duration::from_nanos(nanos.unsigned_abs());
     let moved = match nanos < 0 {
         true => at.checked_sub(by),
@@ -112,7 +112,7 @@ fn moved(at: Instant, nanos: i64) -> Instant {
     moved.unwrap_or(at)
 }
 
-fn nanos(span: Duration) -> i64 {
+pub(super) fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! How much longer than it has to a phone's sound waits for its slot: after a late packet, all that come later wait a slot longer. Slots do
+//! By how much a phone's sound waits longer for its slot than it has to: after a late packet, all that come later wait a slot longer. Slots do
 //! not move for it, so one packet is left out where the wait was long enough without it for a while. A phone that is late again and again
 //! keeps the wait that it needs.
 

@@ -12,12 +12,16 @@ use crate::sequence::ahead;
 /// Packets of Opus in a row that are concealed. After more, the phone has had its own silence, and a burst of sound would come too late.
 const MOST_CONCEALED: i32 = 5;
 
+/// The longest sound of one packet (RFC 6716 section 2.1.4). Of more, the rest would wait for the next packet, and that without end.
+const LONGEST: Duration = Duration::from_millis(120);
+
 /// Samples a second where both codecs take any.
 const USUAL_RATE: usize = 16_000;
 
 /// One direction of a call.
 #[derive(Debug)]
 pub(super) struct TranscodedStream {
+    from: Codec,
     to: Codec,
     /// The telephone events of both sides, if both have them.
     events: Option<(Codec, Codec)>,
@@ -43,6 +47,7 @@ impl TranscodedStream {
         let (from, to) = (sound(from)?, sound(to)?);
         let opus = rate(from).or(rate(to)).unwrap_or(USUAL_RATE);
         Some(Self {
+            from,
             to,
             events,
             decoder: SoundDecoder::new(from, opus)?,
@@ -102,14 +107,20 @@ impl TranscodedStream {
             return None;
         }
         self.newest = Some(packet.sequence);
-        if Codec::from_far_payload_type(packet.payload_type)?.is_events() {
+        let codec = Codec::from_far_payload_type(packet.payload_type)?;
+        if codec.is_events() {
             return self.carry_press(packet);
+        }
+        // Of another codec, while the sides change theirs: it would be noise.
+        if codec != self.from {
+            return None;
         }
         if packet.marker {
             self.waiting.clear();
         }
         let samples = self.decoder.samples(&packet.payload)?;
-        if !self.allowance.takes(self.time(samples), now) {
+        let length = self.time(samples);
+        if length > LONGEST || !self.allowance.takes(length, now) {
             return None;
         }
         let sound = self.decoder.decode(&packet.payload)?;
@@ -168,7 +179,8 @@ impl TranscodedStream {
         let (before, became) = self.clock.unwrap_or((timestamp, timestamp));
         let (from, to) = (i64::from(self.clocks.0), i64::from(self.clocks.1));
         let step = timestamp.wrapping_sub(before).cast_signed();
-        let ticks = i64::from(step) * to / from;
+        // Towards less, back as forward: the packets of one key press have one timestamp, whatever sound lies between them.
+        let ticks = (i64::from(step) * to).div_euclid(from);
         let now = became.wrapping_add_signed(ticks as i32);
         if step > 0 || self.clock.is_none() {
             // Only what is whole in both, so that no rest adds up.

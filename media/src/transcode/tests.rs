@@ -280,6 +280,23 @@ fn key_presses_change_their_clock_or_stay_for_the_near_leg() {
 
 /// Sound without end is no more work than twice what a person says.
 #[test]
+fn a_packet_that_is_too_long_is_dropped_and_does_not_wait() {
+    let mut transcoder = Transcoder::between(&[Opus], &[Pcmu]).unwrap();
+    for (sequence, bytes) in [(1, 961), (2, 8_000), (3, 160)] {
+        let packet = FarPacket {
+            payload_type: 0,
+            marker: false,
+            sequence,
+            timestamp: 0,
+            payload: vec![0x55; bytes],
+        };
+        transcoder.receive(&packet, in_time(sequence.into()));
+    }
+    let carried: Vec<_> = std::iter::from_fn(|| transcoder.poll()).collect();
+    assert_eq!(heard(Opus, &carried).len(), OPUS_RATE / 50);
+}
+
+#[test]
 fn a_flood_is_not_transcoded() {
     let said = packets(Pcmu, &tone(300.0, 8_000, 10_000), 20);
     let mut transcoder = Transcoder::between(&[Opus], &[Pcmu]).unwrap();

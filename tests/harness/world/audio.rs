@@ -40,8 +40,6 @@ pub enum SoundChange {
     Length(u32),
     /// It sends comfort noise (RFC 3389) now and then in place of sound, or sound again.
     Silent(bool),
-    /// Its clock is slow by so many millionths.
-    Slow(i32),
 }
 
 /// Sends one tone without end.
@@ -55,8 +53,6 @@ pub(crate) struct ToneSource {
     of: u32,
     /// Whether it sends comfort noise instead.
     is_silent: bool,
-    /// By how many millionths its clock is slow.
-    slow: i32,
     /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
     codec: u8,
     /// When the next packet is due, and its destination.
@@ -76,7 +72,6 @@ impl ToneSource {
             ssrc,
             of: 1,
             is_silent: false,
-            slow: 0,
             codec: PCMU,
             live: None,
             key_packets: VecDeque::new(),
@@ -109,7 +104,6 @@ impl ToneSource {
             }
             SoundChange::Length(of) => self.of = of,
             SoundChange::Silent(is_silent) => self.is_silent = is_silent,
-            SoundChange::Slow(millionths) => self.slow = millionths,
         }
     }
 
@@ -131,8 +125,7 @@ impl ToneSource {
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
         let of = if self.is_silent { NOISE } else { self.of };
-        let pause = (PAUSE * of).mul_f64(1.0 + f64::from(self.slow) / 1e6);
-        self.live = Some((next + pause, to));
+        self.live = Some((next + PAUSE * of, to));
         let key_packets = self.key_packets.pop_front();
         let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),

@@ -54,8 +54,8 @@ pub(super) const FAULTS: [Fault; 4] = [
 /// Until the engine has noticed that a disk is full, or has room again: it tries every two seconds.
 const NOTICED: Duration = Duration::from_secs(6);
 
-/// Until nothing is left of a call that was hung up.
-const ENDED: Duration = Duration::from_secs(2);
+/// Until nothing is left of a call whose hang-up had no echo, and it is written down: `LINGER_IN_OUTAGE` of the engine, and a moment.
+const ENDED: Duration = Duration::from_secs(11);
 
 fn disk_is_full(lab: &mut FaultLab, _: usize) -> Seen {
     let mut seen = Seen::default();

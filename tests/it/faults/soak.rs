@@ -178,6 +178,9 @@ fn sample(process: u32) -> [usize; 2] {
 /// Neither grows from the middle third of the samples, when all has been used, to the last: what is the least in each.
 fn settled(samples: &[[[usize; 2]; 2]]) {
     let third = samples.len() / 3;
+    if third == 0 {
+        return;
+    }
     let (early, late) = (&samples[third..2 * third], &samples[2 * third..]);
     for engine in [0, 1] {
         let least = |samples: &[[[usize; 2]; 2]], figure: usize| {

@@ -12,6 +12,22 @@ use ringfence_media::{
 use super::phone_side::sdp_session;
 use crate::input::NearPort;
 
+/// Every codec, the better one first.
+pub(super) const PREFERRED: [Codec; 6] = [
+    Codec::Opus,
+    Codec::G722,
+    Codec::Pcma,
+    Codec::Pcmu,
+    Codec::Events48k,
+    Codec::Events8k,
+];
+
+/// These codecs, and after them the others, which this engine can transcode.
+pub(super) fn with_every_codec(codecs: &[Codec]) -> Vec<Codec> {
+    let others = PREFERRED.iter().filter(|codec| !codecs.contains(codec));
+    codecs.iter().chain(others).copied().collect()
+}
+
 /// What a call will carry.
 #[derive(Debug)]
 pub(super) struct AgreedMedia {

@@ -8,8 +8,9 @@ use ringfence_media::confirmation::{ConfirmationTone, FRAME_TIME};
 use ringfence_media::{Codec, PhoneMedia, choose, sdp};
 use ringfence_sip as sip;
 
+use super::agreed::PREFERRED;
 use super::calls::Calls;
-use super::phone_side::{PREFERRED, nowhere, own_for};
+use super::phone_side::{nowhere, own_for};
 use crate::environment::Environment;
 use crate::input::MediaEvent;
 use crate::output::{CallLabel, MediaOrder, Output};
@@ -17,7 +18,11 @@ use crate::time::Timer;
 
 /// Their calls. There are no more than the user agent has legs.
 #[derive(Debug, Default)]
-pub(super) struct CodeCalls(BTreeMap<CallLabel, CodeCall>);
+pub(super) struct CodeCalls {
+    calls: BTreeMap<CallLabel, CodeCall>,
+    /// The label of the next one: not that of a call before, whose port may still be on its way.
+    next: u32,
+}
 
 /// The call of one such phone.
 #[derive(Debug)]
@@ -32,7 +37,7 @@ struct CodeCall {
 
 impl CodeCalls {
     pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
-        let due = self.0.values().filter_map(|call| call.due);
+        let due = self.calls.values().filter_map(|call| call.due);
         due.min().map(|at| (at, Timer::CodeTone))
     }
 
@@ -40,7 +45,7 @@ impl CodeCalls {
     pub(super) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
         let due = |call: &&mut CodeCall| call.due.is_some_and(|due| due <= now);
         let mut heard = Vec::new();
-        for (label, code) in self.0.iter_mut() {
+        for (label, code) in self.calls.iter_mut() {
             let Some(code) = Some(code).filter(due) else {
                 continue;
             };
@@ -66,7 +71,7 @@ impl CodeCalls {
         env: &mut Environment,
         now: Instant,
     ) {
-        let Some(code) = self.0.get_mut(&label) else {
+        let Some(code) = self.calls.get_mut(&label) else {
             return;
         };
         let port = match event {
@@ -89,7 +94,7 @@ impl CodeCalls {
         env: &mut Environment,
         now: Instant,
     ) -> bool {
-        let Some((label, code)) = self.0.iter_mut().find(|(_, code)| code.leg == leg) else {
+        let Some((label, code)) = self.calls.iter_mut().find(|(_, code)| code.leg == leg) else {
             return false;
         };
         match event {
@@ -104,13 +109,13 @@ impl CodeCalls {
     }
 
     pub(super) fn end_all(&mut self, env: &mut Environment, now: Instant) {
-        for label in self.0.keys().copied().collect::<Vec<_>>() {
+        for label in self.calls.keys().copied().collect::<Vec<_>>() {
             self.end(label, env, now);
         }
     }
 
     fn end(&mut self, label: CallLabel, env: &mut Environment, now: Instant) {
-        if let Some(code) = self.0.remove(&label) {
+        if let Some(code) = self.calls.remove(&label) {
             env.agent.hang_up(code.leg, sip::HangUp::Normal, now);
             order(label, MediaOrder::Close, env);
         }
@@ -134,13 +139,15 @@ impl Calls {
             return env.agent.refuse(leg, 603, now);
         };
         // Not drawn: what a phone dials must not move what is drawn for envelopes.
-        let mut labels = (0..).map(CallLabel);
+        let next = self.code_calls.next;
+        let mut labels = (0..=u32::MAX).map(|step| CallLabel(next.wrapping_add(step)));
         let label = labels.find(|label| {
-            !self.calls.contains_key(label) && !self.code_calls.0.contains_key(label)
+            !self.calls.contains_key(label) && !self.code_calls.calls.contains_key(label)
         });
         let Some(label) = label else {
             return env.agent.refuse(leg, 603, now);
         };
+        self.code_calls.next = label.0.wrapping_add(1);
         let at = env.config.near_address(flow, media.rtp.ip());
         let code = CodeCall {
             leg,
@@ -149,7 +156,7 @@ impl Calls {
             tone: None,
             due: None,
         };
-        self.code_calls.0.insert(label, code);
+        self.code_calls.calls.insert(label, code);
         let (at, video) = (vec![at], false);
         order(label, MediaOrder::OpenNear { at, video }, env);
     }

@@ -10,6 +10,7 @@ use ringfence_media::{
 };
 use ringfence_sip as sip;
 
+use super::agreed::PREFERRED;
 use super::context::CallContext;
 use super::phone_watch::PhoneWatch;
 use super::pressed_keys::PressedKeys;
@@ -356,22 +357,6 @@ pub(super) fn own_for(media: &PhoneMedia, near: SocketAddr, env: &mut Environmen
 
 /// The discard port (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
-
-/// Every codec, the better one first.
-pub(super) const PREFERRED: [Codec; 6] = [
-    Codec::Opus,
-    Codec::G722,
-    Codec::Pcma,
-    Codec::Pcmu,
-    Codec::Events48k,
-    Codec::Events8k,
-];
-
-/// These codecs, and after them the others, which this engine can transcode.
-pub(super) fn with_every_codec(codecs: &[Codec]) -> Vec<Codec> {
-    let others = PREFERRED.iter().filter(|codec| !codecs.contains(codec));
-    codecs.iter().chain(others).copied().collect()
-}
 
 /// What refuses an offer, in words for the display: 400 for what is no SDP, 488 for what makes no call (RFC 3261 section 21.4.26).
 pub(crate) fn refusal(fault: &SdpError) -> sip::Refusal {

@@ -7,11 +7,11 @@ use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, sdp};
 use ringfence_sip as sip;
 
-use super::agreed::AgreedMedia;
+use super::agreed::{AgreedMedia, with_every_codec};
 use super::answering::Answering;
 use super::calling::offered;
 use super::context::CallContext;
-use super::phone_side::{PhoneSide, keys_to_offer, sdp_session, with_every_codec};
+use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{CallCommon, CallInput, CallState};
 use crate::call::step::{CallStep, EndReason};
@@ -257,7 +257,10 @@ fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> si
     };
     let every = with_every_codec(codecs);
     let lists = [codecs, &every];
-    let lists = &lists[..if every.len() == codecs.len() { 1 } else { 2 }];
+    let has_more = every
+        .iter()
+        .any(|codec| !codec.is_events() && !codecs.contains(codec));
+    let lists = &lists[..if has_more { 2 } else { 1 }];
     let offers = lists
         .iter()
         .flat_map(|codecs| ways.iter().map(|own| sdp::write_offer(own, codecs)));
@@ -268,7 +271,7 @@ fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> si
     }
 }
 
-/// A phone's answer to whichever of the two offers it took, and what we said of ourselves in that.
+/// A phone's answer to whichever of the offers it took, and what we said of ourselves in that.
 fn read_answer(answer: &[u8], own: &OwnMedia, srtp: Srtp) -> Option<(PhoneMedia, OwnMedia)> {
     let plain = (srtp != Srtp::Required).then(|| without_keys(own));
     let mut offered = [own.clone()].into_iter().chain(plain);

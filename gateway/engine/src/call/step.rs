@@ -64,7 +64,7 @@ pub enum EndReason {
     Declined,
     /// No phone was registered to the line that was rung.
     NoPhone,
-    /// The phone and the call have no codec in common.
+    /// The phone has no sound that can be used.
     NoCodec,
     /// The dialled digits are no number of this network.
     NoSuchNumber,
@@ -170,7 +170,7 @@ impl EndReason {
             Self::DialledBack => "ended: answered by dialling back",
             Self::Declined => "ended: declined here",
             Self::NoPhone => "ended: no phone is registered",
-            Self::NoCodec => "ended: no codec in common",
+            Self::NoCodec => "ended: the phone has no sound that can be used",
             Self::NoSuchNumber => "ended: no such number",
             Self::EmergencyNumber => "ended: an emergency number cannot be called",
             Self::KeyChanged => "ended: the number has another key than before",

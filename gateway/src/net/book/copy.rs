@@ -121,9 +121,7 @@ impl BookCopy {
             budget.handle_answer(bytes.len(), start.elapsed())?;
             fetch.handle_answer(&bytes)?;
         }
-        if let Some(fetched) = fetch.finish()? {
-            self.keep_aside(fetched).await?;
-        }
+        self.keep_aside(fetch).await?;
         self.snapshot()
             .ok_or_else(|| BookError::NotABook(client.url().to_owned()))
     }
@@ -149,8 +147,9 @@ impl BookCopy {
         tiles.get(usize::from(index)).cloned()
     }
 
-    /// Keeps what is new, in a thread that may wait for a disk: calls do not. Cancelled meanwhile, the copy is an empty one.
-    async fn keep_aside(&mut self, fetched: Fetched) -> Result<(), BookError> {
+    /// Verifies what was fetched and keeps what is new, in a thread that may compute for a second and wait for a disk: calls do not. Cancelled
+    /// meanwhile, the copy is an empty one.
+    async fn keep_aside(&mut self, fetch: Fetch) -> Result<(), BookError> {
         let mut copy = Self {
             state: self.state.clone(),
             folder: self.folder.clone(),
@@ -161,7 +160,11 @@ impl BookCopy {
             deltas: self.deltas,
         };
         let written = spawn_blocking(move || {
-            let kept = copy.keep(fetched);
+            let kept = match fetch.finish() {
+                Ok(Some(fetched)) => copy.keep(fetched),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
             (copy, kept)
         });
         let (copy, kept) = match written.await {

@@ -50,7 +50,7 @@ pub(in crate::page) fn help(context: &PageContext<'_>) -> String {
     let body = html! {
         section aria-labelledby="codes-title" {
             h2 #codes-title { "What a phone can dial" }
-            p { "Dial a number, or one of these feature codes. The engine plays no announcement: a call to a code that worked is answered and ends at once, and a text says what was done. One that did not work is refused, with a phrase that the display shows." }
+            p { "Dial a number, or one of these feature codes. A code that worked is answered with two beeps (on a phone that has G.711), and a text says what was done. One that did not work is refused, with a phrase that the display shows." }
             div.wide { table {
                 thead { tr { th scope="col" { "Dial" } th scope="col" { "What it does" } } }
                 tbody { @for code in FEATURE_CODES { tr { th scope="row" { code { (code.digits) } } td { (code.does) } } } }

@@ -37,8 +37,10 @@ mod stored;
 pub(in crate::state) mod turn_memory;
 pub(in crate::state) mod vault;
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
+use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 pub use contacts::ContactsFile;
@@ -211,6 +213,20 @@ impl Keystore {
     pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreError> {
         let path = line_path(&self.state, line.number)?;
         write_private(&path, &self.vault().seal(&path, &line.to_json())?)
+    }
+
+    /// The same in a thread that may wait for a disk, for a running engine: calls do not.
+    ///
+    /// # Errors
+    /// [`KeystoreError`] when the disk refuses.
+    pub(crate) async fn save_aside(&self, line: &LineFile) -> Result<(), KeystoreError> {
+        let path = line_path(&self.state, line.number)?;
+        let sealed = self.vault().seal(&path, &line.to_json())?;
+        let written = spawn_blocking(move || write_private(&path, &sealed));
+        match written.await {
+            Ok(written) => written,
+            Err(error) => resume_unwind(error.into_panic()),
+        }
     }
 
     /// Removes a line whose number was given up. Its keys are gone then.

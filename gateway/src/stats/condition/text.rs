@@ -93,7 +93,7 @@ impl Condition {
             }
             Self::Evidence(_) => "There is evidence against the phone book.".to_owned(),
             Self::NotSaved(error) => format!(
-                "What is new of contacts, calls and texts cannot be saved, and is lost if the engine ends now: {}.",
+                "What is new of contacts, calls, texts and evidence cannot be saved, and is lost if the engine ends now: {}.",
                 error.unnamed()
             ),
             Self::FileDamaged(file) => file.what.to_owned(),

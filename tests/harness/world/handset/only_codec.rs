@@ -1,5 +1,5 @@
-//! A phone with one codec: its sound is that of [`ToneSource`](super::ToneSource) and for [`ReceivedAudio`](super::ReceivedAudio), which
-//! know mu-law alone, in another coat.
+//! A phone with one codec: it encodes what [`ToneSource`](super::ToneSource) says, and decodes what [`ReceivedAudio`](super::ReceivedAudio)
+//! hears; both know mu-law alone.
 
 use ringfence_media::{
     Codec, g711,
