@@ -106,7 +106,10 @@ impl SpeechPath {
                     entry
                 });
                 let wires = wires.try_into().expect("there are two");
-                Some((SpeechCarrier::Relays(Box::new(Rtpengines::start(hops))), wires))
+                Some((
+                    SpeechCarrier::Relays(Box::new(Rtpengines::start(hops))),
+                    wires,
+                ))
             }
             Self::Chromium | Self::ChromiumRed => {
                 let (pairs, wires) = ChromiumPairs::start(self == Self::ChromiumRed)?;

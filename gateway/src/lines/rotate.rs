@@ -73,11 +73,7 @@ async fn rotate_line(
     Ok(is_due || forgotten)
 }
 
-async fn save(
-    store: &Keystore,
-    line: &mut LineFile,
-    identity: &Identity,
-) -> Result<(), LineError> {
+async fn save(store: &Keystore, line: &mut LineFile, identity: &Identity) -> Result<(), LineError> {
     line.identity = identity.to_bytes();
     Ok(store.save_aside(line).await?)
 }

@@ -382,6 +382,7 @@ mod tests {
 
     use super::*;
     use crate::state::keystore::damaged_files;
+    use crate::state::keystore::evidence::tests as evidence_tests;
     use crate::state::keystore::restart_state;
     use crate::state::keystore::vault::Vault;
     use ringfence_engine::time::UnixTime;
@@ -505,6 +506,27 @@ mod tests {
             running.unsaved.wait_for(Option::is_none).await.unwrap();
             assert_eq!(writer(folder.path()).saved_state().unwrap(), saved_state);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn evidence_that_a_disk_refuses_is_kept_once_it_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let evidence = folder.path().join("evidence");
+        let book = tempfile::tempdir().unwrap();
+        let made = std::thread::spawn(move || evidence_tests::root(book.path()));
+        let (root, _) = made.join().unwrap();
+        // A file is where the folder should be.
+        std::fs::write(&evidence, "").unwrap();
+        let mut running = writer(folder.path()).start();
+        let change = StateChange::Evidence(Evidence::Roots {
+            known: Box::new(root),
+            shown: Box::new(root),
+        });
+        running.changes.send(change).await.unwrap();
+        running.unsaved.wait_for(Option::is_some).await.unwrap();
+        std::fs::remove_file(&evidence).unwrap();
+        running.unsaved.wait_for(Option::is_none).await.unwrap();
+        assert_eq!(EvidenceFolder::of(folder.path()).count(), 1);
     }
 
     #[tokio::test]

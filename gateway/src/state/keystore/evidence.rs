@@ -221,7 +221,7 @@ impl Proof {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::state) mod tests {
     use std::sync::Arc;
 
     use ringfence_book::{Number, NumberPlan, Tile};
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     /// Any root will do: it is kept as it is. This one was signed by a book of the tests in `server/`.
-    fn root(folder: &Path) -> (Root, BookKey) {
+    pub(in crate::state) fn root(folder: &Path) -> (Root, BookKey) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let config = ringfence_phonebook::config::Config {

@@ -28,7 +28,7 @@ mod contacts;
 pub(in crate::state) mod damaged;
 mod earlier;
 mod error;
-mod evidence;
+pub(in crate::state) mod evidence;
 pub(in crate::state) mod file;
 mod line;
 pub(in crate::state) mod restart_state;
