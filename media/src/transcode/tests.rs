@@ -297,6 +297,20 @@ fn a_packet_that_is_too_long_is_dropped_and_does_not_wait() {
 }
 
 #[test]
+fn sound_of_another_codec_than_the_calls_is_dropped() {
+    let mut transcoder = Transcoder::between(&[Opus], &[Pcmu]).unwrap();
+    let packet = FarPacket {
+        payload_type: Pcma.far_payload_type(),
+        marker: false,
+        sequence: 1,
+        timestamp: 0,
+        payload: vec![0x55; 160],
+    };
+    transcoder.receive(&packet, in_time(1));
+    assert_eq!(transcoder.poll(), None);
+}
+
+#[test]
 fn a_flood_is_not_transcoded() {
     let said = packets(Pcmu, &tone(300.0, 8_000, 10_000), 20);
     let mut transcoder = Transcoder::between(&[Opus], &[Pcmu]).unwrap();
