@@ -147,6 +147,8 @@ class Baresip4(Phone):
         status = reason.split(" ")[0]
         report("call", state="ended", reason=reason, **({"status": int(status)} if status.isdigit() else {}))
         if not self.calls:
+            if self.finishing is not None:
+                self.finishing.cancel()  # of a call that was refused just now
             self.finishing = self.loop.call_later(FILE_CLOSED_AFTER, self.report_recordings)
 
     def attempt(self, coroutine):
