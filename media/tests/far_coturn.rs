@@ -39,10 +39,14 @@ impl Coturn {
     }
 
     fn start_with(more: &[&str]) -> Option<Self> {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = free.local_addr().unwrap();
-        drop(free);
-        Self::start_at(addr, more)
+        // A port that nothing has over TCP may be another test's over UDP.
+        let free = || {
+            let tcp = TcpListener::bind("127.0.0.1:0").ok()?;
+            let addr = tcp.local_addr().ok()?;
+            UdpSocket::bind(addr).is_ok().then_some(addr)
+        };
+        let addr = std::iter::repeat_with(free).take(100).flatten().next();
+        Self::start_at(addr.expect("a port is free"), more)
     }
 
     fn start_at(addr: SocketAddr, more: &[&str]) -> Option<Self> {
