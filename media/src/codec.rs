@@ -55,6 +55,11 @@ impl Codec {
         }
     }
 
+    /// The audio format of a list, which may have telephone events beside it.
+    pub(crate) fn sound_of(codecs: &[Self]) -> Option<Self> {
+        codecs.iter().copied().find(|codec| !codec.is_events())
+    }
+
     /// Its name for people.
     #[must_use]
     pub const fn name(self) -> &'static str {

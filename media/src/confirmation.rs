@@ -100,13 +100,9 @@ impl ConfirmationTone {
                 reason = "a sine times 8,000 fits 16 bits"
             )]
             let sample = if is_sound { level as i16 } else { 0 };
-            g711::compress(sample)
+            g711::compress_as(self.codec, sample)
         });
-        let mu_law: Vec<u8> = samples.collect();
-        match g711::conversion(Codec::Pcmu, self.codec) {
-            Some(table) => g711::convert(&mu_law, table),
-            None => mu_law,
-        }
+        samples.collect()
     }
 }
 

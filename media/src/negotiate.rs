@@ -135,8 +135,7 @@ impl ChosenCodecs {
     /// What the call carries in place of what the phone has.
     #[must_use]
     pub fn transcoded(&self) -> Option<&[Codec]> {
-        let sound = |codecs: &[Codec]| codecs.iter().copied().find(|codec| !codec.is_events());
-        let is_other = sound(&self.phone) != sound(&self.carried);
+        let is_other = Codec::sound_of(&self.phone) != Codec::sound_of(&self.carried);
         is_other.then_some(&self.carried)
     }
 }

@@ -59,8 +59,7 @@ impl Bridge {
     pub(super) fn take_codecs(&mut self, media: &NegotiatedMedia) {
         let phone: Vec<_> = media.codecs.iter().map(|(codec, _)| *codec).collect();
         let carried = media.carried.as_ref().unwrap_or(&phone);
-        let sound = |codecs: &[Codec]| codecs.iter().copied().find(|codec| !codec.is_events());
-        self.codecs = sound(&phone).zip(sound(carried));
+        self.codecs = Codec::sound_of(&phone).zip(Codec::sound_of(carried));
         if let Some((_, codec)) = self.codecs {
             self.frames.agree(codec);
         }

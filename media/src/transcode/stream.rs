@@ -41,10 +41,9 @@ pub(super) struct TranscodedStream {
 
 impl TranscodedStream {
     pub(super) fn new(from: &[Codec], to: &[Codec]) -> Option<Self> {
-        let sound = |codecs: &[Codec]| codecs.iter().copied().find(|codec| !codec.is_events());
         let events = |codecs: &[Codec]| codecs.iter().copied().find(|codec| codec.is_events());
         let events = events(from).zip(events(to));
-        let (from, to) = (sound(from)?, sound(to)?);
+        let (from, to) = (Codec::sound_of(from)?, Codec::sound_of(to)?);
         let opus = rate(from).or(rate(to)).unwrap_or(USUAL_RATE);
         Some(Self {
             from,

@@ -152,7 +152,7 @@ impl PhoneSide {
         let Ok(media) = sdp::read_offer(offer, cx.env.config.srtp) else {
             return false;
         };
-        if !self.change_media(media) {
+        if !self.change_media(media, &self.carried().to_vec()) {
             return false;
         }
         self.is_silent = false;
@@ -220,16 +220,17 @@ impl PhoneSide {
         let Ok(media) = sdp::read_answer(answer, &self.own) else {
             return;
         };
-        if self.is_silent {
-            let before = std::mem::replace(&mut self.chosen.carried, self.common.clone());
-            if !self.change_media(media) {
-                self.chosen.carried = before;
-                return;
-            }
-            let codec = self.carried().first().copied();
-            self.untold = codec.filter(|_| codec != before.first().copied());
-        } else if !self.change_media(media) {
+        let before = self.carried().first().copied();
+        let offered = match self.is_silent {
+            true => self.common.clone(),
+            false => self.carried().to_vec(),
+        };
+        if !self.change_media(media, &offered) {
             return;
+        }
+        if self.is_silent {
+            let codec = self.carried().first().copied();
+            self.untold = codec.filter(|_| codec != before);
         }
         self.is_silent = false;
         self.fit_key(&mut cx.env.rng);
@@ -252,9 +253,9 @@ impl PhoneSide {
         }
     }
 
-    /// Takes what the phone has from now on, if it is audio. The call goes on to carry what it carries.
-    fn change_media(&mut self, media: PhoneMedia) -> bool {
-        let chosen = ChosenCodecs::of(&self.chosen.carried, &media.formats());
+    /// Takes what the phone has from now on out of what it was offered, if it is audio. The call goes on to carry what it carries.
+    fn change_media(&mut self, media: PhoneMedia, offered: &[Codec]) -> bool {
+        let chosen = ChosenCodecs::of(offered, &media.formats());
         let Some(ChosenCodecs { phone, carried }) = chosen else {
             return false;
         };
@@ -292,7 +293,7 @@ impl PhoneSide {
             Ok(media) => media,
             Err(fault) => return cx.refuse_phone(call, refusal(&fault).status),
         };
-        if !self.change_media(media) {
+        if !self.change_media(media, &self.carried().to_vec()) {
             return cx.refuse_phone(call, 488);
         }
         self.fit_key(&mut cx.env.rng);
