@@ -1,11 +1,8 @@
 //! The clock of the frames that come: where they come early or late in the mean, it is pulled towards them by steps too small to hear.
-//!
-//! Both sides' clocks differ by up to some hundred millionths (RFC 3550 section 6.4.1 has a receiver follow them too). The clock keeps what
-//! it has learnt of the difference.
 
 use std::time::{Duration, Instant};
 
-use super::slots::{moved, nanos};
+use super::clock_rate::{ClockRate, moved, nanos_from};
 
 /// Of how far a packet was off, so much is corrected at once: the mean of so many packets.
 const PULL: i64 = 64;
@@ -13,17 +10,12 @@ const PULL: i64 = 64;
 const LEARN: i64 = 8 * PULL * PULL;
 /// The largest step, as a part of a slot: 20 ms are made up for in four seconds.
 const LARGEST_STEP: i64 = 200;
-/// The largest difference of the clocks, as a part of a slot: more than any phone's.
-const LARGEST_DRIFT: i64 = 1_000;
 
 /// When the next frame comes, in the mean.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ArrivalClock {
     next: Instant,
-    /// Nanoseconds from one slot to the next by this machine's clock.
-    span: i64,
-    /// The sum of how far packets were off: [`LEARN`] times the difference.
-    learnt: i64,
+    rate: ClockRate,
 }
 
 impl ArrivalClock {
@@ -31,8 +23,7 @@ impl ArrivalClock {
     pub(super) fn new(first: Instant, micros: u32) -> Self {
         Self {
             next: first,
-            span: i64::from(micros) * 1_000,
-            learnt: 0,
+            rate: ClockRate::new(micros, LEARN),
         }
     }
 
@@ -43,19 +34,17 @@ impl ArrivalClock {
 
     /// The next slot has been served.
     pub(super) fn step(&mut self) {
-        self.move_next(self.span + self.learnt / LEARN);
+        self.next += self.length();
     }
 
     /// A frame has come that is so many slots after the next one.
     pub(super) fn pull(&mut self, arrival: Instant, slots: usize) {
         let expected = self.next + self.length() * u32::try_from(slots).unwrap_or(u32::MAX);
-        let early = nanos(expected.saturating_duration_since(arrival));
-        let off = nanos(arrival.saturating_duration_since(expected)) - early;
-        let largest = self.span / LARGEST_STEP;
-        self.move_next((off / PULL).clamp(-largest, largest));
-        if off.abs() <= self.span / 4 {
-            let largest = self.span / LARGEST_DRIFT * LEARN;
-            self.learnt = (self.learnt + off).clamp(-largest, largest);
+        let off = nanos_from(expected, arrival);
+        let largest = self.rate.span / LARGEST_STEP;
+        self.next = moved(self.next, (off / PULL).clamp(-largest, largest));
+        if off.abs() <= self.rate.span / 4 {
+            self.rate.learn(off);
         }
     }
 
@@ -66,11 +55,7 @@ impl ArrivalClock {
 
     /// From one slot to the next.
     pub(super) fn length(&self) -> Duration {
-        Duration::from_nanos((self.span + self.learnt / LEARN).unsigned_abs())
-    }
-
-    fn move_next(&mut self, by: i64) {
-        self.next = moved(self.next, by);
+        self.rate.length()
     }
 }
 

@@ -6,7 +6,7 @@
 //! - [`blocks`]: the payload of a frame, read and written. [`class`]: how large it is and how often there is one.
 //! - [`redundancy`]: which earlier sound a frame carries again.
 //! - `slots`: when it leaves. `sender`: what is in it, and `surplus`: when that has waited too long. `receiver`: what the phone is given of it,
-//!   out of [`playout`] while there is something to repair, by the clock of `arrivals`; `content` reads it, `numbers` numbers it, and `loss_window` counts
+//!   out of [`playout`] while there is something to repair, by the clock of `arrivals` (both clocks learn another's `clock_rate`); `content` reads it, `numbers` numbers it, and `loss_window` counts
 //!   what did not come.
 //! - `control`: the same for the messages of the data channel.
 //!
@@ -15,6 +15,7 @@
 mod arrivals;
 pub mod blocks;
 pub mod class;
+mod clock_rate;
 mod content;
 pub(crate) mod control;
 mod loss_window;

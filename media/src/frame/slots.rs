@@ -8,13 +8,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock_rate::{ClockRate, moved, nanos, nanos_from};
+
 /// Of how far a packet was off, so much is corrected at once: the mean of so many packets. Sound that has begun teaches nothing before
 /// there were so many.
 const PULL: i64 = 256;
 /// And so much in each later packet; twice PULL squared keeps the loop from swinging.
 const LEARN: i64 = 2 * PULL * PULL;
-/// The largest difference of the clocks, as a part of a slot: more than any phone's.
-const LARGEST_DRIFT: i64 = 1_000;
 /// How far a packet may be off, as a part of a slot. One that is further off is late, and says nothing of the clock.
 const IN_STEP: i64 = 4;
 /// Slots without a packet in step after which the phone begins again.
@@ -26,10 +26,7 @@ const FOUND: i64 = 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SlotClock {
     next: Instant,
-    /// Nanoseconds from one slot to the next by this machine's clock.
-    span: i64,
-    /// The sum of how far packets were off: [`LEARN`] times the difference.
-    learnt: i64,
+    rate: ClockRate,
     /// When the phone's next packet is expected, and how many were in step since it began, up to [`PULL`].
     phone: Option<(Instant, i64)>,
     /// Until when the slots may be put where the phone is.
@@ -42,8 +39,7 @@ impl SlotClock {
     pub(super) fn new(first: Instant, micros: u32, settles_until: Instant) -> Self {
         Self {
             next: first,
-            span: i64::from(micros) * 1_000,
-            learnt: 0,
+            rate: ClockRate::new(micros, LEARN),
             phone: None,
             settles_until,
         }
@@ -62,7 +58,8 @@ impl SlotClock {
     /// Leaves out the slots that are past; returns how many.
     pub(super) fn skip(&mut self, now: Instant) -> u32 {
         let behind = now.saturating_duration_since(self.next).as_nanos();
-        let slots = u32::try_from(behind / self.span.unsigned_abs() as u128).unwrap_or(u32::MAX);
+        let slots =
+            u32::try_from(behind / self.rate.span.unsigned_abs() as u128).unwrap_or(u32::MAX);
         self.next += self.length() * slots;
         slots
     }
@@ -73,15 +70,14 @@ impl SlotClock {
         let goes_on = |(expected, _): &(Instant, i64)| arrival < *expected + PAUSE * length;
         let (expected, count) = self.phone.filter(goes_on).unwrap_or((arrival, 0));
         let off = distance(expected, arrival, length);
-        if off.abs() > self.span / IN_STEP {
+        if off.abs() > self.rate.span / IN_STEP {
             return;
         }
         let count = (count + 1).min(PULL);
         let expected = moved(arrival, off / count - off) + length;
         self.phone = Some((expected, count));
         if count == PULL {
-            let largest = self.span / LARGEST_DRIFT * LEARN;
-            self.learnt = (self.learnt + off).clamp(-largest, largest);
+            self.rate.learn(off);
         }
         if count == FOUND && arrival < self.settles_until {
             self.settles_until = arrival;
@@ -91,29 +87,14 @@ impl SlotClock {
 
     /// From one slot to the next.
     pub(super) fn length(&self) -> Duration {
-        Duration::from_nanos((self.span + self.learnt / LEARN).unsigned_abs())
+        self.rate.length()
     }
 }
 
 /// Nanoseconds from where one clock of this pace is to where another is: half a slot at most, and less than nothing if the other is before.
 fn distance(one: Instant, other: Instant, length: Duration) -> i64 {
     let length = nanos(length).max(1);
-    let apart =
-        nanos(other.saturating_duration_since(one)) - nanos(one.saturating_duration_since(other));
-    (apart + length / 2).rem_euclid(length) - length / 2
-}
-
-pub(super) fn moved(at: Instant, nanos: i64) -> Instant {
-    let by = Duration::from_nanos(nanos.unsigned_abs());
-    let moved = match nanos < 0 {
-        true => at.checked_sub(by),
-        false => at.checked_add(by),
-    };
-    moved.unwrap_or(at)
-}
-
-pub(super) fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+    (nanos_from(one, other) + length / 2).rem_euclid(length) - length / 2
 }
 
 #[cfg(test)]
