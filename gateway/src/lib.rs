@@ -66,6 +66,7 @@
     )
 )]
 
+mod blocking;
 mod calendar;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringfence_media::rtp::RtpPacket;
+
 use crate::flow::PACKET_TIME;
 
 /// Bytes of a packet of G.711 and G.722 (RFC 3551 section 4.5), which have one clock of RTP.
@@ -64,13 +66,16 @@ impl SpeechPhones {
             return;
         };
         for (side, socket) in (0..).zip(&self.sockets) {
-            let mut packet = vec![0x80, payload_type];
-            packet.extend_from_slice(&self.sent.to_be_bytes()[2..]);
-            packet.extend_from_slice(&self.sent.wrapping_mul(PACKET as u32).to_be_bytes());
-            packet.extend_from_slice(&[0x51, 0, 0, side]);
-            packet.extend_from_slice(payload);
+            let packet = RtpPacket {
+                payload_type,
+                marker: false,
+                sequence: self.sent as u16,
+                timestamp: self.sent.wrapping_mul(PACKET as u32),
+                ssrc: 0x5100_0000 | side,
+                payload,
+            };
             // A packet that cannot be sent is lost.
-            let _ = socket.send(&packet);
+            let _ = socket.send(&packet.to_bytes());
         }
         self.sent += 1;
     }

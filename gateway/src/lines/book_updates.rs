@@ -3,11 +3,11 @@
 //! Errors go to the log, without the names of servers.
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::network_updates::NetworkFollower;
 use super::renew::{RenewalOutcome, Renewals};
 use super::turn_logins::{fetch, replenish};
+use crate::blocking::aside;
 use crate::clock;
 use crate::net::book::{BookError, BookSnapshot, Freshness};
 use crate::run::assemble::directory;
@@ -64,8 +64,7 @@ pub async fn follow_book(
 
 /// Writes evidence in a thread that may wait for a disk.
 async fn keep(writer: StateWriter, evidence: Evidence) {
-    let kept = spawn_blocking(move || writer.keep(&evidence)).await;
-    if let Ok(Err(error)) = kept {
+    if let Err(error) = aside(move || writer.keep(&evidence)).await {
         tracing::error!(
             "evidence against the phone book could not be saved: {}. To do: {}",
             error.unnamed(),

@@ -98,7 +98,7 @@ fn line_status(line: &LineSnapshot, snapshot: &Snapshot, registrar: &RegistrarIn
 
 fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapshot) -> CallStatus {
     let contact = snapshot.contacts.get(call.number);
-    let last = quality.samples.back();
+    let (last, codecs) = (quality.samples.back(), quality.codecs());
     CallStatus {
         call: call.label.to_string(),
         line: call.line.value(),
@@ -112,13 +112,9 @@ fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapsho
         state: stage(call.state),
         began: call.began.seconds(),
         talking_since: call.answered.map(|at| at.seconds()),
-        phone_codec: quality.codecs().map(|(phone, _)| phone.name().to_owned()),
-        codec: quality
-            .codecs()
-            .map(|(_, carried)| carried.name().to_owned()),
-        transcoded: quality
-            .codecs()
-            .is_some_and(|(phone, carried)| phone != carried),
+        phone_codec: codecs.map(|(phone, _)| phone.name().to_owned()),
+        codec: codecs.map(|(_, carried)| carried.name().to_owned()),
+        transcoded: codecs.is_some_and(|(phone, carried)| phone != carried),
         from_phone: last.map(|sample| media_quality(&sample.from_phone.quality())),
         to_phone: last.map(|sample| media_quality(&sample.to_phone.quality())),
     }

@@ -243,12 +243,12 @@ fn start_thread(
     Sender<Vec<StateChange>>,
     mpsc::Receiver<Option<SavedContacts>>,
 ) {
-    let (to_thread, received) = channel();
+    let (to_thread, received) = channel::<Vec<StateChange>>();
     let (to_task, written) = mpsc::channel(1);
     let failed = task.unsaved.clone();
     let thread = Builder::new().name("state".to_owned()).spawn(move || {
         for changes in received {
-            task.waiting.extend::<Vec<_>>(changes);
+            task.waiting.extend(changes);
             if to_task.blocking_send(task.write()).is_err() {
                 return;
             }

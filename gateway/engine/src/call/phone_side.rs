@@ -152,7 +152,8 @@ impl PhoneSide {
         let Ok(media) = sdp::read_offer(offer, cx.env.config.srtp) else {
             return false;
         };
-        if !self.change_media(media, &self.carried().to_vec()) {
+        let chosen = ChosenCodecs::of(self.carried(), &media.formats());
+        if !self.change_media(media, chosen) {
             return false;
         }
         self.is_silent = false;
@@ -222,10 +223,11 @@ impl PhoneSide {
         };
         let before = self.carried().first().copied();
         let offered = match self.is_silent {
-            true => self.common.clone(),
-            false => self.carried().to_vec(),
+            true => &self.common,
+            false => &self.chosen.carried,
         };
-        if !self.change_media(media, &offered) {
+        let chosen = ChosenCodecs::of(offered, &media.formats());
+        if !self.change_media(media, chosen) {
             return;
         }
         if self.is_silent {
@@ -253,9 +255,8 @@ impl PhoneSide {
         }
     }
 
-    /// Takes what the phone has from now on out of what it was offered, if it is audio. The call goes on to carry what it carries.
-    fn change_media(&mut self, media: PhoneMedia, offered: &[Codec]) -> bool {
-        let chosen = ChosenCodecs::of(offered, &media.formats());
+    /// Takes what the phone has from now on, if audio was `chosen` of it. The call goes on to carry what it carries.
+    fn change_media(&mut self, media: PhoneMedia, chosen: Option<ChosenCodecs>) -> bool {
         let Some(ChosenCodecs { phone, carried }) = chosen else {
             return false;
         };
@@ -293,7 +294,8 @@ impl PhoneSide {
             Ok(media) => media,
             Err(fault) => return cx.refuse_phone(call, refusal(&fault).status),
         };
-        if !self.change_media(media, &self.carried().to_vec()) {
+        let chosen = ChosenCodecs::of(self.carried(), &media.formats());
+        if !self.change_media(media, chosen) {
             return cx.refuse_phone(call, 488);
         }
         self.fit_key(&mut cx.env.rng);

@@ -11,7 +11,6 @@
 //! A download in each epoch adds one root and one delta; the tiles are rewritten every 320 epochs. When the copy is read, tiles and
 //! deltas are verified against the last root as after a download; what does not match is downloaded again.
 
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,11 +22,11 @@ use ringfence_book::{
     VerifiedBook, Want,
 };
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{BookClient, BookError, check};
+use crate::blocking::aside;
 use crate::clock;
 use crate::state::folder::StateFolder;
 use crate::state::keystore::make_folder;
@@ -159,18 +158,15 @@ impl BookCopy {
             roots: std::mem::take(&mut self.roots),
             deltas: self.deltas,
         };
-        let written = spawn_blocking(move || {
+        let (copy, kept) = aside(move || {
             let kept = match fetch.finish() {
                 Ok(Some(fetched)) => copy.keep(fetched),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error.into()),
             };
             (copy, kept)
-        });
-        let (copy, kept) = match written.await {
-            Ok(written) => written,
-            Err(error) => resume_unwind(error.into_panic()),
-        };
+        })
+        .await;
         *self = copy;
         kept
     }

@@ -37,10 +37,8 @@ mod stored;
 pub(in crate::state) mod turn_memory;
 pub(in crate::state) mod vault;
 
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
-use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 pub use contacts::ContactsFile;
@@ -56,6 +54,7 @@ pub use saved_state::SavedStateFile;
 pub use turn_memory::TurnMemoryFile;
 use vault::Vault;
 
+use crate::blocking::aside;
 use crate::state::folder::StateFolder;
 use crate::state::secret::Secret;
 
@@ -211,8 +210,8 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreError> {
-        let path = line_path(&self.state, line.number)?;
-        write_private(&path, &self.vault().seal(&path, &line.to_json())?)
+        let (path, sealed) = self.sealed(line)?;
+        write_private(&path, &sealed)
     }
 
     /// The same in a thread that may wait for a disk, for a running engine: calls do not.
@@ -220,13 +219,15 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreError`] when the disk refuses.
     pub(crate) async fn save_aside(&self, line: &LineFile) -> Result<(), KeystoreError> {
+        let (path, sealed) = self.sealed(line)?;
+        aside(move || write_private(&path, &sealed)).await
+    }
+
+    /// A line's file and what is to be in it.
+    fn sealed(&self, line: &LineFile) -> Result<(PathBuf, Zeroizing<Vec<u8>>), KeystoreError> {
         let path = line_path(&self.state, line.number)?;
         let sealed = self.vault().seal(&path, &line.to_json())?;
-        let written = spawn_blocking(move || write_private(&path, &sealed));
-        match written.await {
-            Ok(written) => written,
-            Err(error) => resume_unwind(error.into_panic()),
-        }
+        Ok((path, sealed))
     }
 
     /// Removes a line whose number was given up. Its keys are gone then.

@@ -86,8 +86,8 @@ struct StoredCall {
     is_new: bool,
     #[serde(default)]
     is_stranger: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     /// Lost, repaired, concealed, delay and score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     quality: Option<[u16; 5]>,
 }
 
