@@ -15,6 +15,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, RawQuery, State},
+    http::header::CONTENT_TYPE,
     response::Html,
     routing::{get, post},
 };
@@ -33,6 +34,8 @@ use crate::{audio_file::AudioClip, program::Program};
 pub const CHROMIUM: &str = "chromium";
 
 const PAGE: &str = include_str!("../browser/call.html");
+/// How a page takes commands and reports events.
+const COMMANDS: &str = include_str!("../browser/commands.js");
 /// How long a request for a command waits; then the page asks again.
 const HANGING: Duration = Duration::from_secs(20);
 /// Commands and events in the queues; a test has a few dozen.
@@ -172,6 +175,10 @@ impl fmt::Debug for Browser {
 async fn serve(state: PageState, page: &'static str) -> SocketAddr {
     let router = Router::new()
         .route("/", get(move || async move { Html(page) }))
+        .route(
+            "/commands.js",
+            get(|| async { ([(CONTENT_TYPE, "text/javascript")], COMMANDS) }),
+        )
         .route("/command", get(command))
         .route("/event", post(event))
         .route("/recording", post(recording))
