@@ -34,7 +34,7 @@ pub(crate) const MOST_PRESSES: usize = 9;
 /// then, too.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to anybody.
+/// Slots that may be past before they are left out: this machine slept, and frames in a burst are of no use to a phone.
 const OVERDUE: u32 = 5;
 
 /// The frames of one call, in the direction from the phone.
