@@ -2,6 +2,8 @@
 //! went, and what stands in the clear in it (`clear_header`). It needs no privileges and no payload is kept.
 //!
 //! The times are those at which the tap received a packet: packets up have crossed no server, packets down all of them.
+//!
+//! A port of the engine is a flow until it asks for an allocation after a call: the system lends a port again, sooner or later.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +21,8 @@ use tokio::{net::UdpSocket, runtime, sync::oneshot};
 use crate::clear_header::{ClearHeader, Inner};
 
 const LONGEST: usize = 2_048;
+/// The message type of a request for an allocation (RFC 8656 section 7.1).
+const ALLOCATE: [u8; 2] = [0, 3];
 
 /// A tap before one server.
 #[derive(Debug)]
@@ -33,7 +37,7 @@ pub struct TurnTap {
 struct Shared {
     begin: Instant,
     out: BufWriter<File>,
-    /// Directions in which a flow has had RTP, and whether it is in the list below.
+    /// Directions in which a flow has had RTP.
     heard: BTreeMap<u16, [bool; 2]>,
     /// Flows that had RTP both ways, in the order of that moment.
     talking: Vec<u16>,
@@ -108,6 +112,7 @@ impl Drop for TurnTap {
 /// Carries datagrams of the engine to the server, each of its ports as a flow of its own. Never returns.
 async fn carry_up(engine: Arc<UdpSocket>, server: SocketAddr, shared: Arc<Mutex<Shared>>) {
     let mut flows: BTreeMap<SocketAddr, (u16, Arc<UdpSocket>)> = BTreeMap::new();
+    let mut count = 0_u16;
     let mut bytes = [0; LONGEST];
     loop {
         // An error is the answer to a datagram before: that port is closed.
@@ -115,8 +120,12 @@ async fn carry_up(engine: Arc<UdpSocket>, server: SocketAddr, shared: Arc<Mutex<
             continue;
         };
         let bytes = &bytes[..length];
-        if !flows.contains_key(&from) {
-            let number = u16::try_from(flows.len()).expect("fewer allocations than ports");
+        let is_known = |(number, _): &(u16, _)| {
+            !bytes.starts_with(&ALLOCATE) || !lock(&shared).has_talked(*number)
+        };
+        if !flows.get(&from).is_some_and(is_known) {
+            let number = count;
+            count = number.checked_add(1).expect("fewer allocations than ports");
             let socket = UdpSocket::bind((server.ip(), 0)).await;
             let socket = Arc::new(socket.expect("a free port"));
             socket.connect(server).await.expect("loopback is reachable");
@@ -163,16 +172,56 @@ impl Shared {
         // A full disk shows when the file is flushed.
         let _ = self.out.write_all(&parts.concat());
         if header.inner == Inner::Rtp {
-            let heard = self.heard.entry(flow).or_default();
-            let was_talking = heard[0] && heard[1];
-            heard[usize::from(direction)] = true;
-            if heard[0] && heard[1] && !was_talking {
+            let had_talked = self.has_talked(flow);
+            self.heard.entry(flow).or_default()[usize::from(direction)] = true;
+            if self.has_talked(flow) && !had_talked {
                 self.talking.push(flow);
             }
         }
+    }
+
+    fn has_talked(&self, flow: u16) -> bool {
+        self.heard.get(&flow) == Some(&[true; 2])
     }
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net, time::Duration};
+
+    #[test]
+    fn a_port_that_the_system_lends_again_is_another_flow() {
+        let bind = || net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let (server, engine) = (bind(), bind());
+        server
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        engine
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let file = tempfile::NamedTempFile::new().expect("the disk has room");
+        let tap = TurnTap::to(server.local_addr().unwrap(), file.path(), Instant::now());
+        let mut bytes = [0; LONGEST];
+        // There and back.
+        let mut pass = |packet: &[u8]| {
+            engine.send_to(packet, tap.address()).unwrap();
+            let (_, from) = server.recv_from(&mut bytes).expect("the tap forwards");
+            server.send_to(packet, from).unwrap();
+            engine.recv_from(&mut bytes).expect("the tap forwards");
+        };
+        let allocate = [&[0, 3][..], &[0; 18]].concat();
+        let sound = [&[0x40, 0, 0, 12, 128, 0][..], &[0; 10]].concat();
+        for talking in 1..=2 {
+            // The second request is that with a login.
+            [&allocate, &allocate, &sound, &sound].map(|packet| pass(packet));
+            assert_eq!(tap.talking().len(), talking);
+        }
+        let talking = tap.talking();
+        assert_ne!(talking[0], talking[1]);
+    }
 }
