@@ -53,8 +53,10 @@ pub struct Bridge {
     has_phone: bool,
     microphone_open: bool,
     first_audio: FirstAudio,
-    /// Whether `FormatNotCarried` was reported.
-    not_carried_reported: bool,
+    /// Where the phone is, by what was agreed with it.
+    phone: Option<SocketAddr>,
+    /// Packets that were not carried before this phone came, until `FormatNotCarried` is reported of it.
+    not_carried_before: Option<u64>,
     presses: PressWatch,
 }
 
@@ -88,7 +90,8 @@ impl Bridge {
             has_phone: true,
             microphone_open: false,
             first_audio: FirstAudio::Awaited,
-            not_carried_reported: false,
+            phone: None,
+            not_carried_before: None,
             presses: PressWatch::default(),
         }
     }
@@ -183,6 +186,9 @@ impl Bridge {
     pub fn attach_phone(&mut self, media: NegotiatedMedia, now: Instant) {
         self.now = Some(now);
         self.take_codecs(&media);
+        if self.phone.replace(media.remote) != Some(media.remote) {
+            self.not_carried_before = Some(self.near.audio.not_carried());
+        }
         self.near.attach(media, now);
         self.forward_keyframe_request(now);
     }
@@ -244,8 +250,8 @@ impl Bridge {
 
     /// Sends a key press to the phone in-band (RFC 4733): an event from 0 to 15, and its length in milliseconds. False if
     /// the phone has not agreed to telephone events, or too many wait.
-    pub fn send_dtmf(&mut self, event: u8, millis: u16) -> bool {
-        self.near.audio.send_dtmf(event, millis)
+    pub fn send_dtmf(&mut self, event: u8, millis: u16, now: Instant) -> bool {
+        self.near.audio.send_dtmf(event, millis, now)
     }
 
     /// Sends a message of [`CONTROL_BYTES`](crate::frame::CONTROL_BYTES) bytes on the data channel, in the next slot that is free; false if that is not
@@ -274,8 +280,9 @@ impl Bridge {
             self.first_audio = FirstAudio::Reported;
             return Some(BridgeOutput::Event(BridgeEvent::FirstAudio));
         }
-        if self.near.audio.has_not_carried() && !self.not_carried_reported {
-            self.not_carried_reported = true;
+        let not_carried = self.near.audio.not_carried();
+        let is_more = |before: &mut u64| not_carried > *before;
+        if self.not_carried_before.take_if(is_more).is_some() {
             return Some(BridgeOutput::Event(BridgeEvent::FormatNotCarried));
         }
         if self.presses.take() {

@@ -11,8 +11,8 @@ use ringfence_media::far::{
 };
 use ringfence_media::rtp::{RtpDatagram, RtpPacket};
 use ringfence_media::{
-    Bridge, BridgeEvent, BridgeOutput, Codec, Description, LocalEndpoint, OwnMedia, OwnVideo, Srtp,
-    VideoFormat, choose, sdp,
+    Bridge, BridgeEvent, BridgeOutput, Codec, Description, LocalEndpoint, NegotiatedMedia,
+    OwnMedia, OwnVideo, RtcpDestination, Srtp, VideoFormat, choose, sdp,
 };
 use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Server;
@@ -775,7 +775,7 @@ fn a_phone_that_sends_the_other_law_than_was_agreed_is_heard_in_the_agreed_one()
 }
 
 #[test]
-fn a_phone_that_sends_a_listed_format_that_cannot_be_converted_is_reported_once() {
+fn each_phone_that_sends_a_listed_format_that_cannot_be_converted_is_reported_once() {
     let mut world = call_of_two_laws();
     let reported = |world: &World, end: usize| {
         let events = world.ends[end].events.iter();
@@ -796,6 +796,31 @@ fn a_phone_that_sends_a_listed_format_that_cannot_be_converted_is_reported_once(
     assert_eq!(world.ends[CALLER].heard.len(), 0);
     let dropped = world.ends[CALLEE].bridge.stats().from_phone.dropped;
     assert_eq!((dropped.format, dropped.not_carried), (3, 3));
+
+    // Another phone takes the call over, and does the same.
+    let now = world.now;
+    let end = &mut world.ends[CALLEE];
+    end.phone.set_port(end.phone.port() ^ 2);
+    let terms = NegotiatedMedia {
+        local: end.near,
+        remote: end.phone,
+        codecs: vec![(Codec::Pcmu, 0)],
+        carried: None,
+        also_listed: vec![(Codec::G722, 9)],
+        receives: true,
+        rtcp: RtcpDestination::NextPort,
+        keys: None,
+        video: None,
+    };
+    end.bridge.attach_phone(terms.clone(), now);
+    world.run(Duration::from_millis(300));
+    assert_eq!(reported(&world, CALLEE), 1);
+    for sequence in 7..=9 {
+        world.speak(CALLEE, 9, sequence, b"G.722");
+    }
+    world.ends[CALLEE].bridge.attach_phone(terms, world.now);
+    world.speak(CALLEE, 9, 10, b"G.722");
+    assert_eq!(reported(&world, CALLEE), 2);
 }
 
 #[test]

@@ -218,7 +218,9 @@ mod tests {
         let sound = [&[0x40, 0, 0, 12, 128, 0][..], &[0; 10]].concat();
         for talking in 1..=2 {
             // The second request is that with a login.
-            [&allocate, &allocate, &sound, &sound].map(|packet| pass(packet));
+            for packet in [&allocate, &allocate, &sound, &sound] {
+                pass(packet);
+            }
             assert_eq!(tap.talking().len(), talking);
         }
         let talking = tap.talking();

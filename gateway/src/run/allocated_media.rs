@@ -106,7 +106,7 @@ impl AllocatedMedia {
             MediaOrder::Meet(remote) => bridge.meet(remote, now),
             MediaOrder::OpenMicrophone => bridge.open_microphone(now),
             MediaOrder::Press { event, millis } => {
-                let sent = bridge.send_dtmf(event, millis);
+                let sent = bridge.send_dtmf(event, millis, now);
                 tracing::trace!(sent, "key press");
             }
             MediaOrder::Datagram { to, bytes } => {

@@ -61,7 +61,7 @@ pub enum BridgeEvent {
     /// The phone is heard again after `PhoneSilent`.
     PhoneHeard,
     /// The phone sends another of the formats that it listed than the call's, and one that cannot be converted, so that the
-    /// other side hears nothing. An offer of the call's format alone cures that (RFC 3264 section 10.2). Once per call.
+    /// other side hears nothing. An offer of the call's format alone cures that (RFC 3264 section 10.2). Once for each phone.
     FormatNotCarried,
     /// The way out is lost, or perhaps so: a new one is wanted ([`Bridge::adopt`](super::Bridge::adopt)), until `WayFound` or `Heard`.
     WayLost,

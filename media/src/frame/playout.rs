@@ -98,6 +98,11 @@ impl PlayoutBuffer {
         self.need = need;
     }
 
+    /// Microseconds from one slot to the next.
+    pub(super) const fn micros(&self) -> u32 {
+        self.micros
+    }
+
     pub(super) const fn delay(&self) -> Duration {
         self.delay
     }

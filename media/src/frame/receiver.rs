@@ -22,8 +22,8 @@ const MOST_LOST: i32 = 3_000;
 /// Frames that may be missing where a buffer begins in the middle of sound. After more, the phone has paused.
 const PAUSE: u64 = 5;
 
-/// Ticks from one frame to the next that are believed: 10 ms of 8 kHz to 120 ms of 48 kHz.
-const SPANS: std::ops::RangeInclusive<u32> = 80..=5_760;
+/// Microseconds from one frame to the next that are believed.
+const SLOTS: std::ops::RangeInclusive<u32> = 10_000..=120_000;
 
 /// The frames of one call, in the direction to the phone.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ pub(crate) struct FrameReceiver {
     /// Ticks per second, and from one frame to the next.
     clock: Option<u32>,
     span: Option<u32>,
+    /// Ticks between the last two frames of which one followed the other.
+    step: Option<u32>,
     /// Number and timestamp of the frame that came last.
     latest: Option<(u16, u32)>,
     /// Number and timestamp of the slot that was handed out last.
@@ -66,10 +68,19 @@ impl FrameReceiver {
 
     fn take(&mut self, frame: FrameContent, repeats: Vec<RepeatedSound>, now: Instant) {
         self.learn(&frame);
+        let slot = self.slot();
+        if self
+            .buffer
+            .as_ref()
+            .is_some_and(|it| Some(it.micros()) != slot)
+        {
+            // The other phone's packets have another length.
+            self.buffer = None;
+        }
         let need = self.need(&repeats);
         match &mut self.buffer {
             Some(buffer) => buffer.set_need(need),
-            None => self.begin(frame.sequence, need, now),
+            None => self.begin((frame.sequence, slot), need, now),
         }
         let (sequence, timestamp) = (frame.sequence, frame.timestamp);
         let Some(buffer) = &mut self.buffer else {
@@ -122,9 +133,21 @@ impl FrameReceiver {
         if let Some((sequence, timestamp)) = before
             && frame.sequence == sequence.wrapping_add(1)
         {
-            let span = frame.timestamp.wrapping_sub(timestamp);
-            self.span = Some(span).filter(|span| SPANS.contains(span)).or(self.span);
+            let step = frame.timestamp.wrapping_sub(timestamp);
+            // One alone is where the other engine slept, which leaves out time and no numbers.
+            let is_confirmed = self.step.replace(step) == Some(step);
+            if is_confirmed || self.span.is_none() {
+                self.span = Some(step);
+            }
         }
+    }
+
+    /// Microseconds from one frame to the next.
+    fn slot(&self) -> Option<u32> {
+        let (clock, span) = self.clock.zip(self.span)?;
+        let micros = content::time(span, clock).as_micros();
+        let micros = u32::try_from(micros).ok();
+        micros.filter(|micros| SLOTS.contains(micros))
     }
 
     /// How long a slot has to wait so that it can be repaired.
@@ -137,13 +160,16 @@ impl FrameReceiver {
     }
 
     /// Begins to hold slots, if there is a need.
-    fn begin(&mut self, sequence: u16, need: Duration, now: Instant) {
-        let (Some(clock), Some(span)) = (self.clock, self.span) else {
+    fn begin(&mut self, (sequence, slot): (u16, Option<u32>), need: Duration, now: Instant) {
+        let Some(micros) = slot else {
+            self.stats.delay = Duration::ZERO;
             return;
         };
         if !need.is_zero() {
             let missing = self.note_missing(sequence);
-            let micros = content::time(span, clock).as_micros() as u32;
+            if missing > 0 {
+                self.expected = Some(sequence);
+            }
             let need = (need, self.numbers.is_sounding() && missing <= PAUSE);
             self.buffer = Some(PlayoutBuffer::new(sequence, micros, need, now));
         }

@@ -27,8 +27,12 @@ pub(crate) const WAIT: Duration = Duration::from_millis(5);
 /// Packets of sound that wait for a slot. Beyond these the oldest is dropped: what is late by more is of no use.
 pub(crate) const MOST_WAITING: usize = 4;
 
-/// Packets of key presses that wait: three presses' ends. Beyond these the newest is dropped; a press says its end three times.
+/// Packets of key presses that wait: three presses' ends, of one that goes on the newest alone. Beyond these the newest is dropped; a press
+/// says its end three times.
 pub(crate) const MOST_PRESSES: usize = 9;
+
+/// The bit of an event that has ended (RFC 4733 section 2.3.2).
+const END: u8 = 0x80;
 
 /// How long after connection the slots may still be put where the phone is: it begins to send when its call is answered. Who called shows
 /// then, too.
@@ -161,7 +165,18 @@ impl FrameSender {
     }
 
     fn push_press(&mut self, packet: FarPacket) -> bool {
-        if packet.payload.len() < 4 || self.presses.len() >= MOST_PRESSES {
+        if packet.payload.len() < 4 {
+            return false;
+        }
+        // Where a frame is longer than the phone's pace, a press that goes on would fill the queue, and its end find no place.
+        if let Some(last) = self.presses.back_mut()
+            && last.timestamp == packet.timestamp
+            && last.payload[1] & END == 0
+        {
+            *last = packet;
+            return true;
+        }
+        if self.presses.len() >= MOST_PRESSES {
             return false;
         }
         self.presses.push_back(packet);

@@ -140,6 +140,30 @@ impl Bench {
 }
 
 #[test]
+fn a_long_press_in_long_frames_keeps_its_end() {
+    let mut sender = FrameSender::new(&mut ChaCha20Rng::from_seed([5; 32]));
+    let start = some_time();
+    sender.start(start);
+    let packet = |codec: Codec, sequence, payload: &[u8]| FarPacket {
+        payload_type: codec.far_payload_type(),
+        marker: false,
+        sequence,
+        timestamp: 7,
+        payload: payload.to_vec(),
+    };
+    // 60 ms of sound in a frame, and a telephone event each 20 ms.
+    assert!(sender.push(packet(Codec::Pcmu, 1, &[0x55; 480]), start));
+    for step in 0..60 {
+        let end = if step >= 57 { 0x80 } else { 0 };
+        let event = packet(Codec::Events8k, 2 + step, &[5, end, 0, 160]);
+        assert!(
+            sender.push(event, start + Duration::from_millis(20) * step.into()),
+            "{step}"
+        );
+    }
+}
+
+#[test]
 fn a_phone_that_sends_nothing_is_filled_in_from_connection_on() {
     let mut bench = Bench::new(Codec::Opus);
     bench.run_to(10_000.0);

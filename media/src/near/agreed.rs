@@ -211,7 +211,10 @@ impl AgreedStream {
         (direction, dtmf): (&mut RtpDirection, &mut DtmfSender),
         now: Instant,
     ) -> Result<(SocketAddr, Vec<u8>), DropReason> {
-        let target = self.latch.target().ok_or(DropReason::Nowhere)?;
+        let Some(target) = self.latch.target() else {
+            direction.leave_out(packet.sequence);
+            return Err(DropReason::Nowhere);
+        };
         let format = self
             .formats
             .sent(packet.payload_type)
@@ -219,7 +222,10 @@ impl AgreedStream {
         match packet.payload.len() {
             0 => return Err(DropReason::Malformed),
             length if length > self.kind.most_bytes() => return Err(DropReason::Oversized),
-            _ if !self.receives => return Err(DropReason::Muted),
+            _ if !self.receives => {
+                direction.leave_out(packet.sequence);
+                return Err(DropReason::Muted);
+            }
             _ => {}
         }
         let numbers = RtpNumbers {
@@ -243,7 +249,7 @@ impl AgreedStream {
             ssrc,
             payload: &packet.payload,
         };
-        let mut bytes = match self.key_press_instead(format, sent, dtmf) {
+        let mut bytes = match self.key_press_instead(format, sent, dtmf, now) {
             Some(press) => press,
             None => sent.to_bytes(),
         };
@@ -261,9 +267,10 @@ impl AgreedStream {
         format: PayloadFormat,
         audio: RtpPacket<'_>,
         dtmf: &mut DtmfSender,
+        now: Instant,
     ) -> Option<Vec<u8>> {
         let events = self.events().filter(|_| !format.is_events)?;
-        let event = dtmf.replace_packet(audio.timestamp, self.formats.clock())?;
+        let event = dtmf.replace_packet(audio.timestamp, self.formats.clock(), now)?;
         let press = RtpPacket {
             payload_type: events.number,
             marker: event.marker,

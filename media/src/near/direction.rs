@@ -79,6 +79,11 @@ impl RtpDirection {
         Ok(rewritten)
     }
 
+    /// A packet that does not go out, and is no loss.
+    pub(super) fn leave_out(&mut self, sequence: u16) {
+        self.rewriter.leave_out(sequence);
+    }
+
     /// The numbers that a video packet with a payload of so many bytes gets, within the rate limit.
     pub(super) fn renumber_video(
         &mut self,

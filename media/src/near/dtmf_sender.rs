@@ -1,12 +1,15 @@
 //! Sends key presses to a phone in-band, as telephone events (RFC 4733 section 2.5), when they came on the data channel.
 //!
 //! The events replace audio packets that pass anyway: the far leg's rhythm is kept, and no extra sequence number is used.
-//! While no audio passes, no event is sent.
+//! While no audio passes, no event is sent, and one that has waited for too long is not sent later.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 /// Presses that may wait. A person types three a second; presses beyond this limit are dropped.
 const MAX_WAITING: usize = 16;
+/// How long a press may wait: as long as sixteen that were pressed at once take. What answers to it expects it no more then.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How often the end of an event is sent (RFC 4733 section 2.5.1.4).
 const ENDS: u8 = 3;
 /// Audio packets between two presses.
@@ -23,6 +26,7 @@ pub(super) struct DtmfSender {
 
 #[derive(Debug)]
 struct QueuedPress {
+    pushed: Instant,
     event: u8,
     millis: u16,
     /// The timestamp of its start, once it has begun.
@@ -41,10 +45,11 @@ pub(super) struct TelephoneEvent {
 
 impl DtmfSender {
     /// Queues a press of an event (0 to 15), so many milliseconds long. False if too many wait.
-    pub(super) fn push(&mut self, event: u8, millis: u16) -> bool {
+    pub(super) fn push(&mut self, event: u8, millis: u16, now: Instant) -> bool {
         let has_room = self.waiting.len() < MAX_WAITING;
         if has_room {
             self.waiting.push_back(QueuedPress {
+                pushed: now,
                 event,
                 millis,
                 start: None,
@@ -55,7 +60,16 @@ impl DtmfSender {
     }
 
     /// The event that replaces an audio packet with this timestamp. `None` if the audio itself goes out.
-    pub(super) fn replace_packet(&mut self, timestamp: u32, clock: u32) -> Option<TelephoneEvent> {
+    pub(super) fn replace_packet(
+        &mut self,
+        timestamp: u32,
+        clock: u32,
+        now: Instant,
+    ) -> Option<TelephoneEvent> {
+        self.waiting.retain(|press| {
+            let waited = now.saturating_duration_since(press.pushed);
+            press.start.is_some() || waited < LONGEST_WAIT
+        });
         if self.pause > 0 {
             self.pause -= 1;
             return None;
@@ -95,18 +109,19 @@ impl QueuedPress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
 
     /// The events that replace `packets` audio packets of 20 ms.
     fn said(sender: &mut DtmfSender, packets: u32) -> Vec<Option<TelephoneEvent>> {
         (0..packets)
-            .map(|packet| sender.replace_packet(1_000 + packet * 160, 8_000))
+            .map(|packet| sender.replace_packet(1_000 + packet * 160, 8_000, some_time()))
             .collect()
     }
 
     #[test]
     fn a_press_grows_to_its_length_and_ends_three_times() {
         let mut sender = DtmfSender::default();
-        assert!(sender.push(5, 100));
+        assert!(sender.push(5, 100, some_time()));
         let said = said(&mut sender, 9);
         let durations: Vec<u16> = said
             .iter()
@@ -133,7 +148,7 @@ mod tests {
     #[test]
     fn two_presses_are_two() {
         let mut sender = DtmfSender::default();
-        assert!(sender.push(1, 40) && sender.push(1, 40));
+        assert!(sender.push(1, 40, some_time()) && sender.push(1, 40, some_time()));
         let starts: Vec<u32> = said(&mut sender, 20)
             .iter()
             .flatten()
@@ -148,7 +163,19 @@ mod tests {
     fn key_presses_beyond_the_queue_are_dropped() {
         let mut sender = DtmfSender::default();
         for count in 0..20 {
-            assert_eq!(sender.push(0, 100), count < MAX_WAITING);
+            assert_eq!(sender.push(0, 100, some_time()), count < MAX_WAITING);
         }
+    }
+
+    #[test]
+    fn a_press_that_has_waited_for_too_long_is_not_said() {
+        let (mut sender, now) = (DtmfSender::default(), some_time());
+        assert!(sender.push(1, 40, now) && sender.push(2, 40, now + LONGEST_WAIT / 2));
+        let later = now + LONGEST_WAIT;
+        let said = sender.replace_packet(0, 8_000, later);
+        assert_eq!(said.map(|said| said.payload[0]), Some(2));
+        // One that has begun ends.
+        let said = sender.replace_packet(160, 8_000, later + LONGEST_WAIT);
+        assert_eq!(said.map(|said| said.payload[0]), Some(2));
     }
 }

@@ -56,9 +56,9 @@ impl StreamMeter {
         u32::try_from(self.jitter / 16).unwrap_or(u32::MAX)
     }
 
-    /// Whether packets came in a format that does not cross.
-    pub(super) const fn has_not_carried(&self) -> bool {
-        self.stats.dropped.not_carried > 0
+    /// How many packets came in a format that does not cross.
+    pub(super) const fn not_carried(&self) -> u64 {
+        self.stats.dropped.not_carried
     }
 
     pub(super) fn stats(&self) -> StreamStats {
@@ -82,7 +82,10 @@ impl StreamMeter {
                 / 1_000_000;
             let due = timestamp.wrapping_sub(before.timestamp).cast_signed();
             let difference = (passed.min(MAX_TICKS) as i64 - i64::from(due)).unsigned_abs();
-            self.jitter = self.jitter.saturating_add(difference) - self.jitter / 16;
+            // Timestamps that jump are another beginning, and no jitter.
+            if difference < u64::from(clock) {
+                self.jitter = self.jitter + difference - self.jitter / 16;
+            }
         }
     }
 }
@@ -138,6 +141,17 @@ mod tests {
         // average settles.
         let jitter = meter((0..400).map(|n| n * 20 + n % 2 * 5)).stats().jitter;
         assert!((4_500..=5_000).contains(&jitter.as_micros()), "{jitter:?}");
+    }
+
+    #[test]
+    fn timestamps_that_jump_are_no_jitter() {
+        let (mut meter, start) = (StreamMeter::default(), some_time());
+        for (place, timestamp) in [0, 160, 1 << 31, (1 << 31) + 160].into_iter().enumerate() {
+            let now = start + Duration::from_millis(20) * place as u32;
+            let next = RtpArrival::Next { skipped: 0 };
+            meter.passed(packet(timestamp, next), Some(8_000), now);
+        }
+        assert_eq!(meter.stats().jitter, Duration::ZERO);
     }
 
     #[test]

@@ -127,6 +127,18 @@ impl RtpRewriter {
         })
     }
 
+    /// A packet that does not go out, as the phone takes none for now: what follows is numbered as if it had not been, so that the phone
+    /// counts no losses.
+    pub(super) fn leave_out(&mut self, sequence: u16) {
+        if let Some(source) = &mut self.source
+            && let SequencePlace::Newest { .. } = source.window.place(sequence)
+        {
+            // All before it counts as seen, so that no number goes out twice.
+            source.window = SequenceWindow::starting_with(sequence);
+            source.add_to_sequence = self.next_sequence.wrapping_sub(sequence).wrapping_sub(1);
+        }
+    }
+
     /// Continues the numbering with another source, after a pause as long as the real one.
     fn start_anew(&mut self, numbers: RtpNumbers, clock: u32, now: Instant) -> RewrittenNumbers {
         let before = self
@@ -256,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_go_out_leaves_no_gap() {
+        let mut bench = Bench::new();
+        bench.rewriter.leave_out(99);
+        let before = bench.pass(7, 100, 1_000).unwrap();
+        for held in [101, 102, 105, 104] {
+            bench.rewriter.leave_out(held);
+        }
+        let after = bench.pass(7, 106, 1_960).unwrap();
+        assert_eq!(after.sequence, before.sequence + 1);
+        assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 960);
+        assert_eq!(after.arrival, RtpArrival::Next { skipped: 0 });
+        let duplicate = bench.pass(7, 103, 1_480);
+        assert_eq!(duplicate, Err(DropReason::Duplicate), "from the hold");
+    }
+
+    #[test]
     fn another_source_goes_on_where_the_first_stopped() {
         let mut bench = Bench::new();
         let before = bench.pass(7, 100, 1_000).unwrap();
@@ -323,12 +351,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_number_goes_out_twice(packets in prop::collection::vec((0u32..3, prop_oneof![0u16..60, 10_000u16..10_060], 0u64..300), 0..400)) {
+        fn no_number_goes_out_twice(packets in prop::collection::vec((0u32..3, prop_oneof![0u16..60, 10_000u16..10_060], 0u64..300, 0u8..8), 0..400)) {
             let mut bench = Bench::new();
             let mut gone = BTreeSet::new();
-            for (ssrc, sequence, wait) in packets {
+            for (ssrc, sequence, wait, held) in packets {
                 bench.wait(wait);
-                if let Ok(out) = bench.pass(ssrc, sequence, u32::from(sequence) * 160) {
+                if held == 0 {
+                    bench.rewriter.leave_out(sequence);
+                } else if let Ok(out) = bench.pass(ssrc, sequence, u32::from(sequence) * 160) {
                     prop_assert!(gone.insert(out.sequence));
                 }
             }

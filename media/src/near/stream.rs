@@ -95,10 +95,10 @@ impl PhoneStream {
 
     /// Queues a key press for the phone, as a telephone event in its audio. False if that was not agreed, or too many
     /// wait.
-    pub(crate) fn send_dtmf(&mut self, event: u8, millis: u16) -> bool {
+    pub(crate) fn send_dtmf(&mut self, event: u8, millis: u16, now: Instant) -> bool {
         let agreed = self.agreed.as_ref();
         let has_events = agreed.is_some_and(|agreed| agreed.events().is_some());
-        has_events && self.dtmf.push(event, millis)
+        has_events && self.dtmf.push(event, millis, now)
     }
 
     /// Takes a datagram from the near socket, and returns it as a packet for the far leg.
@@ -148,7 +148,10 @@ impl PhoneStream {
                 let state = (&mut self.to_phone, &mut self.dtmf);
                 agreed.write(packet, self.ssrc, state, now)
             }
-            _ => Err(DropReason::Nowhere),
+            _ => {
+                self.to_phone.leave_out(packet.sequence);
+                Err(DropReason::Nowhere)
+            }
         };
         if datagram.is_ok() {
             self.reports.note_sent(packet.payload.len(), now);
@@ -254,9 +257,9 @@ impl PhoneStream {
         agreed.is_some_and(AgreedStream::receives)
     }
 
-    /// Whether the phone has sent a format that does not cross.
-    pub(crate) const fn has_not_carried(&self) -> bool {
-        self.from_phone.meter.has_not_carried()
+    /// How many packets of the phone had a format that does not cross.
+    pub(crate) const fn not_carried(&self) -> u64 {
+        self.from_phone.meter.not_carried()
     }
 
     /// The statistics so far: from the phone, and to it.

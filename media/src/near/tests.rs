@@ -320,7 +320,7 @@ fn far_packets_that_the_phone_cannot_take_are_counted() {
 fn a_key_press_replaces_audio_under_the_phones_payload_type() {
     let mut leg = leg();
     leg.audio.write(&far(111, 8), some_time()).unwrap();
-    assert!(leg.audio.send_dtmf(7, 40));
+    assert!(leg.audio.send_dtmf(7, 40, some_time()));
     let mut play = |sequence| {
         let (_, bytes) = leg.audio.write(&far(111, sequence), some_time()).unwrap();
         let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) else {
@@ -346,7 +346,34 @@ fn a_key_press_replaces_audio_under_the_phones_payload_type() {
         },
         some_time(),
     );
-    assert!(!leg.audio.send_dtmf(7, 40));
+    assert!(!leg.audio.send_dtmf(7, 40, some_time()));
+}
+
+#[test]
+fn a_phone_that_held_the_call_has_lost_nothing() {
+    let mut leg = leg();
+    let attach = |leg: &mut NearLeg, receives| {
+        let terms = NegotiatedMedia {
+            receives,
+            ..terms()
+        };
+        leg.attach(terms, some_time());
+    };
+    let number = |bytes: &[u8]| match RtpDatagram::read(bytes) {
+        Ok(RtpDatagram::Rtp(packet)) => packet.sequence,
+        other => panic!("{other:?}"),
+    };
+    let (_, bytes) = leg.audio.write(&far(111, 1), some_time()).unwrap();
+    let first = number(&bytes);
+    attach(&mut leg, false);
+    for held in 2..=1_500 {
+        assert_eq!(leg.audio.write(&far(111, held), some_time()), None);
+    }
+    attach(&mut leg, true);
+    let (_, bytes) = leg.audio.write(&far(111, 1_501), some_time()).unwrap();
+    assert_eq!(number(&bytes), first + 1);
+    let (_, to_phone) = leg.audio.stats();
+    assert_eq!((to_phone.passed, to_phone.lost), (2, 0));
 }
 
 #[test]
@@ -423,7 +450,7 @@ fn under_srtp_a_key_press_is_encrypted_like_the_audio_that_it_replaces() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2), some_time());
     let mut ears = InboundSrtp::new(&key(1));
-    assert!(leg.audio.send_dtmf(7, 40));
+    assert!(leg.audio.send_dtmf(7, 40, some_time()));
     for (sequence, number) in [(1, 97), (2, 97), (3, 97), (4, 97), (5, 96)] {
         let (_, mut bytes) = leg.audio.write(&far(111, sequence), some_time()).unwrap();
         assert_eq!(ears.unprotect(&mut bytes), Ok(()));

@@ -36,6 +36,8 @@ pub(crate) struct PhoneSide {
     common: Vec<Codec>,
     /// The codec that such a phone has chosen, until the other engine is told.
     pub(super) untold: Option<Codec>,
+    /// The other engine has told such a codec. It does so once; more would let it have our phone called again and again.
+    is_told: bool,
     /// The phone called without an offer, and has not answered ours.
     is_silent: bool,
     /// Whether it is still there.
@@ -60,6 +62,7 @@ impl PhoneSide {
             common: chosen.carried.clone(),
             chosen,
             untold: None,
+            is_told: false,
             is_silent,
             watch: PhoneWatch::default(),
             keys: PressedKeys::default(),
@@ -242,7 +245,8 @@ impl PhoneSide {
     /// The other side's phone, which called without an offer, has chosen another codec than the call has had. Ours is offered that alone,
     /// if it listed it; else it stays with what it has.
     pub(super) fn take_codec(&mut self, codec: Codec, call: &CallCommon, cx: &mut CallContext<'_>) {
-        if self.carried().first() == Some(&codec) || self.is_silent {
+        let is_news = self.carried().first() != Some(&codec) && !self.is_silent;
+        if !is_news || std::mem::replace(&mut self.is_told, true) {
             return;
         }
         let wanted = [codec, Codec::Events8k, Codec::Events48k];

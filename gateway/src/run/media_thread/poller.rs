@@ -74,6 +74,11 @@ impl Ready {
         Self(Vec::with_capacity(EVENTS))
     }
 
+    /// Whether there may be more than was taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= EVENTS
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = SocketReadiness> {
         self.0.iter().map(SocketReadiness::of)
     }

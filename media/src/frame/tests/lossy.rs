@@ -16,6 +16,8 @@ use crate::some_time;
 
 const TICK: Duration = Duration::from_micros(500);
 const SLOT: Duration = Duration::from_millis(20);
+/// RFC 6716 section 2.1.4.
+const LONGEST_SLOT: Duration = Duration::from_millis(120);
 
 /// A packet that the phone was given.
 #[derive(Debug)]
@@ -45,6 +47,10 @@ struct Wire {
     /// Time and bytes of each frame.
     left: Vec<(Duration, usize)>,
     number: u16,
+    /// Bytes of the phone's packets of G.711 or G.722.
+    payload: usize,
+    /// Whether a packet of the phone may be refused.
+    is_patient: bool,
 }
 
 impl Wire {
@@ -69,6 +75,8 @@ impl Wire {
             given: Vec::new(),
             left: Vec::new(),
             number: 0,
+            payload: 160,
+            is_patient: false,
         }
     }
 
@@ -104,7 +112,7 @@ impl Wire {
         let [high, low] = self.number.to_be_bytes();
         let mut payload = match self.codec {
             Codec::Opus => vec![9 << 3; 70],
-            _ => vec![0x55; 160],
+            _ => vec![0x55; self.payload],
         };
         payload[1..3].copy_from_slice(&[high, low]);
         let packet = FarPacket {
@@ -115,7 +123,7 @@ impl Wire {
             payload,
         };
         self.said.insert(self.number, self.now - self.start);
-        assert!(self.sender.push(packet, self.now));
+        assert!(self.sender.push(packet, self.now) || self.is_patient);
     }
 
     /// A frame of the other side comes.
@@ -431,6 +439,39 @@ fn a_phone_whose_clock_is_off_is_followed_while_the_buffer_stands() {
 }
 
 #[test]
+fn packets_of_another_length_are_heard_while_the_buffer_stands() {
+    let mut wire = Wire::lossy(Codec::Pcmu, 100, 1);
+    // A sender believes the second packet that is shorter, and what waited is more than it was.
+    wire.is_patient = true;
+    for slots in [2u16, 1] {
+        wire.payload = usize::from(slots) * 160;
+        let speaks = |number| number % slots == 0;
+        wire.run(3, speaks);
+        wire.given.clear();
+        wire.run(10, speaks);
+        let most = 500 / usize::from(slots);
+        assert!(
+            wire.given.len() * 100 > most * 95,
+            "{} of {most}",
+            wire.given.len()
+        );
+    }
+}
+
+#[test]
+fn what_is_lost_before_a_buffer_begins_is_counted_once() {
+    let mut wire = Wire::lossy(Codec::Pcmu, 100, 1);
+    let before = wire.receiver.stats();
+    wire.loss = (1_000, 1);
+    wire.run(10, |_| true);
+    wire.loss = (0, 1);
+    wire.run(1, |_| true);
+    let stats = wire.receiver.stats();
+    let frames = stats.frames - before.frames;
+    assert!((540..=560).contains(&frames), "{frames} of 550");
+}
+
+#[test]
 fn what_a_stranger_could_send_is_bounded() {
     let mut rng = ChaCha20Rng::from_seed([9; 32]);
     let mut receiver = FrameReceiver::default();
@@ -457,6 +498,8 @@ fn what_a_stranger_could_send_is_bounded() {
         };
         receiver.read(&packet, now);
         given += std::iter::from_fn(|| receiver.poll(now)).count();
+        let delay = receiver.stats().delay;
+        assert!(delay <= LONGEST_SLOT * 32, "{delay:?}");
     }
     assert!(given <= 30_000 * 3, "{given}");
 }

@@ -158,7 +158,7 @@ impl EngineHost {
             MediaOrder::Meet(remote) => talk.meet(remote, now),
             MediaOrder::OpenMicrophone => talk.open_microphone(now),
             MediaOrder::Press { event, millis } => {
-                talk.send_dtmf(event, millis);
+                talk.send_dtmf(event, millis, now);
             }
             MediaOrder::Datagram { to, bytes } => {
                 talk.send_datagram(to, &bytes, now);
