@@ -19,9 +19,6 @@ use crate::stats::RepairStats;
 /// Further ahead than this a frame is no loss but another beginning: a minute of sound.
 const MOST_LOST: i32 = 3_000;
 
-/// Frames that may be missing where a buffer begins in the middle of sound. After more, the phone has paused.
-const PAUSE: u64 = 5;
-
 /// Ticks from one frame to the next that are believed: 10 ms of 8 kHz to 120 ms of 48 kHz.
 const SPANS: std::ops::RangeInclusive<u32> = 80..=5_760;
 
@@ -127,7 +124,7 @@ impl FrameReceiver {
         }
     }
 
-    /// How long a slot has to wait so that it can be repaired.
+    /// How long a slot has to wait at most so that it can be repaired.
     fn need(&self, repeats: &[RepeatedSound]) -> Duration {
         let clock = self.clock.unwrap_or(u32::MAX);
         let ages = repeats.iter().map(|it| content::time(it.age.into(), clock));
@@ -142,9 +139,8 @@ impl FrameReceiver {
             return;
         };
         if !need.is_zero() {
-            let missing = self.note_missing(sequence);
+            self.note_missing(sequence);
             let micros = content::time(span, clock).as_micros() as u32;
-            let need = (need, self.numbers.is_sounding() && missing <= PAUSE);
             self.buffer = Some(PlayoutBuffer::new(sequence, micros, need, now));
         }
     }
@@ -164,14 +160,13 @@ impl FrameReceiver {
         self.expected = Some(sequence.wrapping_add(1));
     }
 
-    /// Counts the frames that are missing before this one; returns how many.
-    fn note_missing(&mut self, sequence: u16) -> u64 {
+    /// Counts the frames that are missing before this one.
+    fn note_missing(&mut self, sequence: u16) {
         let missing = self.expected.map(|expected| ahead(sequence, expected));
         let missing = missing.filter(|missing| (0..=MOST_LOST).contains(missing));
         let missing = u64::from(missing.unwrap_or_default().unsigned_abs());
         self.stats.frames += missing;
         self.stats.lost += missing;
-        missing
     }
 
     fn release(&mut self, PlayoutSlot { sequence, held }: PlayoutSlot) {
