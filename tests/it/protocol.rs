@@ -102,7 +102,6 @@ const LOCAL: [(&str, &[&str]); 4] = [
             "frame/playout.rs::MOST_MARGIN",
             "frame/playout.rs::MOST_SLOTS",
             "frame/playout.rs::RAMP",
-            "frame/receiver.rs::PAUSE",
             "frame/sender.rs::OVERDUE",
             "frame/slots.rs::PAUSE",
             "engine/src/config.rs::MAX_RINGS_PER_LINE",

@@ -24,6 +24,10 @@ const LONGEST: Duration = Duration::from_millis(120);
 /// Bytes of sound in a frame with all that it repeats, at most: within a datagram and what the first block can take up.
 const MOST_SOUND: usize = 1_000;
 
+/// How old the sound is that a frame repeats at each depth, in milliseconds, oldest first. The youngest is what a single loss waits for; the
+/// oldest is how long a burst may be.
+const AGES: [&[usize]; MOST_DEPTH + 1] = [&[], &[20], &[60, 20], &[80, 40, 20]];
+
 /// Codec, and sound of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameClass {
@@ -90,11 +94,11 @@ impl FrameClass {
         fits.min(self.reach()).min(MOST_DEPTH)
     }
 
-    /// Which of the earlier frames a frame carries, oldest first, the last one being 1: spread evenly.
+    /// Which of the earlier frames a frame carries, oldest first, the last one being 1.
     pub fn ages(self, depth: usize) -> impl Iterator<Item = usize> {
-        (1..=depth)
-            .rev()
-            .map(move |place| (self.reach() * place).div_ceil(depth))
+        let frames = move |millis: usize| (millis * 1_000).div_ceil(self.micros as usize);
+        let ages = AGES[depth.min(MOST_DEPTH)].iter();
+        ages.map(move |millis| frames(*millis).min(self.reach()))
     }
 
     /// Bytes of sound for which a frame has room.
@@ -214,18 +218,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_repeated_reaches_back_80_ms_and_fits() {
+    fn what_is_repeated_reaches_back_80_ms_at_most_and_fits() {
         let class = |micros| FrameClass::of(Codec::Pcmu, micros);
         let ages = |micros: u32, depth| class(micros).ages(depth).collect::<Vec<_>>();
-        assert_eq!([ages(20_000, 0), ages(20_000, 1)], [vec![], vec![4]]);
+        assert_eq!([ages(20_000, 0), ages(20_000, 1)], [vec![], vec![1]]);
         assert_eq!(
             [ages(20_000, 2), ages(20_000, 3)],
-            [vec![4, 2], vec![4, 3, 2]]
+            [vec![3, 1], vec![4, 2, 1]]
         );
         assert_eq!(
             [ages(10_000, 2), ages(10_000, 3)],
-            [vec![8, 4], vec![8, 6, 3]]
+            [vec![6, 2], vec![8, 4, 2]]
         );
+        for micros in (10_000..=120_000).step_by(1_000) {
+            for depth in 1..=class(micros).most_depth() {
+                let ages = ages(micros, depth);
+                let is_older = ages.windows(2).all(|pair| pair[0] > pair[1]);
+                let is_within = ages[0] as u32 * micros <= SPREAD.as_micros() as u32;
+                assert!(is_older && is_within, "{micros}: {ages:?}");
+            }
+        }
         let sizes = [0, 1, 2, 3].map(|depth| class(20_000).bytes(depth));
         assert_eq!(sizes, [173, 337, 501, 665]);
         let most = [10_000, 20_000, 30_000, 40_000, 60_000, 80_000];

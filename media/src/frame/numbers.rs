@@ -35,11 +35,6 @@ struct MissingFrames {
 }
 
 impl FrameNumbers {
-    /// Whether the newest frame had sound or a key press.
-    pub(super) const fn is_sounding(&self) -> bool {
-        self.window.is_some() && self.empty == 0
-    }
-
     /// What the phone is given of a frame: a key press and sound.
     pub(super) fn number(&mut self, frame: FrameContent) -> [Option<FarPacket>; 2] {
         let place = match &mut self.window {

@@ -1,9 +1,12 @@
 //! The playout buffer before the phone: while the other side repeats earlier sound, each slot is handed out as much later as it may be
 //! repaired until then.
 //!
-//! It is as deep as what the frames repeat is old, and a slot that is missing waits a margin longer for their jitter. It grows and shrinks by a small part of a slot at a time, and
-//! by whole ones where nothing is heard, so that a phone notices no more than a delay that changes slowly; no sound is cut out or
-//! doubled. Frames from far ahead of the slot that is due can fill `MOST_SLOTS`; then the buffer begins anew at the newest.
+//! It begins without delay, and losses make it deeper: a slot that is missing waits for one frame more, as long as what the frames repeat is
+//! older, and all behind it are as late from then on. So the delay is what the losses need and no more, a single one 20 ms, and each step of
+//! it comes where the phone would have missed a packet. A slot that is missing waits a margin longer for the frames' jitter. When less is
+//! repeated, the delay shrinks by a small part of a slot at a time, and by whole ones where nothing is heard, so that a phone notices no more
+//! than a delay that changes slowly; no sound is cut out or doubled. Frames from far ahead of the slot that is due can fill `MOST_SLOTS`; then
+//! the buffer begins anew at the newest.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,7 +22,7 @@ pub const MOST_DELAY: Duration = Duration::from_millis(80);
 const LEAST_MARGIN: Duration = Duration::from_millis(5);
 const MOST_MARGIN: Duration = Duration::from_millis(20);
 
-/// Of a slot that is heard, this part is made up for at most: 80 ms in 1.6 s.
+/// By this part of a slot that is heard the delay shrinks at most: 80 ms in 1.6 s.
 const RAMP: u32 = 20;
 
 /// Slots that are held at most.
@@ -68,24 +71,15 @@ pub(super) struct PlayoutSlot {
 }
 
 impl PlayoutBuffer {
-    /// A buffer whose first slot is that of the frame which has just come. Frames are so many microseconds apart. It is as deep as it
-    /// has to be at once where nothing is heard, and else becomes so.
-    pub(super) fn new(
-        first: u16,
-        micros: u32,
-        (need, is_heard): (Duration, bool),
-        now: Instant,
-    ) -> Self {
-        let delay = match is_heard {
-            true => Duration::ZERO,
-            false => need,
-        };
+    /// A buffer whose first slot is that of the frame which has just come. Frames are so many microseconds apart, and repeat sound of this
+    /// age.
+    pub(super) fn new(first: u16, micros: u32, need: Duration, now: Instant) -> Self {
         Self {
             clock: ArrivalClock::new(now, micros),
             micros,
             next: first,
             slots: VecDeque::new(),
-            delay,
+            delay: Duration::ZERO,
             need,
             jitter: Duration::ZERO,
             early: (0, Duration::MAX),
@@ -182,6 +176,11 @@ impl PlayoutBuffer {
         if self.due() > now {
             return None;
         }
+        let is_missing = !matches!(self.slots.front(), Some(Some(_)));
+        if is_missing && self.delay < self.need {
+            self.delay = (self.delay + self.clock.length()).min(self.need);
+            return None;
+        }
         let held = self.slots.pop_front().flatten();
         let sequence = self.next;
         self.next = sequence.wrapping_add(1);
@@ -191,7 +190,7 @@ impl PlayoutBuffer {
             None => self.absent + 1,
         };
         let is_pause = held.as_ref().is_some_and(|held| held.content.is_fill());
-        self.walk(is_pause);
+        self.shrink(is_pause);
         Some(PlayoutSlot { sequence, held })
     }
 
@@ -201,13 +200,12 @@ impl PlayoutBuffer {
         self.slots.is_empty() && (is_drained || self.absent >= LONGEST_ABSENCE)
     }
 
-    /// The delay comes nearer to what is needed.
-    fn walk(&mut self, is_pause: bool) {
-        let step = self.clock.length() / if is_pause { 1 } else { RAMP };
-        self.delay = match self.delay < self.need {
-            true => (self.delay + step).min(self.need),
-            false => self.delay.saturating_sub(step).max(self.need),
-        };
+    /// A delay that is more than can be needed comes nearer to it.
+    fn shrink(&mut self, is_pause: bool) {
+        if self.delay > self.need {
+            let step = self.clock.length() / if is_pause { 1 } else { RAMP };
+            self.delay = self.delay.saturating_sub(step).max(self.need);
+        }
     }
 
     fn margin(&self) -> Duration {
@@ -228,8 +226,8 @@ mod tests {
             press: None,
             sound: None,
         };
-        let (now, need) = (some_time(), (MOST_DELAY, true));
-        let mut buffer = PlayoutBuffer::new(65_530, 20_000, need, now);
+        let now = some_time();
+        let mut buffer = PlayoutBuffer::new(65_530, 20_000, MOST_DELAY, now);
         for sequence in 65_530..=65_535 {
             buffer.insert(fill(sequence), now).unwrap();
         }

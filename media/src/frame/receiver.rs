@@ -19,9 +19,6 @@ use crate::stats::RepairStats;
 /// Further ahead than this a frame is no loss but another beginning: a minute of sound.
 const MOST_LOST: i32 = 3_000;
 
-/// Frames that may be missing where a buffer begins in the middle of sound. After more, the phone has paused.
-const PAUSE: u64 = 5;
-
 /// Microseconds from one frame to the next that are believed.
 const SLOTS: std::ops::RangeInclusive<u32> = 10_000..=120_000;
 
@@ -150,7 +147,7 @@ impl FrameReceiver {
         micros.filter(|micros| SLOTS.contains(micros))
     }
 
-    /// How long a slot has to wait so that it can be repaired.
+    /// How long a slot has to wait at most so that it can be repaired.
     fn need(&self, repeats: &[RepeatedSound]) -> Duration {
         let clock = self.clock.unwrap_or(u32::MAX);
         let ages = repeats.iter().map(|it| content::time(it.age.into(), clock));
@@ -170,7 +167,6 @@ impl FrameReceiver {
             if missing > 0 {
                 self.expected = Some(sequence);
             }
-            let need = (need, self.numbers.is_sounding() && missing <= PAUSE);
             self.buffer = Some(PlayoutBuffer::new(sequence, micros, need, now));
         }
     }
@@ -190,14 +186,13 @@ impl FrameReceiver {
         self.expected = Some(sequence.wrapping_add(1));
     }
 
-    /// Counts the frames that are missing before this one; returns how many.
-    fn note_missing(&mut self, sequence: u16) -> u64 {
+    /// Counts the frames that are missing before this one.
+    fn note_missing(&mut self, sequence: u16) {
         let missing = self.expected.map(|expected| ahead(sequence, expected));
         let missing = missing.filter(|missing| (0..=MOST_LOST).contains(missing));
         let missing = u64::from(missing.unwrap_or_default().unsigned_abs());
         self.stats.frames += missing;
         self.stats.lost += missing;
-        missing
     }
 
     fn release(&mut self, PlayoutSlot { sequence, held }: PlayoutSlot) {

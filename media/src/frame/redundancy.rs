@@ -1,9 +1,9 @@
 //! The sound of earlier frames that each frame carries again (RFC 2198), so that the other side can put in what was lost.
 //!
-//! How many it carries follows from the loss that the other side's frames tell. They are spread over the last [`SPREAD`], so that a burst of
-//! losses of that length is repaired by what follows it. More or less of them is another size of all frames, which a TURN server sees: it
-//! changes at most once in ten seconds, and says what such a server could count, the loss. The first change comes a second after the
-//! first loss, by what was lost in that second.
+//! How many it carries follows from the loss that the other side's frames tell. They reach back over [`SPREAD`], so that a burst of losses of
+//! that length is repaired by what follows it. More or less of them is another size of all frames, which a TURN server sees: it changes at
+//! most once in ten seconds, and says what such a server could count, the loss. How much a loss that begins will lose is not known, and too
+//! little would last for those ten seconds: it is met with as many as there may be, at its second frame.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::far::FarPacket;
 /// Earlier frames whose sound a frame carries, at most.
 pub const MOST_DEPTH: usize = 3;
 
-/// How far back they reach: the longest burst of losses that is repaired, and most of the delay that it costs.
+/// How far back they reach at most: the longest burst of losses that is repaired, and most of the delay that it costs.
 pub const SPREAD: Duration = Duration::from_millis(80);
 
 /// From one change of the depth to the next.
@@ -27,7 +27,7 @@ const STEPS: [u8; MOST_DEPTH] = [10, 15, 35];
 /// For how long a loss counts: the worst of this time tells the depth, and it ends after so long without losses.
 const HOLD: Duration = Duration::from_secs(20);
 
-/// How long another depth has to be wanted: a loss that has just begun is not known yet.
+/// How long another depth has to be wanted, but for the first.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The redundancy of one call, in the direction from the phone.
@@ -80,7 +80,9 @@ impl Redundancy {
         }
         let wanted = *self.wanted.get_or_insert(now);
         let is_soon = self.changed.is_some_and(|changed| is_within(changed, PACE));
-        if !is_soon && !is_within(wanted, SETTLE) {
+        let begins = self.depth == 0;
+        if !is_soon && (begins || !is_within(wanted, SETTLE)) {
+            let depth = if begins { self.most } else { depth };
             (self.depth, self.changed, self.wanted) = (depth, Some(now), None);
         }
     }
@@ -160,8 +162,10 @@ mod tests {
         ] {
             let (mut redundancy, mut now) = (Redundancy::default(), some_time());
             redundancy.limit(most);
-            let lossy = tell(&mut redundancy, loss, 2, &mut now);
-            assert_eq!(lossy, [0, depth], "{most} {loss}: known after a second");
+            let lossy = tell(&mut redundancy, loss, 12, &mut now);
+            let first = if depth > 0 { most } else { 0 };
+            assert_eq!(lossy[..10], [first; 10], "{most} {loss}: as many as may be");
+            assert_eq!(lossy[11], depth, "{most} {loss}: known after ten seconds");
             let clean = tell(&mut redundancy, 0, 40, &mut now);
             assert_eq!(clean[..20], [depth; 20]);
             assert_eq!(clean[21..], [0; 19]);
@@ -169,16 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_in_the_first_second_counts_whole() {
-        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
-        // Of each ten frames two are lost, and the window fills.
-        for share in (0..10).map(|tenth| tenth * 5) {
-            for _ in 0..5 {
-                now += Duration::from_millis(20);
-                redundancy.note_loss(share, now);
-            }
-        }
-        assert_eq!(tell(&mut redundancy, 51, 1, &mut now), [3]);
+    fn a_loss_that_begins_is_met_with_all_at_its_second_frame() {
+        let (mut redundancy, now) = (Redundancy::default(), some_time());
+        let class = FrameClass::usual(Codec::Pcmu);
+        let depths = [0, 5, 10, 15].map(|share| {
+            redundancy.note_loss(share, now);
+            redundancy.depth(class)
+        });
+        assert_eq!(depths, [0, 0, 3, 3], "one lost frame is chance");
     }
 
     #[test]

@@ -197,7 +197,9 @@ impl FrameSender {
         let place = self.sounds.len() - behind;
         self.sounds.insert(place, (now, packet));
         let length = Duration::from_micros(self.class.micros().into());
-        if self.sounds.len() <= MOST_WAITING && !self.surplus.take(length) {
+        let first = self.sounds.front();
+        let is_left_out = first.is_some_and(|(_, first)| self.surplus.takes(first, length));
+        if self.sounds.len() <= MOST_WAITING && !is_left_out {
             return true;
         }
         self.sounds.pop_front();

@@ -212,7 +212,7 @@ fn a_phone_whose_clock_is_off_is_followed_for_an_hour() {
 #[test]
 fn a_late_packet_takes_the_next_slot_and_a_packet_is_left_out_for_the_delay() {
     let mut bench = Bench::new(Codec::Pcmu);
-    for packet in 0..1_200 {
+    for packet in 0..1_300 {
         let late = if packet == 500 { 8.0 } else { 0.0 };
         bench.speak(f64::from(packet) * 20.0 + late);
         if packet == 740 {
@@ -221,11 +221,44 @@ fn a_late_packet_takes_the_next_slot_and_a_packet_is_left_out_for_the_delay() {
     }
     assert_eq!((bench.lost, bench.fills()), (1, 1));
     assert!(bench.pauses().iter().all(|pause| *pause == 20.0));
-    bench.run_to(24_100.0);
+    bench.run_to(26_100.0);
     let heard = bench.left.iter().rev().find(|left| left.has_sound).unwrap();
-    let last = bench.start + millis(1_199.0 * 20.0);
+    let last = bench.start + millis(1_299.0 * 20.0);
     assert!(heard.at - last <= WAIT, "no delay is left");
     bench.check_headers(173, 160);
+}
+
+#[test]
+fn the_first_packets_of_a_phone_wait_for_no_second_slot() {
+    for begin in (0..20).map(f64::from) {
+        let mut bench = Bench::new(Codec::Pcmu);
+        for packet in 0..1_200 {
+            bench.speak(f64::from(packet) * 20.0 + begin);
+        }
+        bench.run_to(24_100.0);
+        assert_eq!(bench.lost, 0, "{begin}");
+        let delay = delay(&bench, 100);
+        assert!((4.9..5.1).contains(&delay), "{begin}: {delay}");
+    }
+}
+
+#[test]
+fn what_is_left_out_for_the_delay_is_a_quiet_packet() {
+    let mut bench = Bench::new(Codec::Pcmu);
+    let mut quiet = Vec::new();
+    for packet in 0..1_200u32 {
+        // Words of a second, and a fifth of one between them. After the 500th packet all are late.
+        let is_quiet = packet % 60 >= 50;
+        let sound = [if is_quiet { 0xfe } else { 0x10 }; 160];
+        let at = f64::from(packet) * 20.0 + if packet == 500 { 8.0 } else { 0.0 };
+        let spoken = bench.packet(Codec::Pcmu, 0, &sound);
+        let before = bench.lost;
+        bench.push(at, spoken);
+        if bench.lost > before {
+            quiet.push((packet, is_quiet));
+        }
+    }
+    assert!(matches!(quiet[..], [(1_000..=1_070, true)]), "{quiet:?}");
 }
 
 #[test]
