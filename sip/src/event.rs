@@ -38,7 +38,7 @@ impl std::fmt::Debug for CallerId {
 pub struct Offer {
     /// Our SDP.
     pub sdp: Vec<u8>,
-    /// SDP for a phone that refuses the first with 488, and each of these in turn: it gets another INVITE, with a Call-ID of its own.
+    /// SDP for a phone that refuses the first with 415, 488 or 606, and each of these in turn: it gets another INVITE, with a Call-ID of its own.
     pub fallbacks: VecDeque<Vec<u8>>,
 }
 

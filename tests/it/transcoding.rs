@@ -101,6 +101,23 @@ fn phones_of_any_two_codecs_hear_each_other() {
     }
 }
 
+/// A status that says that the offered sound is refused, not the call.
+#[test]
+fn a_phone_may_refuse_the_callers_codec_by_three_statuses() {
+    for (seed, refuses_by) in (51..).zip([415, 488, 606]) {
+        let (mut world, pair) = world(seed, Some(Codec::Opus), Some(Codec::Pcma));
+        let behaviour = HandsetBehaviour {
+            refuses_by,
+            ..has(Codec::Pcma)
+        };
+        world.set_behaviour(pair.bob, behaviour);
+        world.call(pair);
+        let talk = 3 * SECOND;
+        world.run_for(talk);
+        world.assert_both_hear(pair, talk);
+    }
+}
+
 #[test]
 fn phones_that_share_a_codec_are_never_transcoded() {
     use Codec::{Pcma, Pcmu};

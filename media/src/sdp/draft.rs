@@ -129,6 +129,11 @@ impl<'a> MediaSectionDraft<'a> {
         }
     }
 
+    /// Whether it has an audio format that we carry.
+    pub(super) fn has_sound(&self) -> bool {
+        self.codecs().iter().any(|(codec, _)| !codec.is_events())
+    }
+
     /// The audio formats that we carry. Of duplicate formats or payload types the first one counts.
     pub(super) fn codecs(&self) -> Vec<(Codec, u8)> {
         let mut codecs: Vec<(Codec, u8)> = Vec::new();

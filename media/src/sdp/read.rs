@@ -14,8 +14,8 @@ use super::{
 };
 use crate::srtp::Srtp;
 
-/// Reads a phone's offer. Of several audio streams an encrypted one is taken, unless `srtp` is off; of several keys the
-/// first that is supported, since their order is the phone's preference (RFC 4568 section 5.1.2).
+/// Reads a phone's offer. Of several audio streams with a format and an address that are good for a call, an encrypted one is taken, unless
+/// `srtp` is off; of several keys the first that is supported, since their order is the phone's preference (RFC 4568 section 5.1.2).
 ///
 /// # Errors
 /// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::NotAcceptable`] for
@@ -135,15 +135,24 @@ impl<'a> SessionDraft<'a> {
         }
     }
 
-    /// The audio stream that we take.
+    /// The audio stream that we take. One that makes no call stands behind those that do: it would be the call's end, and is one line.
     fn choose(&self, srtp: Srtp) -> Result<usize, NotAcceptableError> {
-        let first = |is_it: fn(&MediaSectionDraft<'a>) -> bool| self.streams.iter().position(is_it);
-        let chosen = match srtp {
-            Srtp::Off => first(MediaSectionDraft::is_plain_audio),
-            Srtp::Optional => first(MediaSectionDraft::has_key)
-                .or_else(|| first(MediaSectionDraft::is_plain_audio)),
-            Srtp::Required => first(MediaSectionDraft::has_key),
+        let kinds: &[fn(&MediaSectionDraft<'a>) -> bool] = match srtp {
+            Srtp::Off => &[MediaSectionDraft::is_plain_audio],
+            Srtp::Optional => &[
+                MediaSectionDraft::has_key,
+                MediaSectionDraft::is_plain_audio,
+            ],
+            Srtp::Required => &[MediaSectionDraft::has_key],
         };
+        let find = |is_fit: &dyn Fn(&MediaSectionDraft<'a>) -> bool| {
+            let mut kinds = kinds.iter();
+            kinds.find_map(|is_it| self.streams.iter().position(|it| is_it(it) && is_fit(it)))
+        };
+        let makes_call = |stream: &MediaSectionDraft<'a>| {
+            stream.has_sound() && stream.address(self.address).is_ok()
+        };
+        let chosen = find(&makes_call).or_else(|| find(&|_| true));
         chosen.ok_or_else(|| self.why_no_audio(srtp))
     }
 
@@ -196,15 +205,14 @@ impl<'a> SessionDraft<'a> {
             .get(chosen)
             .ok_or(NotAcceptableError::NoAudio)?;
         let rtp = stream.address(self.address)?;
-        let codecs = stream.codecs();
-        if codecs.iter().all(|(codec, _)| codec.is_events()) {
+        if !stream.has_sound() {
             return Err(NotAcceptableError::NoFormat.into());
         }
         Ok(PhoneMedia {
             rtp,
             rtcp: stream.rtcp_address(rtp.ip()),
             rtcp_mux: stream.rtcp_mux,
-            codecs,
+            codecs: stream.codecs(),
             crypto,
             direction: stream.direction.or(self.direction).unwrap_or_default(),
             video,

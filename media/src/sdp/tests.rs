@@ -305,6 +305,48 @@ fn a_stream_that_is_not_known_is_refused_and_the_call_goes_on() {
     }
 }
 
+/// RFC 3264 section 6: each stream is answered for itself, so one without a format or an address of ours is refused alone.
+#[test]
+fn of_two_audio_streams_the_one_that_makes_a_call_is_taken() {
+    const GOOD: &str = "m=audio 11 RTP/AVP 8\r\n";
+    let key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n";
+    for (odd, srtp) in [
+        ("m=audio 9 RTP/AVP 18\r\n".to_owned(), Srtp::Off),
+        (
+            "m=audio 9 RTP/AVP 97\r\na=rtpmap:97 speex/16000\r\n".to_owned(),
+            Srtp::Optional,
+        ),
+        (
+            "m=audio 9 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n".to_owned(),
+            Srtp::Off,
+        ),
+        (
+            "m=audio 9 RTP/AVP 0\r\nc=IN IP4 a.example\r\n".to_owned(),
+            Srtp::Off,
+        ),
+        (
+            "m=audio 9 RTP/AVP 0\r\nc=IN IP4 224.2.1.1\r\n".to_owned(),
+            Srtp::Off,
+        ),
+        (format!("m=audio 9 RTP/SAVP 18\r\n{key}"), Srtp::Optional),
+        ("m=audio 0 RTP/AVP 0\r\n".to_owned(), Srtp::Off),
+    ] {
+        for (text, at) in [(format!("{odd}{GOOD}"), 1), (format!("{GOOD}{odd}"), 0)] {
+            let media = offer(&text, srtp).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            assert_eq!(media.codecs, [(Pcma, 8)], "{text:?}");
+            assert_eq!(media.rtp.port(), 11, "{text:?}");
+            let answer = write_answer(&own(1, 1), &media, &[Pcma]);
+            let ports = lines(&answer).into_iter();
+            let ports: Vec<_> = ports
+                .filter_map(|line| line.strip_prefix("m=audio ")?.split(' ').next())
+                .collect();
+            let mut expected = ["0"; 2];
+            expected[at] = "47000";
+            assert_eq!(ports, expected, "{text:?}");
+        }
+    }
+}
+
 /// RFC 8866 section 5: what is not understood is ignored. Each of these lines was seen in public bug reports, or is like one.
 #[test]
 fn one_odd_line_costs_no_call() {

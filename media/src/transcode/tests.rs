@@ -1,5 +1,7 @@
 //! Tones through every pair of codecs, packets of every length, numbers in step, and what is missing.
 
+mod an_hour;
+
 use std::f32::consts::TAU;
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -20,7 +20,7 @@ use crate::transaction::{TransactionId, cancel_for};
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) invite: Request,
-    /// The INVITEs that follow, one after the other, as long as the phone refuses with 488.
+    /// The INVITEs that follow, one after the other, as long as the phone refuses the SDP before.
     pub(crate) fallbacks: VecDeque<Request>,
     pub(crate) target: RequestTarget,
     pub(crate) transaction: TransactionId,
@@ -75,9 +75,16 @@ pub(super) fn branch_of(
         .find(|branch| branch.transaction == transaction)
 }
 
+/// Whether a phone refuses the SDP and not the call (RFC 3261 sections 21.4.13, 21.4.26 and 21.6.4). 606 speaks for all of a user's phones
+/// at a proxy; here each phone has an offer of its own, and another phone may take its.
+const fn refuses_sdp(status: u16) -> bool {
+    matches!(status, 415 | 488 | 606)
+}
+
 /// The rank of a status when all phones refused: the lowest is reported (section 16.7, step 6).
 pub(super) const fn rank(status: u16) -> u16 {
     match status {
+        606 => 4,
         600.. => 0,
         486 => 1,
         480 => 2,
@@ -160,7 +167,10 @@ impl OutboundInvite {
                 Some(Leg::OutboundInvite(self))
             }
             200..300 => self.accepted(received, context, now),
-            488 if self.try_fallback(received.transaction, context, now) => {
+            status
+                if refuses_sdp(status)
+                    && self.try_fallback(received.transaction, context, now) =>
+            {
                 Some(Leg::OutboundInvite(self))
             }
             _ => self.branch_failed(received.transaction, status, context, now),
@@ -263,7 +273,7 @@ impl OutboundInvite {
         let best = statuses
             .min_by_key(|status| rank(*status))
             .unwrap_or(status);
-        let is_everywhere = status >= 600;
+        let is_everywhere = status >= 600 && !refuses_sdp(status);
         if self.branches.iter().any(Branch::is_open) && !is_everywhere {
             return Some(Leg::OutboundInvite(self));
         }

@@ -135,6 +135,44 @@ fn a_phone_that_refuses_every_offer_has_refused() {
     assert_eq!(world.event(), Event::Refused { leg, status: 488 });
 }
 
+/// RFC 3261 sections 21.4.13, 21.4.26 and 21.6.4: phones say by each of these that they have no codec of an offer.
+#[test]
+fn a_phone_may_refuse_an_offer_by_three_statuses() {
+    for refusal in [415, 488, 606] {
+        let (mut world, bob) = (World::new(), phone("bob", 40_002));
+        bob.register(&mut world);
+        let leg = place(&mut world);
+        let first = invite(&mut world, &bob);
+        bob.answer(&mut world, &first, refusal);
+        let second = next_invite(&mut world, &bob);
+        assert_eq!(second.body, SECOND, "{refusal}");
+        bob.answer(&mut world, &second, refusal);
+        let third = next_invite(&mut world, &bob);
+        bob.answer(&mut world, &third, refusal);
+        let status = refusal;
+        assert_eq!(world.event(), Event::Refused { leg, status });
+    }
+}
+
+#[test]
+fn a_phone_that_refuses_every_offer_by_606_does_not_silence_the_others() {
+    let (mut world, bob, tls) = (World::new(), phone("bob", 40_002), tls_phone());
+    bob.register(&mut world);
+    tls.register(&mut world);
+    let leg = place(&mut world);
+    let mut asked = invite(&mut world, &bob);
+    let other = invite(&mut world, &tls);
+    for _ in 0..2 {
+        bob.answer(&mut world, &asked, 606);
+        asked = next_invite(&mut world, &bob);
+    }
+    bob.answer(&mut world, &asked, 606);
+    assert_eq!(world.methods(bob.flow), ["ACK"]);
+    tls.answer(&mut world, &other, 200);
+    let sdp = ANSWER.to_vec();
+    assert_eq!(world.event(), Event::Answered { leg, sdp });
+}
+
 #[test]
 fn a_phone_that_is_busy_is_not_asked_again() {
     let (mut world, bob) = (World::new(), phone("bob", 40_002));

@@ -242,11 +242,11 @@ fn taken(mut remote: Description, cx: &CallContext<'_>) -> Description {
     remote
 }
 
-/// What a phone is offered: the caller's codecs, and if it refuses those with 488, the others as well, which are transcoded.
+/// What a phone is offered: the caller's codecs, and if it refuses those (with 488, 415 or 606), the others as well, which are transcoded.
 /// SRTP is optional: keys are worth something only where the signalling
 /// that carries them is encrypted (RFC 4568 section 7), so a phone that registered over TLS is
-/// offered them first and another one plain audio first; a phone that refuses the one with 488 is
-/// offered the other.
+/// offered them first and another one plain audio first; a phone that refuses the one is offered
+/// the other.
 fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> sip::Offer {
     let plain = without_keys(own);
     let ways = match srtp {

@@ -19,6 +19,10 @@ pub struct HandsetBehaviour {
     pub prefers_g722: bool,
     /// The one codec that it has, if it has not both laws of G.711, of which it sends mu-law.
     pub only: Option<Codec>,
+    /// The status by which it refuses an offer without that codec.
+    pub refuses_by: u16,
+    /// A media section that it offers before its sound, with what explains it.
+    pub odd_section: &'static str,
     /// Whether its SDP has a host name in place of its address.
     pub names_its_host: bool,
     /// How it holds a call.
@@ -54,6 +58,8 @@ impl HandsetBehaviour {
         sends_g722: false,
         prefers_g722: false,
         only: None,
+        refuses_by: 488,
+        odd_section: "",
         names_its_host: false,
         holds_by: Hold::SendOnly,
         offers_savp: false,

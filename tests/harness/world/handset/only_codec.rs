@@ -6,6 +6,8 @@ use ringfence_media::{
     transcode::sound::{SoundDecoder, SoundEncoder, rate},
 };
 
+use super::send::lists;
+
 const HEADER: usize = 12;
 const EVENTS: u8 = 101;
 const RATE: usize = 8_000;
@@ -47,10 +49,7 @@ impl OnlyCodec {
 
     /// Whether an SDP lists it.
     pub(super) fn is_listed(&self, sdp: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(sdp);
-        let audio = text.lines().find(|line| line.starts_with("m=audio "));
-        let number = self.codec.far_payload_type().to_string();
-        audio.is_some_and(|line| line.split(' ').skip(3).any(|word| word == number))
+        lists(sdp, self.codec.far_payload_type())
     }
 
     /// How often its clock ticks while that of mu-law ticks once.

@@ -10,7 +10,7 @@ use ringfence_sip::{
 use super::super::audio::ReceivedAudio;
 use super::{
     Call, Handset, HandsetEvent, HandsetOutput, PendingRequest, Stage,
-    send::{branch, contact, copy, cseq, remote},
+    send::{branch, contact, copy, cseq, lists, lists_g722, remote},
 };
 
 /// From a registration that nobody answered to the next.
@@ -104,8 +104,12 @@ impl Handset {
             return;
         };
         let caller = from.uri.user().unwrap_or_default();
-        let only = self.only.as_ref();
-        let is_foreign = only.is_some_and(|only| !only.is_listed(&request.body));
+        let is_foreign = match &self.only {
+            Some(only) => !only.is_listed(&request.body),
+            None if request.body.is_empty() => false,
+            None if self.behaviour.sends_g722 && lists_g722(&request.body) => false,
+            None => ![0, 8].iter().any(|number| lists(&request.body, *number)),
+        };
         let tag = self.token();
         let text = |name| request.headers.text(&name).unwrap_or_default().to_owned();
         let call = Call {
@@ -122,7 +126,8 @@ impl Handset {
         if self.behaviour.rings_for_several && self.is_ringing() {
             self.let_wait();
         } else if is_busy || is_foreign {
-            let mut refusal = Response::to(&request, if is_busy { 486 } else { 488 });
+            let status = if is_busy { 486 } else { self.behaviour.refuses_by };
+            let mut refusal = Response::to(&request, status);
             refusal.headers.replace(Name::To, call.us);
             return self.send(&refusal);
         }

@@ -165,13 +165,18 @@ impl Handset {
             Some(only) => only.lines(self.behaviour.has_events),
         };
         let (numbers, maps) = audio;
+        // An answer has the offer's sections, and no others.
+        let odd = match offer {
+            None => self.behaviour.odd_section,
+            Some(_) => "",
+        };
         let (protocol, crypto) = match &self.sdes {
             None => ("RTP/AVP", String::new()),
             Some(sdes) => ("RTP/SAVP", sdes.line()),
         };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
-             m=audio {port} {protocol} {numbers}\r\n{maps}{crypto}a=ptime:20\r\n{direction}{}",
+             {odd}m=audio {port} {protocol} {numbers}\r\n{maps}{crypto}a=ptime:20\r\n{direction}{}",
             self.video_lines(offer, direction)
         )
         .into_bytes()
@@ -244,10 +249,30 @@ pub(super) fn copy(invite: &Request, to: &mut Request) {
 
 /// Whether the audio section of an SDP lists G.722 (RFC 3551 section 6).
 pub(super) fn lists_g722(sdp: &[u8]) -> bool {
+    lists(sdp, 9)
+}
+
+/// Whether the audio section of an SDP lists a payload type.
+pub(super) fn lists(sdp: &[u8], payload_type: u8) -> bool {
     let text = String::from_utf8_lossy(sdp);
     let mut lines = text.lines();
     let audio = lines.find(|line| line.starts_with("m=audio "));
-    audio.is_some_and(|line| line.split(' ').skip(3).any(|number| number == "9"))
+    let number = payload_type.to_string();
+    audio.is_some_and(|line| line.split(' ').skip(3).any(|word| word == number))
+}
+
+/// An answer without a section before the sound that was refused (RFC 3264 section 6).
+fn without_refused(body: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(body);
+    let mut sections = text.split("m=");
+    let session = sections.next().unwrap_or_default().to_owned();
+    let sections: Vec<_> = sections.collect();
+    let is_refused = |section: &&&str| section.split(' ').nth(1) == Some("0");
+    let refused = sections[..sections.len().saturating_sub(1)].iter();
+    let refused = refused.take_while(is_refused).count();
+    let kept = sections[refused..].iter();
+    let kept = kept.map(|section| format!("m={section}"));
+    (session + &kept.collect::<String>()).into_bytes()
 }
 
 /// The other side's RTP addresses for audio and for video.
@@ -255,6 +280,7 @@ pub(super) fn remote(body: &[u8], is_offer: bool) -> (Option<SocketAddr>, Option
     let media = if is_offer {
         sdp::read_offer(body, Srtp::Off)
     } else {
+        let body = &without_refused(body);
         let mut own = OwnMedia::plain(([127, 0, 0, 1], 0).into(), 1);
         own.video = Some(OwnVideo {
             port: 0,
