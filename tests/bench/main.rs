@@ -78,7 +78,7 @@ struct Plan {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "pcmu,opus,chromium-red,chromium,g722,rtpengine,opus-fec"
+        default_value = "pcmu,opus,chromium-red,chromium,g722,rtpengine,opus-fec,linphone,baresip,baresip4,pjsua"
     )]
     paths: Vec<SpeechPath>,
     /// Rows of `quality`; each path's usual ones without a name.

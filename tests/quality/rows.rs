@@ -23,10 +23,13 @@ pub(super) struct LossRow {
 /// The paths that are measured over a wire where no wire is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UsualPaths {
-    Every,
+    /// Most path, real phones too.
+    Each,
+    /// All but those that only a few wires are enough for.
+    Most,
     /// Ringfence with G.711 phones.
     Narrow,
-    /// The same, and what carries Opus: Signal's own profiles.
+    /// The same, and Opus through Ringfence and with redundancy through Chromium: Signal's own profiles.
     Signal,
     /// None.
     Named,
@@ -35,17 +38,12 @@ enum UsualPaths {
 impl LossRow {
     /// Whether it is measured where no wire is named.
     pub(super) const fn is_usual(&self, path: SpeechPath) -> bool {
-        let is_narrow = matches!(path, SpeechPath::Pcmu);
+        use SpeechPath::{Baresip, Baresip4, ChromiumRed, Linphone, Opus, OpusFec, Pcmu, Pjsua};
         match self.usual {
-            UsualPaths::Every => true,
-            UsualPaths::Narrow => is_narrow,
-            UsualPaths::Signal => {
-                is_narrow
-                    || matches!(
-                        path,
-                        SpeechPath::Opus | SpeechPath::Chromium | SpeechPath::ChromiumRed
-                    )
-            }
+            UsualPaths::Each => true,
+            UsualPaths::Most => !matches!(path, OpusFec | Linphone | Baresip | Baresip4 | Pjsua),
+            UsualPaths::Narrow => matches!(path, Pcmu),
+            UsualPaths::Signal => matches!(path, Pcmu | Opus | ChromiumRed),
             UsualPaths::Named => false,
         }
     }
@@ -73,7 +71,7 @@ impl LossRow {
             is_burst_exact: true,
             ..losing(percent, burst)
         };
-        Self::near(name, UsualPaths::Every, faults)
+        Self::near(name, UsualPaths::Most, faults)
     }
 
     /// A wire of so many kilobits a second, and the queue that it has in Signal's profile.
@@ -88,7 +86,7 @@ impl LossRow {
 
 /// All of them.
 pub(super) fn all() -> Vec<LossRow> {
-    use UsualPaths::{Every, Named, Narrow, Signal};
+    use UsualPaths::{Each, Most, Named, Narrow, Signal};
     let two_hops = losing(5, 1.0);
     let jittery = |mean, deviation| WireFaults {
         delay: [millis(mean - deviation); 2],
@@ -106,12 +104,12 @@ pub(super) fn all() -> Vec<LossRow> {
         ..with_loss(jittery(250, 100), 11, 4.0)
     };
     vec![
-        LossRow::of("clean", Every, 0, 1.0),
+        LossRow::of("clean", Each, 0, 1.0),
         LossRow::of("1 %", Narrow, 1, 1.0),
         LossRow::of("3 %", Narrow, 3, 1.0),
-        LossRow::of("5 %", Every, 5, 1.0),
-        LossRow::of("10 %", Every, 10, 1.0),
-        LossRow::of("20 %", Every, 20, 1.0),
+        LossRow::of("5 %", Each, 5, 1.0),
+        LossRow::of("10 %", Each, 10, 1.0),
+        LossRow::of("20 %", Most, 20, 1.0),
         LossRow::of("30 %", Signal, 30, 1.0),
         LossRow::of("40 %", Named, 40, 1.0),
         LossRow::of("50 %", Signal, 50, 1.0),
@@ -125,14 +123,14 @@ pub(super) fn all() -> Vec<LossRow> {
         LossRow::of("30 % by 4", Named, 30, 4.0),
         LossRow::steady("5 % on each hop", Narrow, two_hops, two_hops),
         LossRow::near("10 ms of jitter", Narrow, jittery(30, 10)),
-        LossRow::near("moderate", Every, with_loss(jittery(100, 25), 5, 1.0)),
-        LossRow::near("international", Every, international),
+        LossRow::near("moderate", Most, with_loss(jittery(100, 25), 5, 1.0)),
+        LossRow::near("international", Most, international),
         LossRow {
             name: "spiky",
             phases: [(0, good), (8, bad), (16, good)]
                 .map(|(second, near)| (Duration::from_secs(second), [near, WireFaults::default()]))
                 .to_vec(),
-            usual: Every,
+            usual: Most,
         },
         LossRow::slow("300 kbit", Named, 300),
         LossRow::slow("100 kbit", Signal, 100),
