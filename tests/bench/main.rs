@@ -78,15 +78,18 @@ struct Plan {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "pcmu,g722,rtpengine,chromium,chromium-red"
+        default_value = "pcmu,opus,chromium-red,chromium,g722,rtpengine,opus-fec,linphone,baresip,baresip4,pjsua"
     )]
     paths: Vec<SpeechPath>,
-    /// Rows of `quality`; all of them without a name.
+    /// Rows of `quality`; each path's usual ones without a name.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Calls at once for `quality`.
     #[arg(long, default_value_t = 12)]
     talks: usize,
+    /// Real phones that listen in `quality` get what the speaking phone loses itself, which nothing repairs.
+    #[arg(long)]
+    unrepaired: bool,
     /// Rings of a contact for `attack`.
     #[arg(long, default_value_t = 50)]
     rings: usize,
@@ -112,6 +115,7 @@ impl Plan {
             paths: Vec::new(),
             rows: Vec::new(),
             talks: 1,
+            unrepaired: false,
             rings: 1,
             bench: false,
             alone: true,

@@ -238,7 +238,8 @@ pub(crate) fn call(from: &mut PhoneBank, to: &mut PhoneBank, ends: [&UdpSocket; 
     }
 }
 
-/// Calls a phone that is not of a bank, and returns the call's id. `answer` returns once that phone has answered.
+/// Calls a phone that is not of a bank, and returns the call's id. `answer` is called when that phone rings, and returns once it has
+/// answered.
 pub(crate) fn call_out(
     from: &mut PhoneBank,
     number: &str,
@@ -248,6 +249,12 @@ pub(crate) fn call_out(
     let address = end.local_addr().expect("it is bound");
     let own = OwnMedia::plain(address, from.rng.next_u64());
     let id = from.dial(number, &own);
+    wait("a ringing phone", || {
+        let events = from.poll();
+        assert_not_refused(&events);
+        let mut events = events.into_iter();
+        events.find(|(call, event)| *call == id && *event == PhoneEvent::RemoteRinging)
+    });
     answer();
     from.connect(end, &own, || ());
     id
@@ -255,14 +262,14 @@ pub(crate) fn call_out(
 
 /// Ends such a call. `ended` returns once the other phone knows.
 pub(crate) fn hang_up_out(from: &mut PhoneBank, id: &str, ended: impl FnOnce()) {
-    if let Some(mut phone) = from.calls.remove(id) {
+    if let Some(phone) = from.calls.get_mut(id) {
         phone.hang_up(Instant::now());
-        while let Some(output) = phone.poll() {
-            if let ClientOutput::Send(bytes) = output {
-                drop(from.socket.send(&bytes));
-            }
-        }
     }
+    wait("the end of a call", || {
+        let mut events = from.poll().into_iter();
+        events.find(|(call, event)| call == id && *event == PhoneEvent::HungUp)
+    });
+    from.calls.remove(id);
     ended();
 }
 

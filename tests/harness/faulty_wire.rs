@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use crate::wire_chance::Chance;
+pub use crate::wire_chance::WireRate;
 
 const TURN: Duration = Duration::from_millis(1);
 /// The longest datagram or piece of a stream.
@@ -33,6 +33,10 @@ pub struct WireFaults {
     pub loss: f64,
     /// How many of them are lost in a row in the mean, where that is more than one: the simple model of Gilbert, of each client and way.
     pub burst: f64,
+    /// Whether each burst has exactly that length.
+    pub is_burst_exact: bool,
+    /// How fast it is; as fast as can be without one.
+    pub rate: Option<WireRate>,
     /// How long everything takes: to the server, and back.
     pub delay: [Duration; 2],
     /// How much later each datagram is in the mean, each way: the exponential distribution.
@@ -137,13 +141,6 @@ struct Carrier {
     chances: BTreeMap<(SocketAddr, bool), Chance>,
 }
 
-/// What befalls the datagrams of one client in one direction.
-struct Chance {
-    rng: ChaCha20Rng,
-    /// Whether the one before was lost.
-    is_losing: bool,
-}
-
 impl Carrier {
     fn turn(&mut self) {
         let now = Instant::now();
@@ -187,12 +184,12 @@ impl Carrier {
             let seed = self.chances.len() as u64;
             let chance = self.chances.entry((client, is_up));
             let chance = chance.or_insert_with(|| Chance::new(seed));
-            let is_lost = chance.loses(faults);
-            if faults.no_udp[usize::from(!is_up)] || faults.is_cut || is_lost {
-                continue;
+            let late = chance.next(faults, bytes.len(), now);
+            let is_stopped = faults.no_udp[usize::from(!is_up)] || faults.is_cut;
+            if let (Some(late), false) = (late, is_stopped) {
+                let at = now + faults.delay[usize::from(!is_up)] + late;
+                self.datagrams.push_back((at, client, is_up, bytes));
             }
-            let at = now + faults.delay[usize::from(!is_up)] + chance.lateness(faults.jitter);
-            self.datagrams.push_back((at, client, is_up, bytes));
         }
     }
 
@@ -232,35 +229,6 @@ impl Carrier {
                 self.connections.push(Connection::between(client, server));
             }
         }
-    }
-}
-
-impl Chance {
-    fn new(seed: u64) -> Self {
-        Self {
-            rng: ChaCha20Rng::seed_from_u64(seed),
-            is_losing: false,
-        }
-    }
-
-    /// From 0 to 1.
-    fn draw(&mut self) -> f64 {
-        f64::from(self.rng.next_u32()) / f64::from(u32::MAX)
-    }
-
-    /// Whether the next datagram is lost.
-    fn loses(&mut self, faults: WireFaults) -> bool {
-        let burst = faults.burst.max(1.0 / (1.0 - faults.loss).max(1e-6));
-        let share = match self.is_losing {
-            true => 1.0 - 1.0 / burst,
-            false => faults.loss / (1.0 - faults.loss).max(1e-6) / burst,
-        };
-        self.is_losing = self.draw() < share;
-        self.is_losing
-    }
-
-    fn lateness(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-(1.0 - 0.999 * self.draw()).ln())
     }
 }
 

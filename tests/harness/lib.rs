@@ -30,4 +30,5 @@ pub mod small_disk;
 pub mod tone;
 mod tone_stream;
 pub mod turn_tap;
+pub mod wire_chance;
 pub mod world;

@@ -54,7 +54,7 @@ pub(super) fn listen(
             })
         })
         .collect();
-    talk(&mut calls, 0, tell);
+    talk(&mut calls, tell);
     set(wires, Default::default());
     for (index, (listener, id)) in listeners.iter_mut().zip(&ids).enumerate() {
         phone_bank::hang_up_out(bank, id, || {

@@ -13,11 +13,12 @@ mod speech_phone;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use ringfence_media::Codec;
 use ringfence_tests::{
     faulty_wire::{FaultyWire, WireFaults},
     program::{from_pypi, skipped, target_folder},
@@ -37,6 +38,9 @@ const ITEMS: usize = 12;
 const ITEM: Duration = Duration::from_secs(7);
 /// How long it takes at most until a call that has ended is in the list of past calls.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(6);
+/// What the scripts need, in Python.
+const NEEDED: &str =
+    "import pesq, espeakng_loader, G722, scipy, ctypes; ctypes.CDLL('libopus.so.0')";
 /// What the short form asks for: PESQ of a clean wire, and of one that loses a tenth.
 const LEAST: [(&str, f64); 2] = [("clean", 3.7), ("10 %", 3.6)];
 
@@ -45,16 +49,22 @@ const LEAST: [(&str, f64); 2] = [("clean", 3.7), ("10 %", 3.6)];
 struct Form {
     calls: usize,
     items: usize,
+    is_unrepaired: bool,
 }
 
 /// Records and scores.
 pub(crate) fn measure(plan: &Plan) {
     let is_brief = plan.is_brief();
     let form = match is_brief {
-        true => Form { calls: 6, items: 2 },
+        true => Form {
+            calls: 6,
+            items: 2,
+            is_unrepaired: false,
+        },
         false => Form {
             calls: plan.talks,
             items: 3,
+            is_unrepaired: plan.unrepaired,
         },
     };
     let Some(folder) = speech() else {
@@ -64,27 +74,44 @@ pub(crate) fn measure(plan: &Plan) {
         true => &[SpeechPath::Pcmu][..],
         false => &plan.paths,
     };
-    let is_wanted = |row: &LossRow| match is_brief {
-        true => LEAST.iter().any(|(name, _)| *name == row.name),
-        false => plan.rows.is_empty() || plan.rows.iter().any(|name| name == row.name),
+    let is_measured = |row: &LossRow, path| match plan.rows.is_empty() {
+        _ if is_brief => LEAST.iter().any(|(name, _)| *name == row.name),
+        true => row.is_usual(path),
+        false => plan.rows.iter().any(|name| name == row.name),
     };
+    let mut scoring = None;
+    let start = Instant::now();
     for path in paths {
-        let here = folder.join(path.name());
+        let unrepaired = if form.is_unrepaired {
+            "-unrepaired"
+        } else {
+            ""
+        };
+        let name = format!("{}{unrepaired}", path.name());
+        let here = folder.join(&name);
         fs::create_dir_all(&here).expect("the target folder is ours");
         let Some((mut carrier, wires)) = path.start() else {
             continue;
         };
-        for row in rows::all().into_iter().filter(is_wanted) {
+        let rows = rows::all().into_iter();
+        for row in rows.filter(|row| is_measured(row, *path)) {
+            let began = Instant::now();
             carrier.run(*path, &row, form, &wires, &here);
+            let (took, passed) = (began.elapsed().as_secs(), start.elapsed().as_secs());
+            println!("{}, {}: {took} s; {passed} s so far", name, row.name);
         }
         if is_brief {
             carrier.check_history();
         }
         drop((carrier, wires));
-        let scores = score(&folder, path.name(), is_brief);
-        if is_brief {
-            judge(&scores);
-        }
+        // The calls of one path are scored while those of the next talk.
+        scoring.take().map(finish);
+        scoring = Some(score(&folder, &name, is_brief));
+    }
+    if let Some(printed) = scoring.map(finish)
+        && is_brief
+    {
+        judge(&serde_json::from_slice::<Vec<_>>(&printed).expect("the scorer prints JSON"));
     }
 }
 
@@ -110,31 +137,32 @@ impl SpeechCarrier {
                     .collect()
             })
             .collect();
+        // What the phones lose themselves.
+        let own = row.phases.first().filter(|_| form.is_unrepaired);
+        let own = own.map(|(_, [near, _])| *near);
         let mut phase = 0;
         let mut tell = |spoken: Duration| {
             while let Some((from, faults)) = row.phases.get(phase)
                 && *from <= spoken
+                && own.is_none()
             {
                 set(wires, *faults);
                 phase += 1;
             }
         };
-        let mut described = json!({ "row": row.name, "codec": path.codec(), "items": items });
+        let mut described = json!({ "row": row.name, "recorded": path.recorded(), "items": items });
         if let Self::Browser(pairs) = self {
             pairs.talk(&items, ITEM, &mut tell, &mut described, here);
         } else if let Self::Listeners {
             bank, listeners, ..
         } = self
         {
-            let speech = items.iter().map(|items| said("pcmu", items));
-            let calls = speech.map(SpeechPhones::new).collect();
+            let calls = phones("pcmu", path.codec(), &items, own);
             let folder = (row.name, here);
             listeners::listen((bank, listeners), calls, tell, wires, folder);
         } else {
-            let speech = items.iter().map(|items| said(path.codec(), items));
-            let mut calls: Vec<_> = speech.map(SpeechPhones::new).collect();
-            let payload_type = if path.codec() == "g722" { 9 } else { 0 };
-            let arrivals = self.call(&mut calls, |calls| talk(calls, payload_type, tell), wires);
+            let mut calls = phones(path.recorded(), path.codec(), &items, own);
+            let arrivals = self.call(&mut calls, |calls| talk(calls, tell), wires);
             speech_phone::write(&here.join(format!("{}.rec", row.name)), &arrivals);
             let spoken =
                 (0..calls.len()).map(|call| (LEAD + offset(call, calls.len())).as_secs_f64());
@@ -221,44 +249,63 @@ fn set(wires: &[FaultyWire; 2], faults: [WireFaults; 2]) {
 fn speech() -> Option<PathBuf> {
     let folder = target_folder().join("quality");
     let has_scorer = Command::new(from_pypi("python"))
-        .args(["-c", "import pesq, espeakng_loader, G722, scipy"])
+        .args(["-c", NEEDED])
         .stderr(Stdio::null())
         .status();
     if !has_scorer.is_ok_and(|status| status.success()) {
-        skipped("PESQ and the voices from PyPI are not in the target folder");
+        skipped(
+            "PESQ and the voices from PyPI are not in the target folder, or Debian's libopus0 is missing",
+        );
         return None;
     }
     let speech = folder.join("speech");
-    run("speech.py", &[&speech.display().to_string()]);
+    finish(start("speech.py", &[&speech.display().to_string()]));
     Some(folder)
 }
 
-/// What a phone sends of these items.
-fn said(codec: &str, items: &[usize]) -> Vec<u8> {
+/// The phones of each call, which say its items as they were encoded, but for what they lose.
+fn phones(
+    encoded: &str,
+    codec: Codec,
+    items: &[Vec<usize>],
+    own: Option<WireFaults>,
+) -> Vec<SpeechPhones> {
     let speech = target_folder().join("quality/speech");
     let item = |item: &usize| {
-        let read = fs::read(speech.join(format!("{item}.{codec}")));
+        let read = fs::read(speech.join(format!("{item}.{encoded}")));
         read.expect("the speech was made")
     };
-    items.iter().flat_map(item).collect()
+    let calls = (0..).zip(items).map(|(seed, items)| {
+        let said = items.iter().flat_map(item).collect();
+        let mut phones = SpeechPhones::new(codec, said);
+        if let Some(faults) = own {
+            phones.lose(seed, faults);
+        }
+        phones
+    });
+    calls.collect()
 }
 
-fn score(folder: &Path, path: &str, is_brief: bool) -> Vec<Value> {
+fn score(folder: &Path, path: &str, is_brief: bool) -> (&'static str, Child) {
     let folder = folder.display().to_string();
     let brief = is_brief.then_some("--brief");
     let arguments: Vec<_> = [folder.as_str(), path].into_iter().chain(brief).collect();
-    let printed = run("score.py", &arguments);
-    serde_json::from_slice(&printed).expect("the scorer prints JSON")
+    start("score.py", &arguments)
 }
 
 /// A script of the laboratory; its table goes to standard error.
-fn run(script: &str, arguments: &[&str]) -> Vec<u8> {
+fn start(script: &'static str, arguments: &[&str]) -> (&'static str, Child) {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "quality"].iter().collect();
     // -B: Python must not write bytecode beside the script.
     let mut command = Command::new(from_pypi("python"));
     command.arg("-B").arg(folder.join(script)).args(arguments);
-    let output = command.stderr(Stdio::inherit()).output();
-    let output = output.expect("it is installed");
+    let child = command.stdout(Stdio::piped()).spawn();
+    (script, child.expect("it is installed"))
+}
+
+/// What a script printed.
+fn finish((script, child): (&'static str, Child)) -> Vec<u8> {
+    let output = child.wait_with_output().expect("it is ours");
     assert!(output.status.success(), "{script} failed");
     output.stdout
 }

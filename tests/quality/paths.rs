@@ -20,6 +20,10 @@ pub(crate) enum SpeechPath {
     Pcmu,
     /// The same with G.722.
     G722,
+    /// The same with Opus, of which the phones expect no loss, because their engine has none to report.
+    Opus,
+    /// The same with Opus that expects a loss of 10 % and carries what repairs a lost packet (RFC 7587 section 4).
+    OpusFec,
     /// Two rtpengines, with phones that have G.711: a plain relay.
     Rtpengine,
     /// Chromium's Opus.
@@ -57,6 +61,8 @@ impl SpeechPath {
         match self {
             Self::Pcmu => "pcmu",
             Self::G722 => "g722",
+            Self::Opus => "opus",
+            Self::OpusFec => "opus-fec",
             Self::Rtpengine => "rtpengine",
             Self::Chromium => "chromium",
             Self::ChromiumRed => "chromium-red",
@@ -67,24 +73,34 @@ impl SpeechPath {
         }
     }
 
-    pub(super) const fn codec(self) -> &'static str {
+    /// What was recorded: a phone's packets of this encoding, or what a phone or a browser played.
+    pub(super) const fn recorded(self) -> &'static str {
         match self {
-            Self::Linphone | Self::Baresip | Self::Baresip4 | Self::Pjsua => "recorded",
+            Self::Linphone | Self::Baresip | Self::Baresip4 | Self::Pjsua => "phone",
             Self::Pcmu | Self::Rtpengine => "pcmu",
             Self::G722 => "g722",
-            Self::Chromium | Self::ChromiumRed => "opus",
+            Self::Opus => "opus",
+            Self::OpusFec => "opus-fec",
+            Self::Chromium | Self::ChromiumRed => "browser",
+        }
+    }
+
+    /// What phones say.
+    pub(super) const fn codec(self) -> Codec {
+        match self {
+            Self::G722 => Codec::G722,
+            Self::Opus | Self::OpusFec => Codec::Opus,
+            _ => Codec::Pcmu,
         }
     }
 
     /// Starts what carries it, with the wires of both hops; `None` if a program is missing.
     pub(super) fn start(self) -> Option<(SpeechCarrier, [FaultyWire; 2])> {
         match self {
-            Self::Pcmu | Self::G722 => {
+            Self::Pcmu | Self::G722 | Self::Opus | Self::OpusFec => {
                 let (pair, wires) = measured::start_over_wires(LINES)?;
                 let mut phones = [0, 1].map(|engine| PhoneBank::open(&pair.lines_of(engine)));
-                if self == Self::G722 {
-                    phones.iter_mut().for_each(|bank| bank.speak(Codec::G722));
-                }
+                phones.iter_mut().for_each(|bank| bank.speak(self.codec()));
                 let carrier = SpeechCarrier::Engines {
                     phones: Box::new(phones),
                     pair: Box::new(pair),

@@ -2,6 +2,8 @@
 
 usage: report.py FOLDER TABLE.md PLOT.svg
 
+Paths that were not measured have no column.
+
 Means have 95 % intervals by bootstrap over the items of speech. The first item of each call began with the loss; the others count.
 """
 import json
@@ -9,12 +11,18 @@ import pathlib
 import random
 import sys
 
+import alone
+
 PATHS = [
     ("pcmu", "Ringfence, G.711", "#0b6e4f"), ("rtpengine", "rtpengine, G.711", "#b23a48"), ("g722", "Ringfence, G.722", "#2a6fbb"),
+    ("opus", "Ringfence, Opus", "#138d90"), ("opus-fec", "Ringfence, Opus with FEC", "#5b8c5a"),
     ("chromium", "Chromium, Opus", "#8a6d3b"), ("chromium-red", "Chromium, Opus with RED", "#6a4c93"),
 ]
-ROWS = ["clean", "1 %", "3 %", "5 %", "10 %", "20 %", "30 %", "10 % by 3", "10 % by 6", "20 % by 3", "5 % on each hop", "10 ms of jitter",
-        "moderate", "international", "spiky"]
+PHONES = [(path, name) for path, name, _ in PATHS if not path.startswith("chromium")]
+LISTENERS = [("linphone", "Linphone 5.1"), ("baresip", "baresip 1.0"), ("baresip4", "baresip 4.10"), ("pjsua", "pjsua 2.15")]
+ROWS = ["clean", "1 %", "3 %", "5 %", "10 %", "20 %", "30 %", "40 %", "50 %", "10 % always 3", "10 % always 6", "10 % by 3", "10 % by 4",
+        "10 % by 6", "20 % by 3", "20 % by 4", "30 % by 4", "5 % on each hop", "10 ms of jitter", "moderate", "international", "spiky",
+        "300 kbit", "100 kbit", "50 kbit", "25 kbit"]
 PLOTTED = ["clean", "1 %", "3 %", "5 %", "10 %", "20 %", "30 %"]
 DRAWS = 2_000
 
@@ -51,15 +59,29 @@ def table(scored, title, key, places, digits=2, scale=1.0):
 
 
 def frames(scored):
+    paths = [(path, name) for path, name in PHONES if scored[path]]
     lines = ["## Frames that reached the phone", "", "Of what one phone sent: as it was sent, and with what was concealed.", "",
-             "| wire | " + " | ".join(name for path, name, _ in PATHS[:3]) + " |", "|---|---|---|---|"]
+             "| wire | " + " | ".join(name for _, name in paths) + " |", "|---|" + "---|" * len(paths)]
     for row in ROWS:
-        cells = []
-        for path, _, _ in PATHS[:3]:
-            found = scored.get(path, {}).get(row, {}).get("frames")
-            cells.append(f"{100 * found['same']:.1f} %, {100 * found['came']:.1f} %" if found else "-")
-        if any(cell != "-" for cell in cells):
+        found = [scored[path].get(row, {}).get("frames") for path, _ in paths]
+        if any(found):
+            cells = (f"{100 * it['same']:.1f} %, {100 * it['came']:.1f} %" if it else "-" for it in found)
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return lines + [""]
+
+
+def listeners(scored):
+    paths = [path for path in LISTENERS if scored[path[0]]]
+    if not paths:
+        return []
+    lines = ["## Real phones that listen", "",
+             "PESQ, narrow band, of what real phones with G.711 played: behind two engines, and then where the speaking phone loses the same share",
+             "before its engine, which nothing repairs, so that the listening phone conceals alone.", "",
+             "| wire | " + " | ".join(f"{name} | alone" for _, name in paths) + " |", "|---|" + "---|---|" * len(paths)]
+    for row in ROWS:
+        found = [scored[path + kind].get(row, {}).get("scores", []) for path, _ in paths for kind in ("", "-unrepaired")]
+        if any(found):
+            lines.append(f"| {row} | " + " | ".join(shown(interval(scores, "nb", (1, 2))) for scores in found) + " |")
     return lines + [""]
 
 
@@ -78,8 +100,8 @@ def plot(scored):
     out.append(f'<text x="14" y="{top + 6}">PESQ</text>')
     for place, (path, name, colour) in enumerate(PATHS):
         found = [(index, interval(scored[path][row]["scores"], "nb", (1, 2))) for index, row in enumerate(PLOTTED) if row in scored.get(path, {})]
-        points = [(across(index) + 3 * place - 6, *values) for index, values in found if values]
-        if path == "g722" or not points:
+        points = [(across(index) + 2 * place - 6, *values) for index, values in found if values]
+        if path in ("g722", "opus-fec") or not points:
             continue
         line = " ".join(f"{x:.1f},{down(value):.1f}" for x, value, _, _ in points)
         out.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -92,7 +114,8 @@ def plot(scored):
 def main():
     folder, written, drawn = map(pathlib.Path, sys.argv[1:])
     scored = {}
-    for path, _, _ in PATHS:
+    phones = [path + kind for path, _ in LISTENERS for kind in ("", "-unrepaired")]
+    for path in [path for path, _, _ in PATHS] + phones:
         found = [json.loads(file.read_text()) for file in sorted((folder / path / "scores").glob("*.json"))]
         scored[path] = {row["row"]: row for row in found}
     counts = [(name, max((score["call"] + 1 for row in scored[path].values() for score in row["scores"]), default=0)) for path, name, _ in PATHS]
@@ -101,8 +124,11 @@ def main():
         "# Speech over bad wires", "",
         "Made by `tests/run --quality`: 24 sentences of four voices of espeak-ng, in items of two, from one end to the other over coturn; many calls at",
         f"once ({calls}), each with losses of its own. Loss is on the hop between the first engine and its TURN server, each way, if the row does not say otherwise;",
-        "\"by 3\" is in bursts of three in the mean. The last three are profiles of Signal's call simulator (`tests/quality/rows.rs`). Behind engines and",
-        "rtpengine listens a plain phone: a buffer of 80 ms, and the last frame repeated and faded for a missing one. Chromium plays by itself. In",
+        "\"by 3\" is in bursts of three in the mean, \"always 3\" in bursts of just three. Moderate, international, spiky, the rates (of the headers too, with",
+        "a queue of 16 packets), the plain percentages from 10 on and \"by 4\" are profiles of Signal's call simulator (`tests/quality/rows.rs`); packets",
+        "are of 20 ms. Behind engines and rtpengine listens a plain phone: a buffer of 80 ms, and the last frame repeated and faded for a missing one; with",
+        "Opus it is libopus that conceals, at 32 kbit/s, constant as engines ask for. \"With FEC\", phones expect a loss of 10 % and repeat each packet",
+        "coarsely in the next one (RFC 7587); without, they go by what their engine reports, which is none. Chromium sends and plays by itself. In",
         "brackets: 95 % intervals, by bootstrap over the items. A dash: not measured in this run.", "",
         f"![PESQ by loss]({drawn.name})", "",
     ]
@@ -112,6 +138,8 @@ def main():
     lines += table(scored, "PLCMOS", "plcmos", (1, 2))
     lines += table(scored, "Mouth to ear, in milliseconds", "delay", (1, 2), 0, 1_000.0)
     lines += frames(scored)
+    lines += listeners(scored)
+    lines += alone.table(folder / "speech")
     written.write_text("\n".join(lines).rstrip() + "\n")
     drawn.write_text(plot(scored))
 

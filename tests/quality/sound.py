@@ -1,8 +1,10 @@
-"""What the scripts of the quality laboratory share: the items of speech, G.711, and a plain phone's playout."""
+"""What the scripts of the quality laboratory share: the items of speech, the codecs, and a plain phone's playout."""
 import struct
 
 import G722
 import numpy as np
+
+import opus
 
 ITEMS = 12
 ITEM_FRAMES = 350  # of 20 ms
@@ -23,16 +25,33 @@ def to_pcmu(samples):
 
 
 class Decoder:
-    """Of one call, from frames of 160 bytes to samples."""
+    """Of one call of G.711 or G.722, from packets of 160 bytes to samples. For a missing one it repeats the last, fading."""
+
+    bytes, ticks = 160, 160
 
     def __init__(self, codec):
         self.rate = {"pcmu": 8_000, "g722": 16_000}[codec]
         self.g722 = G722.G722(16_000, 64_000) if codec == "g722" else None
+        self.last, self.missing = np.zeros(self.rate // 50), 0
 
-    def __call__(self, payload):
-        if self.g722:
-            return np.array(self.g722.decode(payload), float)
-        return LEVELS[np.frombuffer(payload, np.uint8)].astype(float)
+    def decode(self, payload):
+        self.missing = 0
+        if len(payload) != self.bytes:
+            self.last = np.zeros(self.rate // 50)
+        elif self.g722:
+            self.last = np.array(self.g722.decode(payload), float)
+        else:
+            self.last = LEVELS[np.frombuffer(payload, np.uint8)].astype(float)
+        return self.last
+
+    def conceal(self, _following):
+        gain = FADE[self.missing] if self.missing < len(FADE) else 0
+        self.missing += 1
+        return self.last * gain
+
+
+def decoder(codec):
+    return opus.Decoder() if codec.startswith("opus") else Decoder(codec)
 
 
 def read_recording(path):
@@ -48,30 +67,28 @@ def read_recording(path):
 
 
 def play(packets, codec, until):
-    """What a plain phone plays: it begins 80 ms after the first packet, and every 20 ms plays the next one that it has. In place of a
-    missing one it repeats the last, fading. What has not come when a later one is played is lost.
+    """What a plain phone plays: it begins 80 ms after the first packet, and every 20 ms plays the next one that it has, and conceals a
+    missing one as its decoder does. What has not come when a later one is played is lost.
 
     Returns the samples, and when the first of them was heard.
     """
-    decode = Decoder(codec)
-    frame = decode.rate // 50
+    decode = decoder(codec)
+    ticks = decode.ticks
     start = packets[0][0] + BUFFER * 0.02
-    waiting, arrivals, out, last, missing, expected = {}, iter(sorted(packets, key=lambda it: it[0])), [], None, 0, packets[0][1]
-    following = next(arrivals, None)
+    waiting, arrivals, out, missing, expected = {}, iter(sorted(packets, key=lambda it: it[0])), [], 0, packets[0][1]
+    arrived = next(arrivals, None)
     for tick in range(int((until - start) * 50)):
         now = start + tick * 0.02
-        while following and following[0] <= now:
-            if (following[1] - expected) % 2**32 < 2**31:
-                waiting[following[1]] = following[3]
-            following = next(arrivals, None)
+        while arrived and arrived[0] <= now:
+            if (arrived[1] - expected) % 2**32 < 2**31:
+                waiting[arrived[1]] = arrived[3]
+            arrived = next(arrivals, None)
         first = min(waiting, key=lambda it: (it - expected) % 2**32, default=None)
-        gap = None if first is None else (first - expected) % 2**32 // 160
+        gap = None if first is None else (first - expected) % 2**32 // ticks
         if gap is not None and gap <= missing:
-            payload = waiting.pop(first)
-            last, missing, expected = decode(payload) if len(payload) == 160 else np.zeros(frame), 0, (first + 160) % 2**32
-            out.append(last)
+            missing, expected = 0, (first + ticks) % 2**32
+            out.append(decode.decode(waiting.pop(first)))
         else:
-            gain = FADE[missing] if missing < len(FADE) else 0
             missing += 1
-            out.append(np.zeros(frame) if last is None else last * gain)
+            out.append(decode.conceal(waiting.get((expected + missing * ticks) % 2**32)))
     return np.concatenate(out), start

@@ -3,7 +3,7 @@
 usage: speech.py FOLDER
 
 Writes of each item, under its number, the sound at 8 and 16 kHz (N.8k, N.16k: samples of 16 bits) and what a phone sends of it (N.pcmu,
-N.g722: 160 bytes for each 20 ms). Voices and sentences are the same in each run. Needs espeakng_loader, G722, numpy and scipy.
+N.g722: 160 bytes for each 20 ms; N.opus, N.opus-fec: 80 bytes). Voices and sentences are the same in each run. Needs espeakng_loader, G722, numpy and scipy.
 """
 import ctypes
 import pathlib
@@ -14,6 +14,7 @@ import G722
 import numpy as np
 from scipy.signal import resample_poly
 
+import opus
 import sound
 
 VOICES = ["en-us", "en-gb+f3", "en-us+m3", "en-gb+f5"]
@@ -31,6 +32,7 @@ SENTENCES = [
     "A thin cat jumped over the picket fence.", "Children drew chalk ships along the pavement.",
     "The smith hammered the iron until it glowed.", "Good maps show where the marsh begins.",
 ]
+EXPECTED_LOSS = 10  # percent, by an Opus phone that is told of loss
 PAUSE = 0.25  # seconds before, between and after sentences
 
 
@@ -74,6 +76,19 @@ def item(speak, rate, number, wanted):
     return np.round(samples / np.abs(samples).max() * 12_000).astype("<i2")
 
 
+def to_opus(wide, expected_loss):
+    """A phone's microphone has 48 kHz."""
+    return opus.encode(np.round(resample_poly(wide.astype(float), opus.SENT_RATE, 16_000)), expected_loss)
+
+
+ENCODED = {
+    "pcmu": sound.to_pcmu,
+    "g722": lambda wide: bytes(G722.G722(16_000, 64_000).encode(wide)),
+    "opus": lambda wide: to_opus(wide, 0),
+    "opus-fec": lambda wide: to_opus(wide, EXPECTED_LOSS),
+}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +97,8 @@ def main():
         narrow, wide = (item(speak, rate, number, wanted) for wanted in (8_000, 16_000))
         (folder / f"{number}.8k").write_bytes(narrow.tobytes())
         (folder / f"{number}.16k").write_bytes(wide.tobytes())
-        (folder / f"{number}.pcmu").write_bytes(sound.to_pcmu(narrow))
-        (folder / f"{number}.g722").write_bytes(bytes(G722.G722(16_000, 64_000).encode(wide)))
+        for codec, said in ENCODED.items():
+            (folder / f"{number}.{codec}").write_bytes(said(narrow if codec == "pcmu" else wide))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence_media::rtp::RtpPacket;
+use ringfence_media::{Codec, rtp::RtpPacket};
+use ringfence_tests::{faulty_wire::WireFaults, wire_chance::Chance};
 
 use crate::flow::PACKET_TIME;
 
-/// Bytes of a packet of G.711 and G.722 (RFC 3551 section 4.5), which have one clock of RTP.
-pub(super) const PACKET: usize = 160;
+/// Bytes of a packet of G.711 and G.722 (RFC 3551 section 4.5).
+const PACKET: usize = 160;
+/// Bytes of a packet of Opus at a constant bit rate, which engines ask for: 32 kbit/s. `opus.py` has the same.
+const OPUS_PACKET: usize = 80;
 /// Silence before the speech: engines and rtpengines have heard both phones then.
 pub(super) const LEAD: Duration = Duration::from_secs(1);
 /// How long is listened after the last packet.
@@ -28,9 +31,12 @@ const LONGEST: usize = 2_048;
 #[derive(Debug)]
 pub(super) struct SpeechPhones {
     pub(super) sockets: [UdpSocket; 2],
+    codec: Codec,
     /// What both say, after the silence.
     speech: Vec<u8>,
     sent: u32,
+    /// Of the packets with speech, what the phone itself loses.
+    losses: Option<(Chance, WireFaults)>,
 }
 
 /// A packet that came at the second phone.
@@ -44,7 +50,7 @@ pub(super) struct Arrival {
 
 impl SpeechPhones {
     /// Phones that will say this.
-    pub(super) fn new(speech: Vec<u8>) -> Self {
+    pub(super) fn new(codec: Codec, speech: Vec<u8>) -> Self {
         let sockets = [(); 2].map(|()| {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             let set = socket.set_nonblocking(true);
@@ -53,24 +59,36 @@ impl SpeechPhones {
         });
         Self {
             sockets,
+            codec,
             speech,
             sent: 0,
+            losses: None,
         }
     }
 
+    /// Loses packets as a wire would, behind the engine's back.
+    pub(super) fn lose(&mut self, seed: u64, faults: WireFaults) {
+        self.losses = Some((Chance::new(seed), faults));
+    }
+
     /// Sends the next packet of both. Speech begins with silence, which is said before it as often as is needed.
-    fn send(&mut self, payload_type: u8) {
+    fn send(&mut self) {
         let lead = (LEAD.as_millis() / PACKET_TIME.as_millis()) as usize;
-        let place = (self.sent as usize).saturating_sub(lead) * PACKET;
-        let Some(payload) = self.speech.get(place..place + PACKET) else {
+        let bytes = packet_bytes(self.codec);
+        let place = (self.sent as usize).saturating_sub(lead) * bytes;
+        let Some(payload) = self.speech.get(place..place + bytes) else {
             return;
         };
-        for (side, socket) in (0..).zip(&self.sockets) {
+        let ticks = self.codec.clock() / 50;
+        let losses = self.losses.as_mut().filter(|_| place > 0);
+        let arrives = losses
+            .is_none_or(|(chance, faults)| chance.next(*faults, bytes, Instant::now()).is_some());
+        for (side, socket) in (0..).zip(&self.sockets).filter(|_| arrives) {
             let packet = RtpPacket {
-                payload_type,
+                payload_type: self.codec.far_payload_type(),
                 marker: false,
                 sequence: self.sent as u16,
-                timestamp: self.sent.wrapping_mul(PACKET as u32),
+                timestamp: self.sent.wrapping_mul(ticks),
                 ssrc: 0x5100_0000 | side,
                 payload,
             };
@@ -81,13 +99,19 @@ impl SpeechPhones {
     }
 }
 
+const fn packet_bytes(codec: Codec) -> usize {
+    match codec {
+        Codec::Opus => OPUS_PACKET,
+        _ => PACKET,
+    }
+}
+
 /// Lets all calls talk at once, and returns what came. `tell` hears how long the speech has lasted.
-pub(super) fn talk(
-    calls: &mut [SpeechPhones],
-    payload_type: u8,
-    mut tell: impl FnMut(Duration),
-) -> Vec<Arrival> {
-    let packets = calls.iter().map(|call| call.speech.len() / PACKET).max();
+pub(super) fn talk(calls: &mut [SpeechPhones], mut tell: impl FnMut(Duration)) -> Vec<Arrival> {
+    let packets = calls.iter();
+    let packets = packets
+        .map(|call| call.speech.len() / packet_bytes(call.codec))
+        .max();
     let length = PACKET_TIME * packets.unwrap_or_default() as u32 + LEAD + DRAIN;
     let (start, mut arrivals) = (Instant::now(), Vec::new());
     while start.elapsed() < length {
@@ -101,7 +125,7 @@ pub(super) fn talk(
                 && phones.sent < (length.as_millis() / PACKET_TIME.as_millis()) as u32
             {
                 let before = phones.sent;
-                phones.send(payload_type);
+                phones.send();
                 if phones.sent == before {
                     break;
                 }

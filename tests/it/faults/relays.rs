@@ -88,6 +88,8 @@ const SOUND: WireFaults = WireFaults {
     no_udp: [false; 2],
     loss: 0.0,
     burst: 0.0,
+    is_burst_exact: false,
+    rate: None,
     jitter: Duration::ZERO,
     delay: [Duration::ZERO; 2],
     stalls: false,
