@@ -169,7 +169,8 @@ impl Bridge {
     /// open.
     pub fn handle_video(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        if let Some(packet) = self.near.video.read(from, bytes, self.microphone(), now) {
+        let microphone = self.microphone();
+        if let Some(packet) = self.near.video().read(from, bytes, microphone, now) {
             self.far.write_rtp(packet, now);
         }
         self.forward_keyframe_request(now);
@@ -323,7 +324,7 @@ impl Bridge {
     #[must_use]
     pub fn stats(&self) -> MediaStats {
         let (from_phone, to_phone) = self.near.audio.stats();
-        let (video_from_phone, video_to_phone) = self.near.video.stats();
+        let (video_from_phone, video_to_phone) = self.near.video_stats();
         MediaStats {
             from_phone,
             to_phone,
@@ -358,13 +359,13 @@ impl Bridge {
     /// Requests a keyframe when video begins to pass: the frames before were dropped, and later frames build on them.
     fn request_first_keyframe(&mut self) {
         if self.microphone() == Microphone::Open {
-            self.near.video.request_keyframe();
+            self.near.request_keyframe();
         }
     }
 
     /// Passes the phone's keyframe request on, once the other side may learn anything of the phone.
     fn forward_keyframe_request(&mut self, now: Instant) {
-        if self.microphone() == Microphone::Open && self.near.video.takes_keyframe_request(now) {
+        if self.microphone() == Microphone::Open && self.near.takes_keyframe_request(now) {
             self.far.request_keyframe(now);
         }
     }

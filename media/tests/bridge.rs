@@ -353,7 +353,7 @@ impl World {
                     }
                     BridgeOutput::Event(event) => {
                         if let BridgeEvent::Allocated(local) = &event {
-                            self.ends[end].local = Some(local.clone());
+                            self.ends[end].local = Some((**local).clone());
                         }
                         self.ends[end].events.push(event);
                     }

@@ -271,7 +271,7 @@ impl Call {
 
     fn local(&self, leg: usize) -> LocalEndpoint {
         let locals = self.legs[leg].2.iter().find_map(|event| match event {
-            FarEvent::Allocated(local) => Some(local.clone()),
+            FarEvent::Allocated(local) => Some((**local).clone()),
             _ => None,
         });
         locals.unwrap()

@@ -124,7 +124,7 @@ impl FarEnd {
     /// Waits for the allocation.
     pub fn allocated(&self) -> LocalEndpoint {
         self.wait("relay", Duration::from_secs(5), |event| match event {
-            FarEvent::Allocated(local) => Some(local.clone()),
+            FarEvent::Allocated(local) => Some((**local).clone()),
             _ => None,
         })
     }

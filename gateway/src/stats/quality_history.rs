@@ -13,14 +13,14 @@ use ringfence_media::{Codec, MediaStats, mos::mos};
 const MOST_SAMPLES: usize = 300;
 
 /// How many there is room for at a time: most calls are short.
-const MORE_SAMPLES: usize = 60;
+const MORE_SAMPLES: usize = 30;
 
 /// The least playout delay of a phone: one packet of 20 ms.
 const PACKET: Duration = Duration::from_millis(20);
 
-/// The histories of all calls with media.
+/// The histories of all calls with media. Boxed, as a tree has room for more entries than it has.
 #[derive(Debug, Default)]
-pub(crate) struct QualityHistories(BTreeMap<CallLabel, QualityHistory>);
+pub(crate) struct QualityHistories(BTreeMap<CallLabel, Box<QualityHistory>>);
 
 /// The quality of one call, second by second.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +117,8 @@ impl QualityHistories {
 
     /// The history of a call; empty if it has no media.
     pub(crate) fn of(&self, call: CallLabel) -> QualityHistory {
-        self.0.get(&call).cloned().unwrap_or_default()
+        let history = self.0.get(&call);
+        history.map(|it| (**it).clone()).unwrap_or_default()
     }
 }
 
@@ -294,7 +295,7 @@ mod tests {
             connected: Some(crate::clock::now()),
             ..MediaStats::default()
         };
-        for (seconds, room) in [(30, 60), (90, 120), (400, 300)] {
+        for (seconds, room) in [(20, 30), (90, 90), (400, 300)] {
             histories.end(call);
             for _ in 0..seconds {
                 histories.add(call, &figures);

@@ -34,7 +34,7 @@ pub enum BridgeOutput {
 #[non_exhaustive]
 pub enum BridgeEvent {
     /// The allocation stands; the other engine can be told of it ([`Description::of`](crate::Description::of)).
-    Allocated(LocalEndpoint),
+    Allocated(Box<LocalEndpoint>),
     /// Media can flow both ways.
     Connected,
     /// The data channel is open.

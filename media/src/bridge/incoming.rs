@@ -12,7 +12,7 @@ impl Bridge {
         let event = match event {
             FarEvent::Rtp(_) if !self.has_phone() => return None,
             FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
-                let (to, bytes) = self.near.video.write(&packet, self.now?)?;
+                let (to, bytes) = self.near.video().write(&packet, self.now?)?;
                 return Some(BridgeOutput::VideoToPhone { to, bytes });
             }
             FarEvent::Rtp(packet) => {
@@ -37,7 +37,7 @@ impl Bridge {
             }
             FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
             FarEvent::KeyframeRequested => {
-                self.near.video.request_keyframe();
+                self.near.request_keyframe();
                 return None;
             }
             FarEvent::ControlOpen => {

@@ -130,7 +130,7 @@ impl FarLeg {
             relayed_address: address,
         };
         self.own.push(address);
-        self.emit(FarEvent::Allocated(local));
+        self.emit(FarEvent::Allocated(Box::new(local)));
     }
 
     pub(super) fn poll_peer(&mut self, now: Instant) -> bool {

@@ -20,7 +20,7 @@ pub enum FarOutput {
 #[non_exhaustive]
 pub enum FarEvent {
     /// The allocation stands; the other engine can be told of it.
-    Allocated(LocalEndpoint),
+    Allocated(Box<LocalEndpoint>),
     /// ICE and DTLS are done: media can flow both ways.
     Connected,
     /// The data channel is open.

@@ -43,6 +43,7 @@ pub struct FarLeg {
     pub(super) way: TurnWay,
     pub(super) rng: ChaCha20Rng,
     pub(super) credentials: IceCredentials,
+    /// Until the connection begins.
     pub(super) certificate: Option<CallCertificate>,
     pub(super) ssrc: u32,
     pub(super) video_ssrc: u32,
@@ -238,6 +239,8 @@ impl FarLeg {
         );
         match peer {
             Ok(peer) => {
+                // The connection has its own copy.
+                self.certificate = None;
                 self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
                     search: WaySearch::before_contact((is_lost, is_fresh), role, now),

@@ -73,6 +73,7 @@ impl FrameReceiver {
         {
             // The other phone's packets have another length.
             self.buffer = None;
+            self.stats.delay = Duration::ZERO;
         }
         let need = self.need(&repeats);
         match &mut self.buffer {
@@ -158,11 +159,9 @@ impl FrameReceiver {
 
     /// Begins to hold slots, if there is a need.
     fn begin(&mut self, (sequence, slot): (u16, Option<u32>), need: Duration, now: Instant) {
-        let Some(micros) = slot else {
-            self.stats.delay = Duration::ZERO;
-            return;
-        };
-        if !need.is_zero() {
+        if let Some(micros) = slot
+            && !need.is_zero()
+        {
             let missing = self.note_missing(sequence);
             if missing > 0 {
                 self.expected = Some(sequence);

@@ -48,7 +48,7 @@ pub(super) struct AgreedStream {
     rtcp_source: Option<SocketAddr>,
     /// The SSRC of its packets.
     source: Option<u32>,
-    srtp: Option<SrtpContext>,
+    srtp: Option<Box<SrtpContext>>,
 }
 
 impl StreamKind {
@@ -77,7 +77,9 @@ impl AgreedStream {
             rtcp: terms.rtcp,
             rtcp_source: None,
             source,
-            srtp: terms.keys.map(|keys| SrtpContext::renewed(srtp, keys)),
+            srtp: terms
+                .keys
+                .map(|keys| Box::new(SrtpContext::renewed(srtp.map(|srtp| *srtp), keys))),
         }
     }
 

@@ -21,12 +21,14 @@ mod stream;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use rand_core::Rng;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::MediaTimer;
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::negotiate::{KeyframeFeedback, NegotiatedMedia};
+use crate::stats::StreamStats;
 use agreed::{StreamKind, StreamTerms};
 use dtmf_receiver::DtmfReceiver;
 pub(crate) use dtmf_receiver::{KeyPress, PressWatch};
@@ -48,16 +50,26 @@ pub(crate) enum Microphone {
 #[derive(Debug)]
 pub(crate) struct NearLeg {
     pub(crate) audio: PhoneStream,
-    pub(crate) video: PhoneStream,
+    /// Most calls do without.
+    video: Option<Box<PhoneStream>>,
+    /// What its SSRC and first numbers are drawn from.
+    video_seed: [u8; 32],
+    /// Whether a keyframe was asked for before there was video.
+    needs_keyframe: bool,
     feedback: KeyframeFeedback,
     dtmf: DtmfReceiver,
 }
 
 impl NearLeg {
     pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        let audio = PhoneStream::new(rng);
+        let mut video_seed = [0; 32];
+        rng.fill_bytes(&mut video_seed);
         Self {
-            audio: PhoneStream::new(rng),
-            video: PhoneStream::new(rng),
+            audio,
+            video: None,
+            video_seed,
+            needs_keyframe: false,
             feedback: KeyframeFeedback::default(),
             dtmf: DtmfReceiver::default(),
         }
@@ -76,7 +88,9 @@ impl NearLeg {
             rtcp: video.rtcp,
             keys: video.keys,
         });
-        self.video.attach(video, now);
+        if video.is_some() || self.video.is_some() {
+            self.video().attach(video, now);
+        }
         let audio = StreamTerms {
             kind: StreamKind::Audio,
             local: media.local,
@@ -100,13 +114,48 @@ impl NearLeg {
 
     /// The RTCP that is due to the phone about its video now, and its destination.
     pub(crate) fn poll_video_rtcp(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
-        let request = self.video.poll_keyframe_request(self.feedback, now);
-        request.or_else(|| self.video.poll_report(now))
+        let video = self.video.as_mut()?;
+        let request = video.poll_keyframe_request(self.feedback, now);
+        request.or_else(|| video.poll_report(now))
+    }
+
+    /// The stream of video, from now on in use.
+    pub(crate) fn video(&mut self) -> &mut PhoneStream {
+        self.video.get_or_insert_with(|| {
+            let mut rng = ChaCha20Rng::from_seed(self.video_seed);
+            let mut stream = PhoneStream::new(&mut rng);
+            if self.needs_keyframe {
+                stream.request_keyframe();
+            }
+            Box::new(stream)
+        })
+    }
+
+    /// The other side needs a keyframe of the phone, if there is video, or once there is.
+    pub(crate) fn request_keyframe(&mut self) {
+        match &mut self.video {
+            None => self.needs_keyframe = true,
+            Some(video) => video.request_keyframe(),
+        }
+    }
+
+    /// Whether the other side must be asked for a keyframe now.
+    pub(crate) fn takes_keyframe_request(&mut self, now: Instant) -> bool {
+        let video = self.video.as_mut();
+        video.is_some_and(|video| video.takes_keyframe_request(now))
+    }
+
+    /// The statistics of video so far: from the phone, and to it.
+    pub(crate) fn video_stats(&self) -> (StreamStats, StreamStats) {
+        let video = self.video.as_ref();
+        video.map(|video| video.stats()).unwrap_or_default()
     }
 
     /// When RTCP is due, or the phone will be silent.
     pub(crate) fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
-        let reports = [self.audio.next_timeout(), self.video.next_timeout()];
+        let video = self.video.as_ref();
+        let video = video.and_then(|video| video.next_timeout());
+        let reports = [self.audio.next_timeout(), video];
         let reports = reports.map(|at| Some((at?, MediaTimer::RtcpReport)));
         let silence = self.audio.silence_due();
         let silence = silence.map(|at| (at, MediaTimer::PhoneSilence));

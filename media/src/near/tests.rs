@@ -608,7 +608,7 @@ fn picture(sequence: u16, marker: bool, bytes: usize) -> Vec<u8> {
 }
 
 fn shoot(leg: &mut NearLeg, bytes: &[u8], now: Instant) -> Option<FarPacket> {
-    leg.video.read(at(CAMERA), bytes, Microphone::Open, now)
+    leg.video().read(at(CAMERA), bytes, Microphone::Open, now)
 }
 
 #[test]
@@ -625,21 +625,21 @@ fn video_crosses_with_its_markers_and_nothing_else_of_the_phone() {
     assert_eq!((first.payload_type, first.payload.len()), (112, 1_000));
     assert!(first.sequence != 500 && first.timestamp != 3_000);
     assert_eq!(crossed[3].sequence, first.sequence + 3);
-    let (way, _) = leg.video.stats();
+    let (way, _) = leg.video().stats();
     assert_eq!((way.passed, leg.audio.stats().0.passed), (4, 0));
 }
 
 #[test]
 fn video_reaches_the_phone_under_its_payload_type_and_at_its_own_port() {
     let (mut leg, now) = (seeing(None).0, some_time());
-    let (to, bytes) = leg.video.write(&far(112, 4), now).unwrap();
+    let (to, bytes) = leg.video().write(&far(112, 4), now).unwrap();
     assert_eq!(to, at(CAMERA));
     let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) else {
         panic!("no RTP");
     };
     assert_eq!((packet.payload_type, packet.marker), (100, false));
     assert_eq!(leg.audio.write(&far(112, 5), now), None);
-    assert_eq!(leg.video.write(&far(111, 5), now), None);
+    assert_eq!(leg.video().write(&far(111, 5), now), None);
 }
 
 #[test]
@@ -649,8 +649,8 @@ fn packets_that_do_not_fit_a_datagram_are_dropped_and_counted() {
     assert_eq!(shoot(&mut leg, &picture(2, true, 1_389), now), None);
     let mut packet = far(112, 1);
     packet.payload = vec![7; 1_389];
-    assert_eq!(leg.video.write(&packet, now), None);
-    let (from, to) = leg.video.stats();
+    assert_eq!(leg.video().write(&packet, now), None);
+    let (from, to) = leg.video().stats();
     assert_eq!((from.dropped.oversized, to.dropped.oversized), (1, 1));
 }
 
@@ -660,7 +660,7 @@ fn video_beyond_the_rate_is_dropped_and_counted_and_audio_is_not() {
     let passed = (0..400)
         .filter(|sequence| shoot(&mut leg, &picture(*sequence, true, 1_250), now).is_some());
     assert_eq!(passed.count(), 150);
-    assert_eq!(leg.video.stats().0.dropped.throttled, 250);
+    assert_eq!(leg.video().stats().0.dropped.throttled, 250);
     assert!(
         leg.audio
             .read(at(PHONE), &sound(96, 1), Microphone::Open, now)
@@ -673,18 +673,18 @@ fn video_beyond_the_rate_is_dropped_and_counted_and_audio_is_not() {
 fn without_agreed_video_none_passes() {
     let (mut leg, now) = (leg(), some_time());
     assert_eq!(shoot(&mut leg, &picture(1, true, 100), now), None);
-    assert_eq!(leg.video.write(&far(112, 1), now), None);
-    assert_eq!(leg.video.stats().0.dropped.nowhere, 1);
+    assert_eq!(leg.video().write(&far(112, 1), now), None);
+    assert_eq!(leg.video().stats().0.dropped.nowhere, 1);
 }
 
 #[test]
 fn no_video_passes_before_the_microphone_opens() {
     let (mut leg, now) = (seeing(None).0, some_time());
     let seen = leg
-        .video
+        .video()
         .read(at(CAMERA), &picture(1, true, 100), Microphone::Muted, now);
     assert_eq!(seen, None);
-    assert_eq!(leg.video.stats().0.dropped.muted, 1);
+    assert_eq!(leg.video().stats().0.dropped.muted, 1);
 }
 
 fn keyframe_request(ssrc: u32) -> Vec<u8> {
@@ -695,41 +695,41 @@ fn keyframe_request(ssrc: u32) -> Vec<u8> {
 fn a_keyframe_request_is_read_from_either_port_of_the_phone_and_from_no_other() {
     let (mut leg, now) = (seeing(None).0, some_time());
     // What the terms begin with.
-    assert!(leg.video.takes_keyframe_request(now));
+    assert!(leg.video().takes_keyframe_request(now));
     let later = |millis| now + Duration::from_millis(millis);
     for (millis, from) in [(300, CAMERA), (900, "127.0.0.1:9079")] {
-        assert!(!leg.video.takes_keyframe_request(later(millis)));
-        leg.video.read(
+        assert!(!leg.video().takes_keyframe_request(later(millis)));
+        leg.video().read(
             at(from),
             &keyframe_request(9),
             Microphone::Open,
             later(millis),
         );
-        assert!(leg.video.takes_keyframe_request(later(millis)));
-        leg.video.read(
+        assert!(leg.video().takes_keyframe_request(later(millis)));
+        leg.video().read(
             at(from),
             &keyframe_request(9),
             Microphone::Open,
             later(millis + 1),
         );
         assert!(
-            !leg.video.takes_keyframe_request(later(millis + 1)),
+            !leg.video().takes_keyframe_request(later(millis + 1)),
             "one at a time"
         );
         assert!(
-            leg.video.takes_keyframe_request(later(millis + 250)),
+            leg.video().takes_keyframe_request(later(millis + 250)),
             "but not forgotten"
         );
     }
-    leg.video.read(
+    leg.video().read(
         at("192.0.2.7:9079"),
         &keyframe_request(9),
         Microphone::Open,
         later(2_000),
     );
-    assert!(!leg.video.takes_keyframe_request(later(2_000)));
-    assert_eq!(leg.video.stats().0.dropped.stranger, 1);
-    assert_eq!(leg.video.stats().0.dropped.rtcp, 4);
+    assert!(!leg.video().takes_keyframe_request(later(2_000)));
+    assert_eq!(leg.video().stats().0.dropped.stranger, 1);
+    assert_eq!(leg.video().stats().0.dropped.rtcp, 4);
 }
 
 #[test]
@@ -757,7 +757,7 @@ fn the_phone_is_asked_in_its_own_way_once_it_is_known_who_sends() {
         }
         leg.attach(terms, some_time());
         let now = some_time();
-        leg.video.request_keyframe();
+        leg.video().request_keyframe();
         assert_eq!(leg.poll_video_rtcp(now), None);
         shoot(&mut leg, &picture(1, true, 100), now);
         let (to, bytes) = leg.poll_video_rtcp(now).unwrap();
@@ -785,7 +785,7 @@ fn rtcp_goes_where_the_phone_wants_it() {
         leg.attach(terms, some_time());
         let now = some_time();
         shoot(&mut leg, &picture(1, true, 100), now);
-        leg.video.request_keyframe();
+        leg.video().request_keyframe();
         assert_eq!(leg.poll_video_rtcp(now).unwrap().0, at(expected));
     }
 }
@@ -814,26 +814,27 @@ fn keyframe_requests_are_encrypted_where_video_is() {
     let mut bytes = picture(1, true, 100);
     sealer.protect(&mut bytes);
     assert!(shoot(&mut leg, &bytes, now).is_some());
-    assert!(leg.video.takes_keyframe_request(now));
+    assert!(leg.video().takes_keyframe_request(now));
     let later = now + Duration::from_secs(1);
-    leg.video
+    leg.video()
         .read(at(CAMERA), &keyframe_request(9), Microphone::Open, later);
     assert!(
-        !leg.video.takes_keyframe_request(later),
+        !leg.video().takes_keyframe_request(later),
         "an unencrypted request"
     );
     let mut bytes = keyframe_request(9);
     control.protect(&mut bytes);
-    leg.video.read(at(CAMERA), &bytes, Microphone::Open, later);
-    assert!(leg.video.takes_keyframe_request(later));
+    leg.video()
+        .read(at(CAMERA), &bytes, Microphone::Open, later);
+    assert!(leg.video().takes_keyframe_request(later));
     let much_later = later + Duration::from_secs(1);
-    leg.video
+    leg.video()
         .read(at(CAMERA), &bytes, Microphone::Open, much_later);
     assert!(
-        !leg.video.takes_keyframe_request(much_later),
+        !leg.video().takes_keyframe_request(much_later),
         "a replayed request"
     );
-    leg.video.request_keyframe();
+    leg.video().request_keyframe();
     let (_, mut told) = leg.poll_video_rtcp(later).unwrap();
     assert!(!rtcp::read(&told).is_some_and(|heard| heard.requests_keyframe));
     InboundSrtcp::new(&keys.ours).unprotect(&mut told).unwrap();
@@ -851,7 +852,7 @@ fn video_that_comes_back_continues_under_its_key_without_repeating_a_number() {
         for sequence in 0..30_000u16 {
             let number = sequence.wrapping_add(round * 30_000);
             let now = now + Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
-            if let Some((_, mut bytes)) = leg.video.write(&far(112, number), now) {
+            if let Some((_, mut bytes)) = leg.video().write(&far(112, number), now) {
                 opener.unprotect(&mut bytes).unwrap();
                 seen.push(());
             }
@@ -861,7 +862,7 @@ fn video_that_comes_back_continues_under_its_key_without_repeating_a_number() {
             ..terms.clone()
         };
         leg.attach(without, some_time());
-        assert_eq!(leg.video.write(&far(112, 1), now), None);
+        assert_eq!(leg.video().write(&far(112, 1), now), None);
         leg.attach(terms.clone(), some_time());
     }
     assert_eq!(seen.len(), 90_000);
@@ -871,15 +872,15 @@ fn video_that_comes_back_continues_under_its_key_without_repeating_a_number() {
 fn a_phone_that_resumes_video_needs_a_keyframe() {
     let (mut leg, terms) = seeing(None);
     let now = some_time();
-    assert!(leg.video.takes_keyframe_request(now));
+    assert!(leg.video().takes_keyframe_request(now));
     let mut held = terms.clone();
     if let Some(video) = &mut held.video {
         video.receives = false;
     }
     leg.attach(held, some_time());
     let later = now + Duration::from_secs(1);
-    assert_eq!(leg.video.write(&far(112, 1), later), None);
-    assert!(!leg.video.takes_keyframe_request(later));
+    assert_eq!(leg.video().write(&far(112, 1), later), None);
+    assert!(!leg.video().takes_keyframe_request(later));
     leg.attach(terms, some_time());
-    assert!(leg.video.takes_keyframe_request(later));
+    assert!(leg.video().takes_keyframe_request(later));
 }

@@ -208,15 +208,20 @@ impl<'a> SessionDraft<'a> {
         if !stream.has_sound() {
             return Err(NotAcceptableError::NoFormat.into());
         }
+        let codecs = stream.codecs();
+        let (rtcp, rtcp_mux) = (stream.rtcp_address(rtp.ip()), stream.rtcp_mux);
+        let direction = stream.direction.or(self.direction).unwrap_or_default();
+        // As a box, which is cut to size: a vector would keep the memory of the whole drafts, ten times as much, for the call.
+        let lines: Box<[_]> = self.streams.into_iter().map(|it| it.line).collect();
         Ok(PhoneMedia {
             rtp,
-            rtcp: stream.rtcp_address(rtp.ip()),
-            rtcp_mux: stream.rtcp_mux,
-            codecs: stream.codecs(),
+            rtcp,
+            rtcp_mux,
+            codecs,
             crypto,
-            direction: stream.direction.or(self.direction).unwrap_or_default(),
+            direction,
             video,
-            streams: self.streams.into_iter().map(|stream| stream.line).collect(),
+            streams: lines.into_vec(),
             chosen,
         })
     }

@@ -36,14 +36,38 @@ pub(super) enum Cipher {
     },
 }
 
+/// The session keys for RTCP.
+pub(super) struct ControlKeys {
+    suite: SrtpSuite,
+    keys: Derived,
+}
+
+impl ControlKeys {
+    pub(super) fn new(key: &SrtpKey) -> Self {
+        Self::from_session_keys(key.suite(), derive_control(key))
+    }
+
+    pub(super) const fn from_session_keys(suite: SrtpSuite, keys: Derived) -> Self {
+        Self { suite, keys }
+    }
+
+    /// Ready for a packet, whose tag is never short (RFC 4568 section 6.2).
+    pub(super) fn cipher(&self) -> Cipher {
+        Cipher::from_session_keys(self.suite, &self.keys, CONTROL_TAG_BYTES)
+    }
+
+    /// Bytes behind the word with the index.
+    pub(super) const fn tail(&self) -> usize {
+        match self.suite {
+            SrtpSuite::AesGcm128 | SrtpSuite::AesGcm256 => 0,
+            _ => CONTROL_TAG_BYTES,
+        }
+    }
+}
+
 impl Cipher {
     pub(super) fn new(key: &SrtpKey) -> Self {
         Self::from_session_keys(key.suite(), &derive(key), key.suite().tag_bytes())
-    }
-
-    /// For RTCP, whose tags are never short (RFC 4568 section 6.2).
-    pub(super) fn for_control(key: &SrtpKey) -> Self {
-        Self::from_session_keys(key.suite(), &derive_control(key), CONTROL_TAG_BYTES)
     }
 
     pub(super) fn from_session_keys(suite: SrtpSuite, keys: &Derived, tag_bytes: usize) -> Self {

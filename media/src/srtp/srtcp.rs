@@ -1,7 +1,8 @@
 //! SRTCP (RFC 3711 section 3.4; with AES-GCM RFC 7714 section 9): reports and feedback.
 //!
 //! Each packet carries its index, so that no counter has to be guessed. Packets that are not encrypted, which the standard
-//! allows, are dropped: every supported suite encrypts.
+//! allows, are dropped: every supported suite encrypts. A packet comes every few seconds, and its cipher is made for it: one that is ready
+//! has five times the size of its key, in each direction of each call.
 
 use std::fmt;
 
@@ -10,21 +11,21 @@ use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
 
 use super::SrtpOpenError;
-use super::cipher::{Cipher, SrtpPacketInfo, counter_iv, galois_nonce};
+use super::cipher::{Cipher, ControlKeys, SrtpPacketInfo, counter_iv, galois_nonce};
 use super::context::{MOST_SOURCES, SrtpSource};
 use super::derive::apply;
 use super::key::SrtpKey;
 
 /// Encrypts RTCP.
 pub struct OutboundSrtcp {
-    cipher: Cipher,
+    keys: ControlKeys,
     /// The index of the next packet.
     next: u32,
 }
 
 /// Decrypts RTCP.
 pub struct InboundSrtcp {
-    cipher: Cipher,
+    keys: ControlKeys,
     sources: Vec<SrtpSource>,
 }
 
@@ -39,7 +40,7 @@ impl OutboundSrtcp {
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
-            cipher: Cipher::for_control(key),
+            keys: ControlKeys::new(key),
             next: 1,
         }
     }
@@ -55,7 +56,7 @@ impl OutboundSrtcp {
         let word = (ENCRYPTED | self.next).to_be_bytes();
         let info = info(ssrc, self.next);
         self.next += 1;
-        match &self.cipher {
+        match &self.keys.cipher() {
             Cipher::Counter {
                 cipher,
                 mac,
@@ -89,7 +90,7 @@ impl InboundSrtcp {
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
-            cipher: Cipher::for_control(key),
+            keys: ControlKeys::new(key),
             sources: Vec::new(),
         }
     }
@@ -100,11 +101,7 @@ impl InboundSrtcp {
     /// [`SrtpOpenError`].
     pub fn unprotect(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpOpenError> {
         let ssrc = sender(packet).ok_or(SrtpOpenError::Malformed)?;
-        let tail = match &self.cipher {
-            Cipher::Counter { tag_bytes, .. } => *tag_bytes,
-            Cipher::Galois { .. } => 0,
-        };
-        let word = word_before(packet, tail).ok_or(SrtpOpenError::Malformed)?;
+        let word = word_before(packet, self.keys.tail()).ok_or(SrtpOpenError::Malformed)?;
         let number = u32::from_be_bytes(word);
         if number & ENCRYPTED == 0 {
             return Err(SrtpOpenError::Malformed);
@@ -118,7 +115,7 @@ impl InboundSrtcp {
         if let Some(source) = &source {
             source.check(index.into())?;
         }
-        unprotect_with(&self.cipher, packet, info(ssrc, index), word)?;
+        unprotect_with(&self.keys.cipher(), packet, info(ssrc, index), word)?;
         match source {
             Some(source) => source.note(index.into()),
             None => self
@@ -220,7 +217,7 @@ fn word_before(packet: &[u8], tail: usize) -> Option<[u8; WORD]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::derive::Derived;
+    use super::super::derive::{Derived, derive};
     use super::super::key::SrtpSuite;
     use super::super::vector::hex;
     use super::*;
@@ -233,25 +230,25 @@ mod tests {
     const PACKET: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 \
         deadbeef deadbeef deadbeef deadbeef deadbeef";
 
-    fn galois(suite: SrtpSuite, key: &str) -> Cipher {
+    fn galois(suite: SrtpSuite, key: &str) -> ControlKeys {
         let derived = Derived {
             encryption: Zeroizing::new(hex(key)),
             authentication: Zeroizing::new(Vec::new()),
             salt: Zeroizing::new(hex("517569642070726f2071756f")),
         };
-        Cipher::from_session_keys(suite, &derived, 0)
+        ControlKeys::from_session_keys(suite, derived)
     }
 
     fn assert_sealed(suite: SrtpSuite, key: &str, sealed: &str) {
         let mut sealer = OutboundSrtcp {
-            cipher: galois(suite, key),
+            keys: galois(suite, key),
             next: 0x5d4,
         };
         let mut packet = hex(PACKET);
         assert!(sealer.protect(&mut packet));
         assert_eq!(packet, hex(sealed));
         let mut opener = InboundSrtcp {
-            cipher: galois(suite, key),
+            keys: galois(suite, key),
             sources: Vec::new(),
         };
         opener.unprotect(&mut packet).unwrap();
@@ -380,7 +377,7 @@ mod tests {
         let mut bytes = report(7);
         OutboundSrtcp::new(&key(suite)).protect(&mut bytes);
         let mut opener = InboundSrtcp {
-            cipher: Cipher::new(&key(suite)),
+            keys: ControlKeys::from_session_keys(suite, derive(&key(suite))),
             sources: Vec::new(),
         };
         assert_eq!(opener.unprotect(&mut bytes), Err(SrtpOpenError::Forged));

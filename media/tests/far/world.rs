@@ -254,7 +254,7 @@ impl World {
 
     pub(crate) fn local(&self, leg: usize) -> LocalEndpoint {
         let found = self.said[leg].iter().find_map(|(_, event)| match event {
-            FarEvent::Allocated(local) => Some(local.clone()),
+            FarEvent::Allocated(local) => Some((**local).clone()),
             _ => None,
         });
         found.expect("the leg has a relay")

@@ -45,6 +45,7 @@ pub(super) struct Capabilities {
     pub(super) allows_info: bool,
 }
 
+/// What lasts for a moment only has a box of its own.
 #[derive(Debug)]
 pub(crate) struct Established {
     pub(super) id: LegId,
@@ -53,16 +54,16 @@ pub(crate) struct Established {
     /// The Call-ID is ours, which decides who waits longer after glare.
     pub(super) owns_call_id: bool,
     pub(super) capabilities: Capabilities,
-    pub(super) accepted: Option<AcceptedInvite>,
-    pub(super) unacknowledged: Option<UnacknowledgedOk>,
+    pub(super) accepted: Option<Box<AcceptedInvite>>,
+    pub(super) unacknowledged: Option<Box<UnacknowledgedOk>>,
     reliable: Option<ReliableProvisional>,
-    pub(super) remote_offer: Option<Reoffer>,
+    pub(super) remote_offer: Option<Box<Reoffer>>,
     /// Our latest SDP.
     pub(super) local_sdp: Vec<u8>,
-    pub(super) pending: Option<PendingRequest>,
+    pub(super) pending: Option<Box<PendingRequest>>,
     pub(super) queued: Option<Renegotiation>,
     pub(super) session: Option<SessionTimer>,
-    pub(super) referral: Option<Referral>,
+    pub(super) referral: Option<Box<Referral>>,
     pub(super) has_referred: bool,
     /// The caller of the user agent has hung up, and the BYE waits for the ACK (section 15).
     pub(super) closing: Option<HangUp>,
@@ -112,12 +113,13 @@ impl Established {
     ) -> Self {
         let mut established = Self::new(parties, dialog, false);
         established.local_sdp.clone_from(&ok.response.body);
-        established.unacknowledged = Some(ok.start(
+        let ok = ok.start(
             established.id,
             &mut context.transactions,
             &mut context.timers,
             now,
-        ));
+        );
+        established.unacknowledged = Some(Box::new(ok));
         established
     }
 
@@ -136,11 +138,11 @@ impl Established {
             .dialogs
             .insert(established.dialog.id.clone(), established.id);
         established.local_sdp.clone_from(&branch.invite.body);
-        established.accepted = Some(AcceptedInvite {
+        established.accepted = Some(Box::new(AcceptedInvite {
             transaction: branch.transaction,
             invite: branch.invite,
             ack,
-        });
+        }));
         established.learn(&ok.headers);
         established.set_session(SessionTimer::granted(ok), context, now);
         established

@@ -99,11 +99,11 @@ impl Established {
         // If the table is full, the request is retried like one that met glare.
         match started {
             Some(transaction) => {
-                self.pending = Some(PendingRequest {
+                self.pending = Some(Box::new(PendingRequest {
                     request,
                     transaction,
                     change,
-                })
+                }))
             }
             None => self.retry_later(change, context, now),
         }
@@ -136,7 +136,7 @@ impl Established {
             return Some(Leg::Established(self));
         };
         match status {
-            200..300 => self.own_offer_accepted(pending, received, context, now),
+            200..300 => self.own_offer_accepted(*pending, received, context, now),
             408 | 481 => return self.lose_phone(context, now),
             491 => self.retry_later(pending.change, context, now),
             422 => match self
@@ -192,11 +192,11 @@ impl Established {
         }
         let ack = context.ack(&self.dialog, received.essentials.cseq.number);
         self.local_sdp.clone_from(&pending.request.body);
-        self.accepted = Some(AcceptedInvite {
+        self.accepted = Some(Box::new(AcceptedInvite {
             transaction: pending.transaction,
             invite: pending.request,
             ack,
-        });
+        }));
         context.emit(Event::OfferAnswered {
             leg: self.id,
             sdp: response.body.clone(),

@@ -43,13 +43,13 @@ impl Established {
                     false => "refer".to_owned(),
                     true => format!("refer;id={}", incoming.essentials.cseq.number),
                 };
-                self.referral = Some(Referral {
+                self.referral = Some(Box::new(Referral {
                     open: Some((incoming.transaction, incoming.request.clone())),
                     event,
                     is_silent: headers
                         .text(&Name::ReferSub)
                         .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
-                });
+                }));
                 return context.emit(Event::Transfer { leg: self.id, to });
             }
             Err(status) => status,

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::context::{LegContext, attach_sdp, dialog_response};
 use super::established::Established;
-use super::local_offer::PendingRequest;
 use super::session_timer::SessionTimer;
 use super::unacknowledged::UnacknowledgedOk;
 use super::{InDialogRequest, Leg};
@@ -40,7 +39,7 @@ impl Established {
                 .transactions
                 .respond(incoming.transaction, &response, now);
         } else if self.unacknowledged.is_some()
-            || self.pending.as_ref().is_some_and(PendingRequest::is_offer)
+            || self.pending.as_ref().is_some_and(|it| it.is_offer())
         {
             context.respond(incoming.transaction, request, 491, now);
         } else if SessionTimer::requested(request).is_err() {
@@ -62,11 +61,11 @@ impl Established {
                 );
             }
             let number = incoming.essentials.cseq.number;
-            self.remote_offer = Some(Reoffer {
+            self.remote_offer = Some(Box::new(Reoffer {
                 request: request.clone(),
                 transaction: incoming.transaction,
                 number,
-            });
+            }));
             context.emit(Event::Reoffer {
                 leg: self.id,
                 sdp: request.body.clone(),
@@ -126,8 +125,8 @@ impl Established {
                     is_awaited: remote_offer.request.body.is_empty(),
                     pause: T1,
                 };
-                self.unacknowledged =
-                    Some(ok.start(self.id, &mut context.transactions, &mut context.timers, now));
+                let ok = ok.start(self.id, &mut context.transactions, &mut context.timers, now);
+                self.unacknowledged = Some(Box::new(ok));
             } else {
                 context
                     .transactions

@@ -70,7 +70,7 @@ impl Call {
                             call.leg.handle_turn(&reply.write(), call.now);
                         }
                     }
-                    FarOutput::Event(FarEvent::Allocated(endpoint)) => local = Some(endpoint),
+                    FarOutput::Event(FarEvent::Allocated(endpoint)) => local = Some(*endpoint),
                     FarOutput::Event(_) => {}
                 }
             }

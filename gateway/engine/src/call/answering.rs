@@ -166,7 +166,7 @@ impl Answering {
             BridgeEvent::Allocated(local) => {
                 cx.step(call, CallStep::AnswerAllocated);
                 if let Stage::Allocating(allocating) = &mut self.stage {
-                    allocating.far = Some(local);
+                    allocating.far = Some(*local);
                 }
                 return self.answer_when_ready(call, cx);
             }

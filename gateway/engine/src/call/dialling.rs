@@ -85,7 +85,7 @@ impl Dialling {
             CallInput::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::Allocated(local))) => {
                 cx.step(call, CallStep::Allocated);
-                self.far = Some(local);
+                self.far = Some(*local);
             }
             CallInput::Media(MediaEvent::Bridge(BridgeEvent::WayFound(to))) => {
                 if let Some(far) = &mut self.far {

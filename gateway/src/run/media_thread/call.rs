@@ -323,8 +323,13 @@ impl ThreadCall {
     /// Tells the engine, or keeps the event until the loop has room.
     fn notify(&mut self, event: MediaEvent) {
         let event = MediaTaskEvent::Engine(self.label, event);
-        self.held.push_back(event);
-        self.send_held();
+        let sent = match self.held.is_empty() {
+            true => self.events.try_send(event),
+            false => Err(TrySendError::Full(event)),
+        };
+        if let Err(TrySendError::Full(event)) = sent {
+            self.held.push_back(event);
+        }
     }
 
     fn send_held(&mut self) {

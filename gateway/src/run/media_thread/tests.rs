@@ -90,7 +90,7 @@ impl Placed {
 
     async fn endpoint(&mut self) -> LocalEndpoint {
         self.event(|event| match event {
-            BridgeEvent::Allocated(local) => Some(local),
+            BridgeEvent::Allocated(local) => Some(*local),
             _ => None,
         })
         .await

@@ -90,7 +90,7 @@ impl TestCall {
         Self {
             leg,
             turn: allocation.turn,
-            local,
+            local: *local,
             buffer: Vec::new(),
         }
     }
