@@ -162,10 +162,7 @@ impl FrameReceiver {
         if let Some(micros) = slot
             && !need.is_zero()
         {
-            let missing = self.note_missing(sequence);
-            if missing > 0 {
-                self.expected = Some(sequence);
-            }
+            self.note_missing(sequence);
             self.buffer = Some(PlayoutBuffer::new(sequence, micros, need, now));
         }
     }
@@ -192,6 +189,9 @@ impl FrameReceiver {
         let missing = u64::from(missing.unwrap_or_default().unsigned_abs());
         self.stats.frames += missing;
         self.stats.lost += missing;
+        if missing > 0 {
+            self.expected = Some(sequence);
+        }
     }
 
     fn release(&mut self, PlayoutSlot { sequence, held }: PlayoutSlot) {
