@@ -123,7 +123,18 @@ impl FrameReceiver {
             && frame.sequence == sequence.wrapping_add(1)
         {
             let span = frame.timestamp.wrapping_sub(timestamp);
-            self.span = Some(span).filter(|span| SPANS.contains(span)).or(self.span);
+            if SPANS.contains(&span) && self.span.replace(span) != Some(span) {
+                self.end_slots();
+            }
+        }
+    }
+
+    /// Frames have another pace from now on: what the buffer holds is handed out, since its slots are as long as those before.
+    fn end_slots(&mut self) {
+        self.stats.delay = Duration::ZERO;
+        let buffer = self.buffer.take();
+        for slot in buffer.into_iter().flat_map(PlayoutBuffer::into_slots) {
+            self.release(slot);
         }
     }
 
