@@ -101,6 +101,13 @@ impl PlayoutBuffer {
         self.delay
     }
 
+    /// What is held, without waiting.
+    pub(super) fn into_slots(self) -> impl Iterator<Item = PlayoutSlot> {
+        let numbers = (0..).map(move |place| self.next.wrapping_add(place));
+        let slots = numbers.zip(self.slots);
+        slots.map(|(sequence, held)| PlayoutSlot { sequence, held })
+    }
+
     /// Takes a frame.
     ///
     /// # Errors

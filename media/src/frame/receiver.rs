@@ -72,8 +72,7 @@ impl FrameReceiver {
             .is_some_and(|it| Some(it.micros()) != slot)
         {
             // The other phone's packets have another length.
-            self.buffer = None;
-            self.stats.delay = Duration::ZERO;
+            self.end_slots();
         }
         let need = self.need(&repeats);
         match &mut self.buffer {
@@ -137,6 +136,15 @@ impl FrameReceiver {
             if is_confirmed || self.span.is_none() {
                 self.span = Some(step);
             }
+        }
+    }
+
+    /// Frames have another pace from now on: what the buffer holds is handed out, since its slots are as long as those before.
+    fn end_slots(&mut self) {
+        self.stats.delay = Duration::ZERO;
+        let buffer = self.buffer.take();
+        for slot in buffer.into_iter().flat_map(PlayoutBuffer::into_slots) {
+            self.release(slot);
         }
     }
 

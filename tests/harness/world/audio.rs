@@ -1,4 +1,4 @@
-//! A handset's audio in packets of 20 ms of PCMU (RFC 3550, RFC 3551): it sends a tone and records what it receives.
+//! A handset's audio in packets of PCMU, of 20 ms at first (RFC 3550, RFC 3551): it sends a tone and records what it receives.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +14,18 @@ use crate::{
 };
 
 const RATE: u32 = 8_000;
-const SAMPLES: usize = 160;
-const PAUSE: Duration = Duration::from_millis(20);
-/// Packets of 20 ms that a thinned source sends in one: 120 ms, the longest that an engine takes, so that its frames are as few. They keep all
+/// The step in which packets are long: 10 ms.
+const STEP: Duration = Duration::from_millis(10);
+const STEP_SAMPLES: usize = 80;
+/// Steps of a packet.
+const USUAL: u32 = 2;
+/// Steps of a packet of a thinned source: 120 ms, the longest that an engine takes, so that its frames are as few. They keep all
 /// watches of silence quiet, even if one is lost.
-const THINNED: u32 = 6;
-/// From one packet of comfort noise to the next, in packets of 20 ms.
-const NOISE: u32 = 10;
+const THINNED: u32 = 12;
+/// From one packet of comfort noise to the next, in steps.
+const NOISE: u32 = 20;
+/// What a recording has in place of a packet that is lost.
+const LOST_SAMPLES: usize = 160;
 const PCMU: u8 = 0;
 const COMFORT_NOISE: u8 = 13;
 const G722: u8 = 9;
@@ -36,10 +41,14 @@ pub enum SoundChange {
     Jump(u32),
     /// It has another SSRC and other numbers.
     NewSource,
-    /// So many packets of 20 ms are one.
+    /// Its packets are so many times 10 ms long.
     Length(u32),
     /// It sends comfort noise (RFC 3389) now and then in place of sound, or sound again.
     Silent(bool),
+    /// It sends nothing at all while its person is silent, or sound again.
+    Paused(bool),
+    /// Its timestamps tick so many times as fast as they should.
+    Clock(u32),
 }
 
 /// Sends one tone without end.
@@ -49,10 +58,15 @@ pub(crate) struct ToneSource {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
-    /// So many packets of 20 ms are one.
-    of: u32,
-    /// Whether it sends comfort noise instead.
+    /// Where in the wave it is.
+    place: usize,
+    /// A packet is so many steps long.
+    steps: u32,
+    /// Ticks of its timestamps for each sample.
+    clock: u32,
+    /// Whether it sends comfort noise instead, or nothing.
     is_silent: bool,
+    is_paused: bool,
     /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
     codec: u8,
     /// When the next packet is due, and its destination.
@@ -70,8 +84,11 @@ impl ToneSource {
             sequence: 1_000,
             timestamp: 77_000,
             ssrc,
-            of: 1,
+            place: 0,
+            steps: USUAL,
+            clock: 1,
             is_silent: false,
+            is_paused: false,
             codec: PCMU,
             live: None,
             key_packets: VecDeque::new(),
@@ -91,7 +108,7 @@ impl ToneSource {
 
     /// Sends few and long packets from now on.
     pub(crate) const fn thin(&mut self) {
-        self.of = THINNED;
+        self.steps = THINNED;
     }
 
     pub(crate) const fn change(&mut self, change: SoundChange) {
@@ -102,8 +119,10 @@ impl ToneSource {
                 self.sequence ^= 0x5555;
                 self.timestamp ^= 0x5555_5555;
             }
-            SoundChange::Length(of) => self.of = of,
+            SoundChange::Length(steps) => self.steps = steps,
             SoundChange::Silent(is_silent) => self.is_silent = is_silent,
+            SoundChange::Paused(is_paused) => self.is_paused = is_paused,
+            SoundChange::Clock(clock) => self.clock = clock,
         }
     }
 
@@ -124,8 +143,12 @@ impl ToneSource {
     /// The packet that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
-        let of = if self.is_silent { NOISE } else { self.of };
-        self.live = Some((next + PAUSE * of, to));
+        let steps = if self.is_silent { NOISE } else { self.steps };
+        self.live = Some((next + STEP * steps, to));
+        if self.is_paused {
+            self.step(steps);
+            return None;
+        }
         let key_packets = self.key_packets.pop_front();
         let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),
@@ -140,15 +163,21 @@ impl ToneSource {
             Some(key_packets) => bytes.extend_from_slice(&key_packets),
             None if self.is_silent => bytes.push(0x40),
             None => {
-                let place = self.timestamp as usize % self.wave.len();
-                let samples = self.wave.iter().cycle().skip(place);
-                let samples = samples.take(SAMPLES * self.of as usize);
+                let samples = self.wave.iter().cycle().skip(self.place);
+                let samples = samples.take(STEP_SAMPLES * self.steps as usize);
                 bytes.extend(samples);
             }
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32 * of);
+        self.step(steps);
         Some((to, bytes))
+    }
+
+    /// So much time has passed.
+    fn step(&mut self, steps: u32) {
+        let samples = STEP_SAMPLES as u32 * steps;
+        self.place = (self.place + samples as usize) % self.wave.len();
+        self.timestamp = self.timestamp.wrapping_add(samples * self.clock);
     }
 
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
@@ -215,7 +244,7 @@ impl ReceivedAudio {
             return;
         }
         self.last = Some(sequence);
-        let silence = usize::from(step - 1) * SAMPLES;
+        let silence = usize::from(step - 1) * LOST_SAMPLES;
         self.samples.resize(self.samples.len() + silence, 0);
         self.samples
             .extend(payload.iter().copied().map(g711::expand));

@@ -126,7 +126,11 @@ impl Handset {
         if self.behaviour.rings_for_several && self.is_ringing() {
             self.let_wait();
         } else if is_busy || is_foreign {
-            let status = if is_busy { 486 } else { self.behaviour.refuses_by };
+            let status = if is_busy {
+                486
+            } else {
+                self.behaviour.refuses_by
+            };
             let mut refusal = Response::to(&request, status);
             refusal.headers.replace(Name::To, call.us);
             return self.send(&refusal);
