@@ -43,6 +43,8 @@ pub struct Bridge {
     /// The phone's codec, and the one that the call carries.
     codecs: Option<(Codec, Codec)>,
     linger: Linger,
+    /// By how much frames leave later where this side was called.
+    lag: u32,
     /// The time of the latest input, which [`Bridge::poll`] uses.
     now: Option<Instant>,
     /// When the far leg was connected, if it ever was.
@@ -84,6 +86,7 @@ impl Bridge {
             transcoder: None,
             codecs: None,
             linger: Linger::drawn(rng.next_u32()),
+            lag: rng.next_u32(),
             now: None,
             connected: None,
             ended: false,
@@ -214,7 +217,11 @@ impl Bridge {
         now: Instant,
     ) -> Result<(), FarConnectError> {
         self.now = Some(now);
-        self.far.connect(remote, role, now)
+        self.far.connect(remote, role, now)?;
+        if role == Role::Callee {
+            self.frames.lag(self.lag);
+        }
+        Ok(())
     }
 
     /// Asks the server whether the allocation still stands, as [`FarLeg::check`] does. For a call that waits for its answer.

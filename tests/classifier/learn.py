@@ -103,6 +103,16 @@ def times(packets, begin):
     ]
 
 
+def offset(window):
+    """How far the sound of one direction is from that of the other, as a part of 20 ms: a point on a circle."""
+    means = []
+    for down in (0, 1):
+        sound = window[(window["down"] == down) & (window["inner"] == RTP)]["time"].astype(np.int64)
+        means.append(np.mean(np.exp(2j * np.pi * (sound % 20_000_000) / 20_000_000)) if len(sound) else 0)
+    between = means[1] * np.conj(means[0])
+    return [np.real(between), np.imag(between), np.angle(between)]
+
+
 def common(columns):
     """The commonest kinds and sizes of all packets, each direction for itself."""
     found = {}
@@ -128,6 +138,8 @@ def features(window, begin, known, with_times):
         row += headers(packets)
         if with_times:
             row += times(packets, begin)
+    if with_times:
+        row += offset(window)
     return np.nan_to_num(np.array(row, dtype=float))
 
 

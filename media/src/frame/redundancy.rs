@@ -4,6 +4,9 @@
 //! that length is repaired by what follows it. More or less of them is another size of all frames, which a TURN server sees: it changes at
 //! most once in ten seconds, and says what such a server could count, the loss. How much a loss that begins will lose is not known, and too
 //! little would last for those ten seconds: it is met with as many as there may be, at its second frame.
+//!
+//! Frames of four times the size may be more than a narrow link takes. Chance has better seconds and worse ones; a link that is full has none
+//! that is better, and what it cannot take is taken back, for a minute. What makes a wire look so loses that much of it anyway.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -30,6 +33,13 @@ const HOLD: Duration = Duration::from_secs(20);
 /// How long another depth has to be wanted, but for the first.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Loss, in 256ths, that a link which is full has in each second of [`PACE`]: more than a third. A wire that loses four of ten by chance has
+/// better seconds.
+const FULL: u8 = 90;
+
+/// For how long nothing is repeated over a link that was full.
+const REST: Duration = Duration::from_secs(60);
+
 /// The redundancy of one call, in the direction from the phone.
 #[derive(Debug)]
 pub(crate) struct Redundancy {
@@ -41,6 +51,9 @@ pub(crate) struct Redundancy {
     reached: [Option<Instant>; MOST_DEPTH],
     /// Since when another depth is wanted.
     wanted: Option<Instant>,
+    /// Since when the link has looked full, with what is repeated.
+    full: Option<Instant>,
+    rests_until: Option<Instant>,
     /// The sound of the last frames, newest first; `None` for a frame without any. Empty while nothing is carried.
     sent: VecDeque<Option<FarPacket>>,
 }
@@ -53,6 +66,8 @@ impl Default for Redundancy {
             changed: None,
             reached: [None; MOST_DEPTH],
             wanted: None,
+            full: None,
+            rests_until: None,
             sent: VecDeque::new(),
         }
     }
@@ -67,6 +82,9 @@ impl Redundancy {
 
     /// The other side tells its loss of the last second, in 256ths.
     pub(crate) fn note_loss(&mut self, share: u8, now: Instant) {
+        if self.rests(share, now) {
+            return;
+        }
         let is_within = |at: Instant, span| now.saturating_duration_since(at) < span;
         let steps = self.reached.iter_mut().zip(STEPS);
         steps
@@ -85,6 +103,22 @@ impl Redundancy {
             let depth = if begins { self.most } else { depth };
             (self.depth, self.changed, self.wanted) = (depth, Some(now), None);
         }
+    }
+
+    /// Whether nothing is repeated now, since the link has no room for it.
+    fn rests(&mut self, share: u8, now: Instant) -> bool {
+        let is_full = self.depth > 0 && share >= FULL;
+        let since = is_full.then(|| *self.full.get_or_insert(now));
+        self.full = since;
+        if since.is_some_and(|since| now.saturating_duration_since(since) >= PACE) {
+            *self = Self {
+                most: self.most,
+                changed: Some(now),
+                rests_until: Some(now + REST),
+                ..Self::default()
+            };
+        }
+        self.rests_until.is_some_and(|until| now < until)
     }
 
     /// How many earlier frames a frame of this class carries.
@@ -156,8 +190,8 @@ mod tests {
             (3, 14, 1),
             (3, 15, 2),
             (3, 35, 3),
-            (3, 255, 3),
-            (2, 255, 2),
+            (3, 89, 3),
+            (2, 89, 2),
             (0, 255, 0),
         ] {
             let (mut redundancy, mut now) = (Redundancy::default(), some_time());
@@ -181,6 +215,17 @@ mod tests {
             redundancy.depth(class)
         });
         assert_eq!(depths, [0, 0, 3, 3], "one lost frame is chance");
+    }
+
+    #[test]
+    fn nothing_is_repeated_for_a_minute_over_a_link_that_is_full() {
+        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
+        assert_eq!(tell(&mut redundancy, 90, 9, &mut now), [3; 9]);
+        // One better second, and the link is not full.
+        assert_eq!(tell(&mut redundancy, 89, 1, &mut now), [3]);
+        assert_eq!(tell(&mut redundancy, 90, 10, &mut now), [3; 10]);
+        assert_eq!(tell(&mut redundancy, 90, 60, &mut now), [0; 60]);
+        assert_eq!(tell(&mut redundancy, 10, 1, &mut now), [3]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What leaves in each slot: a phone's sound, or fill where none has come in time.
 //!
-//! Slots are where the phone's packets come in the mean when a call begins. Frames leave [`WAIT`] later, whether there is sound for them or
-//! not, so that a TURN server sees neither the jitter of a phone nor where sound begins and ends. A packet that is too late finds its slot
+//! Slots are where the phone's packets come in the mean when a call begins. Frames leave [`WAIT`] later, those of the callee's side by up to
+//! [`LONGEST_LAG`] more, drawn for the call: else the time from a frame of one side to the other side's would tell who called, since the
+//! callee's phone begins to send first. They leave whether there is sound for them or not, so that a TURN server sees neither the jitter of a phone nor where sound begins and ends. A packet that is too late finds its slot
 //! filled and takes the next one, and so do all after it until one of them is left out (`surplus`). A phone that begins again elsewhere, after
 //! a pause or a hold, waits up to a slot: the slots stay where they are.
 
@@ -23,6 +24,9 @@ use crate::sequence::ahead;
 
 /// How long a slot waits for its packet: longer than phones jitter in a house, and nothing that an ear notices (ITU-T G.114).
 pub(crate) const WAIT: Duration = Duration::from_millis(5);
+
+/// By how much more the callee's side waits at most: the slot of nearly all phones, so that its frames may be anywhere between the caller's.
+pub(crate) const LONGEST_LAG: Duration = Duration::from_millis(20);
 
 /// Packets of sound that wait for a slot. Beyond these the oldest is dropped: what is late by more is of no use.
 pub(crate) const MOST_WAITING: usize = 4;
@@ -47,6 +51,8 @@ pub(crate) struct FrameSender {
     class: FrameClass,
     /// Before connection and after the end there is none.
     slots: Option<SlotClock>,
+    /// From a slot to its frame.
+    wait: Duration,
     /// With the time at which each came.
     sounds: VecDeque<(Instant, FarPacket)>,
     surplus: Surplus,
@@ -71,6 +77,7 @@ impl FrameSender {
         Self {
             class: FrameClass::usual(Codec::Pcmu),
             slots: None,
+            wait: WAIT,
             sounds: VecDeque::with_capacity(MOST_WAITING + 1),
             surplus: Surplus::default(),
             presses: VecDeque::new(),
@@ -89,6 +96,11 @@ impl FrameSender {
     /// Lets each frame carry the sound of so many earlier ones at most.
     pub(crate) fn limit_redundancy(&mut self, most: usize) {
         self.redundancy.limit(most);
+    }
+
+    /// This side was called: its frames leave later by a share of [`LONGEST_LAG`], in 2^32ths, which is to be random.
+    pub(crate) fn lag(&mut self, share: u32) {
+        self.wait = WAIT + LONGEST_LAG.mul_f64(f64::from(share) / (f64::from(u32::MAX) + 1.0));
     }
 
     /// The other side tells which share of the frames it lost, in 256ths.
@@ -196,7 +208,7 @@ impl FrameSender {
         let behind = self.sounds.iter().rev().take_while(later).count();
         let place = self.sounds.len() - behind;
         self.sounds.insert(place, (now, packet));
-        let length = Duration::from_micros(self.class.micros().into());
+        let length = Duration::from_micros(self.class.micros().into()) + self.wait - WAIT;
         let first = self.sounds.front();
         let is_left_out = first.is_some_and(|(_, first)| self.surplus.takes(first, length));
         if self.sounds.len() <= MOST_WAITING && !is_left_out {
@@ -275,7 +287,7 @@ impl FrameSender {
 
     /// When the next frame leaves.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        Some(self.slots.as_ref()?.next() + WAIT)
+        Some(self.slots.as_ref()?.next() + self.wait)
     }
 
     /// A key press by the frames' timestamps: it starts in the first frame that has it.
