@@ -326,6 +326,25 @@ fn a_burst_is_not_heard_for_ever() {
 }
 
 #[test]
+fn the_frames_of_a_side_that_was_called_are_anywhere_between_those_of_the_other() {
+    for share in [0, u32::MAX / 4, u32::MAX / 2, u32::MAX] {
+        let mut bench = Bench::new(Codec::Pcmu);
+        bench.sender.lag(share);
+        let lag = 20.0 * f64::from(share) / f64::from(u32::MAX);
+        (0..1_000).for_each(|packet| bench.speak(f64::from(packet) * 20.0));
+        let waits = bench.left.iter().zip(&bench.spoken);
+        for (frame, spoken) in waits.skip(3) {
+            let wait = (frame.at - *spoken).as_secs_f64() * 1_000.0;
+            assert!(
+                frame.has_sound && (wait - 5.0 - lag).abs() < 0.1,
+                "{share}: {wait}"
+            );
+        }
+        assert_eq!(bench.lost, 0, "{share}");
+    }
+}
+
+#[test]
 fn a_phone_that_pauses_is_not_seen_to() {
     let (mut bench, mut rng) = (Bench::new(Codec::Pcmu), ChaCha20Rng::from_seed([1; 32]));
     let mut packet = 0;
