@@ -69,7 +69,8 @@ impl Bridge {
             if let Some(packet) = transcoder.poll() {
                 return Some(packet);
             }
-            transcoder.receive(&self.received.poll(now)?, now);
+            let concealed = transcoder.receive(&self.received.poll(now)?, now);
+            self.received.note_concealed(concealed);
         }
     }
 

@@ -75,6 +75,8 @@ impl Bridge {
     pub(super) fn pass(&mut self, packet: Option<FarPacket>, now: Instant) {
         if let Some(packet) = packet {
             self.presses.note(&packet);
+            let transcoder = self.transcoder.as_ref();
+            let is_late = transcoder.is_some_and(|it| it.is_late(&packet));
             let carried = match &mut self.transcoder {
                 Some(transcoder) => transcoder.send(&packet, now),
                 None => Some(packet),
@@ -83,6 +85,9 @@ impl Bridge {
                 Some(true) => {}
                 Some(false) => self.near.audio.note_too_late(),
                 None => self.frames.note_arrival(now),
+            }
+            if is_late {
+                self.near.audio.note_too_late();
             }
         } else if self.near.audio.has_sent(now) {
             self.frames.note_arrival(now);

@@ -69,6 +69,11 @@ impl FrameClass {
             _ if codec != self.codec => Self::of(codec, self.micros),
             _ => self,
         };
+        if codec == self.codec {
+            // Room that was doubled stays so for packets of another length.
+            let room = self.room * class.micros as usize / self.micros as usize;
+            class.room = class.room.max(room).min(MAX_PAYLOAD);
+        }
         while class.room < payload.len().min(MAX_PAYLOAD) {
             class.room = (2 * class.room).min(MAX_PAYLOAD);
         }
@@ -213,6 +218,12 @@ mod tests {
         let larger = usual.after(Codec::Opus, &opus(101), None);
         assert_eq!((larger.bytes(0), larger.micros()), (213, 20_000));
         assert_eq!(larger.after(Codec::Opus, &opus(70), None), larger);
+        let mut of_40_ms = opus(140);
+        of_40_ms[0] = 10 << 3;
+        let longer = larger.after(Codec::Opus, &of_40_ms, None);
+        assert_eq!((longer.bytes(0), longer.micros()), (413, 40_000));
+        let again = longer.after(Codec::Opus, &opus(70), Some(20_000));
+        assert_eq!(again, larger, "also after packets of another length");
         let largest = larger.after(Codec::Opus, &opus(MAX_PAYLOAD), None);
         assert_eq!(largest.bytes(0), OVERHEAD + MAX_PAYLOAD);
     }

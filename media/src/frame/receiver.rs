@@ -123,6 +123,11 @@ impl FrameReceiver {
         self.stats
     }
 
+    /// What was missing has something in its place that was made behind the frames.
+    pub(crate) const fn note_concealed(&mut self, packets: usize) {
+        self.stats.concealed += packets as u64;
+    }
+
     /// Takes clock and pace of the frames.
     fn learn(&mut self, frame: &FrameContent) {
         self.clock = frame.clock().or(self.clock);

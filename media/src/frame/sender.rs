@@ -157,7 +157,7 @@ impl FrameSender {
     pub(crate) fn note_arrival(&mut self, now: Instant) {
         self.arrival = Some(now);
         if let Some(slots) = &mut self.slots {
-            slots.note(now);
+            slots.note(now, self.wait);
         }
     }
 
@@ -202,7 +202,7 @@ impl FrameSender {
         }
         self.follow_class(codec, &packet.payload, now);
         if let Some(slots) = &mut self.slots {
-            slots.note(now);
+            slots.note(now, self.wait);
         }
         let later = |(_, it): &&(Instant, FarPacket)| ahead(it.sequence, packet.sequence) > 0;
         let behind = self.sounds.iter().rev().take_while(later).count();

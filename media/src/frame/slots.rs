@@ -64,8 +64,8 @@ impl SlotClock {
         slots
     }
 
-    /// A packet of the phone has come.
-    pub(super) fn note(&mut self, arrival: Instant) {
+    /// A packet of the phone has come. Frames leave so long after their slots.
+    pub(super) fn note(&mut self, arrival: Instant, wait: Duration) {
         let length = self.length();
         let goes_on = |(expected, _): &(Instant, i64)| arrival < *expected + PAUSE * length;
         let (expected, count) = self.phone.filter(goes_on).unwrap_or((arrival, 0));
@@ -81,8 +81,11 @@ impl SlotClock {
         }
         if count == FOUND && arrival < self.settles_until {
             self.settles_until = arrival;
-            // This packet's slot, so that it does not wait for the one after.
+            // The first of the phone's slots whose frame is still to leave, so that no packet waits for the one after.
             self.next = moved(expected, -nanos(length));
+            while self.next + wait >= arrival + length {
+                self.next -= length;
+            }
         }
     }
 
@@ -104,6 +107,7 @@ mod tests {
     use crate::some_time;
 
     const SLOT: Duration = Duration::from_millis(20);
+    const WAIT: Duration = Duration::from_millis(5);
 
     /// Milliseconds from where the slots are to where a clock is.
     fn off(clock: &SlotClock, other: Instant) -> f64 {
@@ -127,7 +131,7 @@ mod tests {
             for packet in 0..180_000 {
                 // It pauses for ten seconds in each minute.
                 if packet % 3_000 < 2_500 {
-                    clock.note(phone(packet));
+                    clock.note(phone(packet), WAIT);
                 }
                 clock.step();
                 most = most.max(off(&clock, phone(packet + 1)).abs());
@@ -147,7 +151,8 @@ mod tests {
             let late = if packet % 10 == 0 { 8 } else { 0 };
             let elsewhere = u64::from(packet / 1_000) * 7;
             if packet % 1_000 > 200 {
-                clock.note(start + SLOT * packet + Duration::from_millis(late + elsewhere));
+                let late = Duration::from_millis(late + elsewhere);
+                clock.note(start + SLOT * packet + late, WAIT);
             }
             clock.step();
             assert_eq!(clock.next(), start + SLOT * (packet + 1), "{packet}");
@@ -161,12 +166,12 @@ mod tests {
             let mut clock = SlotClock::new(start, 20_000, start + 25 * SLOT);
             let phone = |packet: u32| start + SLOT * packet + Duration::from_millis(elsewhere);
             for packet in 0..20 {
-                clock.note(phone(packet));
+                clock.note(phone(packet), WAIT);
                 clock.step();
             }
             assert_eq!(clock.next(), phone(20), "{elsewhere}");
             for packet in 100..120 {
-                clock.note(phone(packet) + SLOT / 2);
+                clock.note(phone(packet) + SLOT / 2, WAIT);
             }
             assert_eq!(off(&clock, phone(20)), 0.0, "{elsewhere}: once");
         }

@@ -53,10 +53,18 @@ impl Transcoder {
         self.from_phone.carry(packet, now)
     }
 
-    /// Takes a packet of the call.
-    pub(crate) fn receive(&mut self, packet: &FarPacket, now: Instant) {
-        self.ready.extend(self.to_phone.conceal(packet, now));
+    /// Whether a packet of the phone comes behind others: [`send`](Self::send) has no use for it.
+    pub(crate) fn is_late(&self, packet: &FarPacket) -> bool {
+        self.from_phone.is_late(packet)
+    }
+
+    /// Takes a packet of the call; returns how many that are missing before it have something in their place.
+    pub(crate) fn receive(&mut self, packet: &FarPacket, now: Instant) -> usize {
+        let concealed = self.to_phone.conceal(packet, now);
+        let count = concealed.len();
+        self.ready.extend(concealed);
         self.ready.extend(self.to_phone.carry(packet, now));
+        count
     }
 
     /// The next packet for the phone: those of the call, and what stands in for the ones that are missing.

@@ -101,8 +101,7 @@ impl TranscodedStream {
 
     /// A packet in the other codec. `None` for one that is behind another, cannot be decoded, is too short by itself, or is too much.
     pub(super) fn carry(&mut self, packet: &FarPacket, now: Instant) -> Option<FarPacket> {
-        let is_late = |newest| ahead(packet.sequence, newest) <= 0;
-        if self.newest.is_some_and(is_late) {
+        if self.is_late(packet) {
             return None;
         }
         self.newest = Some(packet.sequence);
@@ -124,6 +123,12 @@ impl TranscodedStream {
         }
         let sound = self.decoder.decode(&packet.payload)?;
         self.encode(sound, packet)
+    }
+
+    /// Whether others of its numbers or later ones came before.
+    pub(super) fn is_late(&self, packet: &FarPacket) -> bool {
+        let is_late = |newest| ahead(packet.sequence, newest) <= 0;
+        self.newest.is_some_and(is_late)
     }
 
     /// How long so many samples are that were decoded.
