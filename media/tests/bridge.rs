@@ -363,6 +363,13 @@ impl World {
     }
 }
 
+/// An engine has one for each call, for as long as that lasts: what a call needs for a moment, or most calls do without, has a box.
+#[test]
+fn the_media_of_a_call_are_small() {
+    let bytes = size_of::<Bridge>();
+    assert!(bytes <= 6_000, "{bytes} bytes");
+}
+
 #[test]
 fn two_phones_get_each_others_audio_and_key_presses() {
     let mut world = World::call(true);
