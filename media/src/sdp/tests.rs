@@ -309,7 +309,8 @@ fn a_stream_that_is_not_known_is_refused_and_the_call_goes_on() {
 #[test]
 fn of_two_audio_streams_the_one_that_makes_a_call_is_taken() {
     const GOOD: &str = "m=audio 11 RTP/AVP 8\r\n";
-    let key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n";
+    let key =
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\r\n";
     for (odd, srtp) in [
         ("m=audio 9 RTP/AVP 18\r\n".to_owned(), Srtp::Off),
         (
