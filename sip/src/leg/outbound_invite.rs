@@ -168,8 +168,7 @@ impl OutboundInvite {
             }
             200..300 => self.accepted(received, context, now),
             status
-                if refuses_sdp(status)
-                    && self.try_fallback(received.transaction, context, now) =>
+                if refuses_sdp(status) && self.try_fallback(received.transaction, context, now) =>
             {
                 Some(Leg::OutboundInvite(self))
             }
