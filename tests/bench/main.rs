@@ -22,6 +22,7 @@ mod process;
 #[path = "../quality/mod.rs"]
 mod quality;
 mod registered;
+mod repair;
 mod rtpengine;
 mod setup;
 mod sip;
@@ -49,6 +50,8 @@ enum Name {
     Attack,
     /// The sound of calls over wires that lose packets; only where it is named.
     Quality,
+    /// Processor time of redundancy, concealment and transcoding; only where it is named.
+    Repair,
 }
 
 /// Options.
@@ -84,7 +87,7 @@ struct Plan {
     /// Rows of `quality`; each path's usual ones without a name.
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// Calls at once for `quality`.
+    /// Calls at once for `quality`, and of each kind for `repair`.
     #[arg(long, default_value_t = 12)]
     talks: usize,
     /// Real phones that listen in `quality` get what the speaking phone loses itself, which nothing repairs.
@@ -170,5 +173,8 @@ fn main() {
     }
     if plan.names.contains(&Name::Quality) {
         quality::measure(&plan);
+    }
+    if plan.names.contains(&Name::Repair) {
+        repair::measure(&plan);
     }
 }

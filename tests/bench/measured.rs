@@ -1,6 +1,9 @@
 //! The measured deployment: two engines as processes, coturn and a Nostr relay: an independent one, but for many calls.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use ringfence_tests::{
     coturn::CoturnServer,
@@ -19,6 +22,8 @@ const SHORT: &str = "epoch_seconds = 1\n";
 /// The same without proofs of work.
 const SHORT_WITHOUT_WORK: &str = "epoch_seconds = 1\nwork_bits = 0\n";
 /// More calls than any measurement has, so that the engines' limits do not end it.
+const SETTINGS: &str = "max_calls = 4000\n";
+/// The same for `[sip]`.
 const LIMITS: &str = "max_calls = 4000\nmax_calls_per_line = 4000\n";
 
 /// Starts it with so many lines of each engine and, unless `is_brief`, the product's epochs: that takes a minute. `None` if a program is
@@ -43,6 +48,15 @@ pub(crate) fn start_for_calls(lines: [usize; 2], is_brief: bool) -> Option<Deplo
 
 /// Two engines that find the TURN server over a wire each, without proofs of work; `None` if a program is missing.
 pub(crate) fn start_over_wires(lines: usize) -> Option<(Deployment, [FaultyWire; 2])> {
+    start_over_wires_with(lines, SETTINGS, real_time())
+}
+
+/// The same with other settings of both engines, and beside others if it is [`beside`] them.
+pub(crate) fn start_over_wires_with(
+    lines: usize,
+    settings: &'static str,
+    alone: MutexGuard<'static, ()>,
+) -> Option<(Deployment, [FaultyWire; 2])> {
     if !can_start() {
         return None;
     }
@@ -50,8 +64,20 @@ pub(crate) fn start_over_wires(lines: usize) -> Option<(Deployment, [FaultyWire;
     let wires = [(); 2].map(|()| FaultyWire::to(coturn.address(), Ipv4Addr::LOCALHOST));
     let turn = wires.each_ref().map(|wire| Some(wire.address()));
     let servers = (NostrRelay::of_box(), coturn);
-    let pair = start_between(servers, turn, [lines; 2], SHORT_WITHOUT_WORK);
+    let pair = start_between(
+        servers,
+        turn,
+        [lines; 2],
+        (settings, SHORT_WITHOUT_WORK),
+        alone,
+    );
     Some((pair, wires))
+}
+
+/// What a deployment holds that runs beside one with the lock of [`real_time`].
+pub(crate) fn beside() -> MutexGuard<'static, ()> {
+    let lock: &'static Mutex<()> = Box::leak(Box::default());
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn can_start() -> bool {
@@ -64,21 +90,28 @@ fn start_with(
     book: &'static str,
 ) -> Option<Deployment> {
     let servers = can_start().then(|| (relay(), CoturnServer::start()))?;
-    Some(start_between(servers, [None; 2], lines, book))
+    Some(start_between(
+        servers,
+        [None; 2],
+        lines,
+        (SETTINGS, book),
+        real_time(),
+    ))
 }
 
 fn start_between(
     (relay, coturn): (NostrRelay, CoturnServer),
     turn: [Option<SocketAddr>; 2],
     lines: [usize; 2],
-    book: &'static str,
+    (settings, book): (&'static str, &'static str),
+    alone: MutexGuard<'static, ()>,
 ) -> Deployment {
     let config = DeploymentConfig {
         lines,
-        settings: "max_calls = 4000\n",
+        settings,
         sip: LIMITS,
         book,
         turn,
     };
-    Deployment::start_with(real_time(), relay, coturn, &config)
+    Deployment::start_with(alone, relay, coturn, &config)
 }

@@ -13,7 +13,7 @@ use ringfence_media::{Codec, OwnMedia, Srtp, sdp};
 use ringfence_sip::{
     Password, User,
     client::{ClientOutput, PhoneClient, PhoneEvent, Registration},
-    message::{Message, Method, parse},
+    message::{Message, Method, Name, Request, Response, parse},
 };
 use ringfence_tests::deployment::InstalledLine;
 
@@ -108,6 +108,11 @@ impl PhoneBank {
         self.codec = codec;
     }
 
+    /// Answers what engines ask in calls.
+    pub(crate) fn attend(&mut self) {
+        drop(self.poll());
+    }
+
     /// Handles received packets and timeouts. Returns all events, each with its call's id.
     fn poll(&mut self) -> Vec<(String, PhoneEvent)> {
         let mut datagram = [0; 8_192];
@@ -146,6 +151,7 @@ impl PhoneBank {
             return call.handle_packet(bytes, now);
         }
         match &message {
+            Message::Request(request) if self.lacks_codec(request) => self.refuse(request),
             Message::Request(request) if request.method == Method::Invite => {
                 let is_called =
                     |line: &LinePhone| request.uri.contains(line.registration.user.as_str());
@@ -161,6 +167,22 @@ impl PhoneBank {
                 }
             }
         }
+    }
+
+    /// Whether an INVITE offers no plain audio of this codec.
+    fn lacks_codec(&self, request: &Request) -> bool {
+        let offer = sdp::read_offer(&request.body, Srtp::Off);
+        let has = |(codec, _): &(Codec, u8)| *codec == self.codec;
+        let is_invite = request.method == Method::Invite;
+        is_invite && !offer.is_ok_and(|offer| offer.codecs.iter().any(has))
+    }
+
+    /// Asks for another offer (RFC 3261 section 21.4.26).
+    fn refuse(&self, invite: &Request) {
+        let mut refusal = Response::to(invite, 488);
+        let to = invite.headers.text(&Name::To).unwrap_or_default();
+        refusal.headers.replace(Name::To, format!("{to};tag=bank"));
+        drop(self.socket.send(&refusal.to_bytes()));
     }
 
     fn new_call(&mut self, line: usize) -> PhoneClient {

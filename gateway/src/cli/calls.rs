@@ -58,7 +58,8 @@ fn as_value(saved_state: &SavedState, missed: bool) -> Value {
     json!({ "calls": calls, "texts_waiting": saved_state.texts.len() })
 }
 
-/// How a call sounded at the phone: shares of the frames that the other engine sent, from 0 to 1.
+/// How a call sounded at the phone: shares of the frames that the other engine sent, from 0 to 1; and the codec of the phone here and of the
+/// call, by the names that `status` gives them.
 fn sound(quality: CallQuality) -> Value {
     let share = |thousandths: u16| f64::from(thousandths) / 1_000.0;
     json!({
@@ -68,6 +69,9 @@ fn sound(quality: CallQuality) -> Value {
         "missed": share(quality.missed()),
         "buffer_ms": quality.delay,
         "mos": f64::from(quality.mos) / 100.0,
+        "phone_codec": quality.codecs.map(|(phone, _)| phone.name()),
+        "codec": quality.codecs.map(|(_, carried)| carried.name()),
+        "transcoded": quality.codecs.is_some_and(|(phone, carried)| phone != carried),
     })
 }
 
@@ -126,6 +130,7 @@ mod tests {
     use ringfence_engine::line::identity::Identity;
     use ringfence_engine::time::UnixTime;
     use ringfence_engine::trust::contacts::ContactUpdate;
+    use ringfence_media::Codec;
 
     use super::*;
 
@@ -144,6 +149,7 @@ mod tests {
                 concealed: 8,
                 delay: 75,
                 mos: 431,
+                codecs: Some((Codec::Pcma, Codec::Opus)),
             }),
         };
         let mut saved_state = SavedState::default();
@@ -196,7 +202,8 @@ mod tests {
             (&call["answered"], &call["seconds"]),
             (&json!(true), &json!(61))
         );
-        let sound = json!({ "lost_on_way": 0.1, "repaired": 0.09, "concealed": 0.008, "missed": 0.002, "buffer_ms": 75, "mos": 4.31 });
+        let sound = json!({ "lost_on_way": 0.1, "repaired": 0.09, "concealed": 0.008, "missed": 0.002, "buffer_ms": 75, "mos": 4.31,
+            "phone_codec": "G.711 A-law", "codec": "Opus", "transcoded": true });
         assert_eq!(call["sound"], sound);
         assert_eq!(value["calls"][0]["new"], true);
         assert_eq!(value["calls"][0]["sound"], Value::Null);

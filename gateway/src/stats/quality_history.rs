@@ -132,7 +132,10 @@ impl QualityHistory {
     fn whole(
         &self,
         MediaStats {
-            to_phone, repair, ..
+            to_phone,
+            repair,
+            codecs,
+            ..
         }: &MediaStats,
     ) -> Option<CallQuality> {
         let all = to_phone.passed + to_phone.lost;
@@ -149,6 +152,7 @@ impl QualityHistory {
             concealed: share(repair.concealed, repair.frames),
             delay: u16::try_from(delay.as_millis()).unwrap_or(u16::MAX),
             mos: (score? * 100.0).round() as u16,
+            codecs: *codecs,
         })
     }
 }
@@ -250,6 +254,7 @@ mod tests {
         let mut figures = MediaStats::default();
         assert_eq!(histories.add(call, &figures), None, "not connected");
         figures.connected = Some(std::time::Instant::now());
+        figures.codecs = Some((Codec::Pcma, Codec::Opus));
         assert_eq!(histories.add(call, &figures), None, "nothing was heard");
         // An hour: the last five minutes are clean, and the buffer is drained.
         let mut last = None;
@@ -269,6 +274,7 @@ mod tests {
         let whole = last.unwrap();
         assert_eq!((whole.lost, whole.repaired, whole.concealed), (100, 70, 20));
         assert_eq!((whole.missed(), whole.delay), (10, 39));
+        assert_eq!(whole.codecs, figures.codecs);
         assert_eq!(
             whole.mos,
             (mos(0.03, Duration::from_millis(59)) * 100.0).round() as u16

@@ -22,7 +22,7 @@ use crate::far::FarPacket;
 
 /// Both directions of one call.
 #[derive(Debug)]
-pub(crate) struct Transcoder {
+pub struct Transcoder {
     /// What the phone and the call have.
     pair: [Vec<Codec>; 2],
     from_phone: TranscodedStream,
@@ -33,7 +33,8 @@ pub(crate) struct Transcoder {
 
 impl Transcoder {
     /// Between what a phone has and what the call carries, each a codec and perhaps telephone events. `None` without a codec on each side.
-    pub(crate) fn between(phone: &[Codec], carried: &[Codec]) -> Option<Self> {
+    #[must_use]
+    pub fn between(phone: &[Codec], carried: &[Codec]) -> Option<Self> {
         Some(Self {
             pair: [phone.to_vec(), carried.to_vec()],
             from_phone: TranscodedStream::new(phone, carried)?,
@@ -49,7 +50,7 @@ impl Transcoder {
 
     /// A packet of the phone as the call carries it. `None` for one that is behind another, cannot be decoded, is too short by itself, or is
     /// more sound than anyone says.
-    pub(crate) fn send(&mut self, packet: &FarPacket, now: Instant) -> Option<FarPacket> {
+    pub fn send(&mut self, packet: &FarPacket, now: Instant) -> Option<FarPacket> {
         self.from_phone.carry(packet, now)
     }
 
@@ -59,7 +60,7 @@ impl Transcoder {
     }
 
     /// Takes a packet of the call; returns how many that are missing before it have something in their place.
-    pub(crate) fn receive(&mut self, packet: &FarPacket, now: Instant) -> usize {
+    pub fn receive(&mut self, packet: &FarPacket, now: Instant) -> usize {
         let concealed = self.to_phone.conceal(packet, now);
         let count = concealed.len();
         self.ready.extend(concealed);
@@ -68,7 +69,7 @@ impl Transcoder {
     }
 
     /// The next packet for the phone: those of the call, and what stands in for the ones that are missing.
-    pub(crate) fn poll(&mut self) -> Option<FarPacket> {
+    pub fn poll(&mut self) -> Option<FarPacket> {
         self.ready.pop_front()
     }
 }

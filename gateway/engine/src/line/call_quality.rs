@@ -3,6 +3,8 @@
 //!
 //! All of it is whole numbers, so that the list that is saved equals the one that is read.
 
+use ringfence_media::Codec;
+
 /// How a call sounded. Shares are thousandths of the frames that the other side sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallQuality {
@@ -16,6 +18,9 @@ pub struct CallQuality {
     pub delay: u16,
     /// The mean opinion score by the E-model (ITU-T G.107) in hundredths, 100 to 450.
     pub mos: u16,
+    /// The phone's codec at the end and the one between the engines: another one where this engine transcoded. Who can open the saved
+    /// state learns from it, beside number and time, what kind of phone each side may have.
+    pub codecs: Option<(Codec, Codec)>,
 }
 
 impl CallQuality {

@@ -158,6 +158,7 @@ fn sound(quality: &CallQuality) -> Markup {
     let percent = |thousandths: u16| format!("{:.1} %", f64::from(thousandths) / 10.0);
     html! {
         (format!("{:.1}", f64::from(quality.mos) / 100.0)) " of 4.5"
+        @if let Some((phone, carried)) = quality.codecs { br; span.quiet { (home::codecs(phone, carried)) } }
         @if quality.lost > 0 {
             br; span.quiet {
                 (percent(quality.lost)) " lost on the way, " (percent(quality.repaired)) " repaired, "

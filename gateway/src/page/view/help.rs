@@ -58,7 +58,7 @@ pub(in crate::page) fn help(context: &PageContext<'_>) -> String {
         }
         section aria-labelledby="curves-title" {
             h2 #curves-title { "What the plots mean" }
-            p { "Each call names the codec of the phone here. Where the two phones share none, the engine of the called one transcodes, which costs it some work and a little of the sound." }
+            p { "Each call, also a past one, names the codec of the phone here. Where the two phones share none, the engine of the called one transcodes, which costs it some work and a little of the sound." }
             p { "Each call shows its last five minutes, second by second. " em { "Heard" } " is what the phone here receives, " em { "said" } " what it sends. "
                 "Lost is what the phone missed, or heard an imitation of; before repair is what the way lost, most of which the other engine's next packets bring again, for a delay of up to 80 ms while it lasts. "
                 "Jitter is how irregularly packets arrive (RFC 3550). Quality is an estimate by the E-model (ITU-T G.107): 4.4 is the best for telephony, below 3.6 many users are dissatisfied. The delay of the network is unknown and not counted." }

@@ -94,7 +94,7 @@ fn live(context: &PageContext<'_>, CallSnapshot { call, quality }: &CallSnapshot
 }
 
 /// The codec of a call, in words.
-fn codecs(phone: Codec, carried: Codec) -> String {
+pub(super) fn codecs(phone: Codec, carried: Codec) -> String {
     match phone == carried {
         true => phone.name().to_owned(),
         false => format!("{} here, transcoded to {}", phone.name(), carried.name()),

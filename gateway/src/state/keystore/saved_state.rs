@@ -18,6 +18,7 @@ use ringfence_engine::sealed::contact_secret::ContactSecret;
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::secrets::SharedSecrets;
+use ringfence_media::Codec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
@@ -89,6 +90,9 @@ struct StoredCall {
     /// Lost, repaired, concealed, delay and score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quality: Option<[u16; 5]>,
+    /// The phone's codec and the one between the engines, by their payload types there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codecs: Option<[u8; 2]>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -340,10 +344,14 @@ impl StoredCall {
             is_stranger: call.is_stranger,
             quality: (call.quality)
                 .map(|it| [it.lost, it.repaired, it.concealed, it.delay, it.mos]),
+            codecs: (call.quality.and_then(|it| it.codecs))
+                .map(|(phone, carried)| [phone, carried].map(Codec::far_payload_type)),
         }
     }
 
     fn read(self) -> PastCall {
+        let codecs = self.codecs.map(|it| it.map(Codec::from_far_payload_type));
+        let codecs = codecs.and_then(|[phone, carried]| phone.zip(carried));
         PastCall {
             line: Number::new(self.line),
             number: Number::new(self.number),
@@ -363,6 +371,7 @@ impl StoredCall {
                     concealed,
                     delay,
                     mos,
+                    codecs,
                 }),
         }
     }
@@ -422,6 +431,7 @@ mod tests {
                 concealed: 8,
                 delay: 75,
                 mos: 431,
+                codecs: Some((Codec::Pcma, Codec::Opus)),
             }),
         });
         let settings = LineSettings {
