@@ -132,9 +132,9 @@ impl SpeechCarrier {
         let items: Vec<Vec<usize>> = (0..count)
             .map(|call| {
                 let places = 0..form.items;
-                places
-                    .map(|place| (call * form.items + place) % ITEMS)
-                    .collect()
+                // Those that have been round once begin one item later, so that each item is also said when a loss has lasted.
+                let first = call * form.items + call * form.items / ITEMS;
+                places.map(|place| (first + place) % ITEMS).collect()
             })
             .collect();
         // What the phones lose themselves.
