@@ -17,6 +17,9 @@ use crate::some_time;
 const TICK: Duration = Duration::from_micros(500);
 const SLOT: Duration = Duration::from_millis(20);
 
+/// Which frames are meant, by their number.
+type FrameChoice = fn(usize) -> bool;
+
 /// A packet that the phone was given.
 #[derive(Debug)]
 struct Given {
@@ -39,7 +42,7 @@ struct Wire {
     loss: (u32, u32),
     losing: u32,
     /// And these, counted from the first.
-    drops: fn(usize) -> bool,
+    drops: FrameChoice,
     /// Bits a second that the link takes, and when it is free; it holds a fifth of a second.
     link: Option<(u32, Instant)>,
     flying: BTreeMap<(Instant, u32), FarPacket>,
@@ -323,7 +326,7 @@ fn a_loss_that_begins_is_repaired_after_less_than_a_second() {
 
 #[test]
 fn the_delay_is_what_the_losses_need() {
-    let losses: [(fn(usize) -> bool, _); 3] = [
+    let losses: [(FrameChoice, u32); 3] = [
         (|frame| frame % 20 == 5, 1),
         (|frame| frame % 40 == 5 || frame % 40 == 6, 2),
         (|frame| (5..8).contains(&(frame % 60)), 4),
