@@ -19,6 +19,9 @@ const SLOT: Duration = Duration::from_millis(20);
 /// RFC 6716 section 2.1.4.
 const LONGEST_SLOT: Duration = Duration::from_millis(120);
 
+/// Which frames are meant, by their number.
+type FrameChoice = fn(usize) -> bool;
+
 /// A packet that the phone was given.
 #[derive(Debug)]
 struct Given {
@@ -41,7 +44,7 @@ struct Wire {
     loss: (u32, u32),
     losing: u32,
     /// And these, counted from the first.
-    drops: fn(usize) -> bool,
+    drops: FrameChoice,
     /// Bits a second that the link takes, and when it is free; it holds a fifth of a second.
     link: Option<(u32, Instant)>,
     flying: BTreeMap<(Instant, u32), FarPacket>,
@@ -331,7 +334,7 @@ fn a_loss_that_begins_is_repaired_after_less_than_a_second() {
 
 #[test]
 fn the_delay_is_what_the_losses_need() {
-    let losses: [(fn(usize) -> bool, _); 3] = [
+    let losses: [(FrameChoice, u32); 3] = [
         (|frame| frame % 20 == 5, 1),
         (|frame| frame % 40 == 5 || frame % 40 == 6, 2),
         (|frame| (5..8).contains(&(frame % 60)), 4),
