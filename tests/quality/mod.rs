@@ -12,6 +12,7 @@ mod speech_phone;
 
 use std::{
     fs,
+    net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -29,7 +30,7 @@ pub(crate) use self::paths::SpeechPath;
 use self::{
     paths::SpeechCarrier,
     rows::LossRow,
-    speech_phone::{LEAD, SpeechPhones, offset, talk},
+    speech_phone::{SpeechPhones, talk},
 };
 use crate::{Plan, phone_bank};
 
@@ -162,10 +163,9 @@ impl SpeechCarrier {
             listeners::listen((bank, listeners), calls, tell, wires, folder);
         } else {
             let mut calls = phones(path.recorded(), path.codec(), &items, own);
-            let arrivals = self.call(&mut calls, |calls| talk(calls, tell), wires);
+            let (arrivals, spoken) = self.call(&mut calls, |calls| talk(calls, tell), wires);
             speech_phone::write(&here.join(format!("{}.rec", row.name)), &arrivals);
-            let spoken =
-                (0..calls.len()).map(|call| (LEAD + offset(call, calls.len())).as_secs_f64());
+            let spoken = spoken.iter().map(Duration::as_secs_f64);
             described["spoken"] = json!(spoken.collect::<Vec<_>>());
         }
         set(wires, Default::default());
@@ -183,8 +183,7 @@ impl SpeechCarrier {
         match self {
             Self::Engines { phones: both, .. } => {
                 let [from, to] = &mut **both;
-                let ends = phones.iter().map(|it| it.sockets.each_ref());
-                let calls: Vec<_> = ends.map(|ends| phone_bank::call(from, to, ends)).collect();
+                let calls = set_up(phones, |ends| phone_bank::call(from, to, ends));
                 let heard = talk(phones);
                 set(wires, Default::default());
                 for call in &calls {
@@ -193,8 +192,7 @@ impl SpeechCarrier {
                 heard
             }
             Self::Relays(relays) => {
-                let ends = phones.iter().map(|it| it.sockets.each_ref());
-                let calls: Vec<_> = ends.map(|ends| relays.call(ends)).collect();
+                let calls = set_up(phones, |ends| relays.call(ends));
                 let heard = talk(phones);
                 set(wires, Default::default());
                 for call in &calls {
@@ -237,6 +235,19 @@ impl SpeechCarrier {
             );
         }
     }
+}
+
+/// Sets calls up one after the other; the phones of each say silence from then on.
+fn set_up<T>(phones: &mut [SpeechPhones], mut call: impl FnMut([&UdpSocket; 2]) -> T) -> Vec<T> {
+    let both = phones.iter().map(|it| {
+        let call = call(it.sockets.each_ref());
+        (call, it.murmur())
+    });
+    let (calls, murmurs): (Vec<_>, Vec<_>) = both.unzip();
+    for (phones, murmur) in phones.iter_mut().zip(murmurs) {
+        phones.go_on(murmur);
+    }
+    calls
 }
 
 fn set(wires: &[FaultyWire; 2], faults: [WireFaults; 2]) {

@@ -6,7 +6,11 @@ use std::{
     io::{BufWriter, Write as _},
     net::{Ipv4Addr, UdpSocket},
     path::Path,
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -35,6 +39,8 @@ pub(super) struct SpeechPhones {
     /// What both say, after the silence.
     speech: Vec<u8>,
     sent: u32,
+    /// Packets of silence that were sent while other calls were set up, and when the first was.
+    silent: Option<(u32, Instant)>,
     /// Of the packets with speech, what the phone itself loses.
     losses: Option<(Chance, WireFaults)>,
 }
@@ -46,6 +52,13 @@ pub(super) struct Arrival {
     /// Since the first call's silence began.
     at: Duration,
     packet: Vec<u8>,
+}
+
+/// Phones that say silence meanwhile.
+#[derive(Debug)]
+pub(super) struct Murmur {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<(u32, Instant)>,
 }
 
 impl SpeechPhones {
@@ -62,8 +75,55 @@ impl SpeechPhones {
             codec,
             speech,
             sent: 0,
+            silent: None,
             losses: None,
         }
+    }
+
+    /// Says silence until the others are set up as well, as phones do from the answer on: engines find the pace of a phone by what it
+    /// sends first.
+    pub(super) fn murmur(&self) -> Murmur {
+        let sockets = self.sockets.each_ref();
+        let sockets = sockets.map(|it| it.try_clone().expect("a free descriptor"));
+        let phones = Self {
+            sockets,
+            codec: self.codec,
+            speech: self.speech[..packet_bytes(self.codec)].to_vec(),
+            sent: 0,
+            silent: None,
+            losses: None,
+        };
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        let thread = thread::spawn(move || phones.say_nothing(&seen));
+        Murmur { is_over, thread }
+    }
+
+    fn say_nothing(mut self, is_over: &AtomicBool) -> (u32, Instant) {
+        let start = Instant::now();
+        while !is_over.load(Ordering::Relaxed) {
+            self.send();
+            receive(&self, 0, start, &mut Vec::new());
+            thread::sleep(
+                (start + PACKET_TIME * self.sent).saturating_duration_since(Instant::now()),
+            );
+        }
+        (self.sent, start)
+    }
+
+    /// Goes on from there.
+    pub(super) fn go_on(&mut self, murmur: Murmur) {
+        murmur.is_over.store(true, Ordering::Relaxed);
+        let silent = murmur.thread.join().expect("it sends");
+        (self.sent, self.silent) = (silent.0, Some(silent));
+    }
+
+    /// How long after `start` the first packet of the talk leaves, `otherwise` for phones that have said nothing.
+    fn first_at(&self, start: Instant, otherwise: Duration) -> Duration {
+        let at = self
+            .silent
+            .map(|(packets, first)| first + PACKET_TIME * packets);
+        at.map_or(otherwise, |at| at.saturating_duration_since(start))
     }
 
     /// Loses packets as a wire would, behind the engine's back.
@@ -73,9 +133,10 @@ impl SpeechPhones {
 
     /// Sends the next packet of both. Speech begins with silence, which is said before it as often as is needed.
     fn send(&mut self) {
-        let lead = (LEAD.as_millis() / PACKET_TIME.as_millis()) as usize;
+        let lead = (LEAD.as_millis() / PACKET_TIME.as_millis()) as u32;
+        let before = self.silent.map_or(0, |(packets, _)| packets);
         let bytes = packet_bytes(self.codec);
-        let place = (self.sent as usize).saturating_sub(lead) * bytes;
+        let place = self.sent.saturating_sub(before + lead) as usize * bytes;
         let Some(payload) = self.speech.get(place..place + bytes) else {
             return;
         };
@@ -106,24 +167,33 @@ const fn packet_bytes(codec: Codec) -> usize {
     }
 }
 
-/// Lets all calls talk at once, and returns what came. `tell` hears how long the speech has lasted.
-pub(super) fn talk(calls: &mut [SpeechPhones], mut tell: impl FnMut(Duration)) -> Vec<Arrival> {
+/// Lets all calls talk at once; returns what came, and how long after the start the speech of each began. `tell` hears how long the speech
+/// has lasted.
+pub(super) fn talk(
+    calls: &mut [SpeechPhones],
+    mut tell: impl FnMut(Duration),
+) -> (Vec<Arrival>, Vec<Duration>) {
     let packets = calls.iter();
     let packets = packets
         .map(|call| call.speech.len() / packet_bytes(call.codec))
         .max();
     let length = PACKET_TIME * packets.unwrap_or_default() as u32 + LEAD + DRAIN;
-    let (start, mut arrivals) = (Instant::now(), Vec::new());
+    let (start, mut arrivals, count) = (Instant::now(), Vec::new(), calls.len());
+    let begins: Vec<_> = calls
+        .iter()
+        .enumerate()
+        .map(|(call, phones)| (phones.first_at(start, offset(call, count)), phones.sent))
+        .collect();
     while start.elapsed() < length {
         let now = start.elapsed();
         if let Some(spoken) = now.checked_sub(LEAD) {
             tell(spoken);
         }
-        let count = calls.len();
         for (call, phones) in calls.iter_mut().enumerate() {
-            while offset(call, count) + PACKET_TIME * phones.sent <= now
-                && phones.sent < (length.as_millis() / PACKET_TIME.as_millis()) as u32
-            {
+            let (first, before) = begins[call];
+            let is_due =
+                |sent: u32| first + PACKET_TIME * (sent - before) <= now.min(length - DRAIN / 2);
+            while is_due(phones.sent) {
                 let before = phones.sent;
                 phones.send();
                 if phones.sent == before {
@@ -134,7 +204,8 @@ pub(super) fn talk(calls: &mut [SpeechPhones], mut tell: impl FnMut(Duration)) -
         }
         thread::sleep(TURN);
     }
-    arrivals
+    let spoken = begins.iter().map(|(first, _)| *first + LEAD).collect();
+    (arrivals, spoken)
 }
 
 fn receive(phones: &SpeechPhones, call: usize, start: Instant, arrivals: &mut Vec<Arrival>) {
@@ -154,7 +225,7 @@ fn receive(phones: &SpeechPhones, call: usize, start: Instant, arrivals: &mut Ve
 }
 
 /// How much later than the first each call begins, so that packets are spread over the 20 ms.
-pub(super) fn offset(call: usize, count: usize) -> Duration {
+fn offset(call: usize, count: usize) -> Duration {
     PACKET_TIME * call as u32 / count.max(1) as u32
 }
 
