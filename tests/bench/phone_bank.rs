@@ -1,7 +1,7 @@
 //! The phones of one engine: one for each line, with any number of calls, all behind one socket. Each call is a SIP client of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -297,22 +297,32 @@ pub(crate) fn hang_up_out(from: &mut PhoneBank, id: &str, ended: impl FnOnce()) 
 
 /// Ends a call, and waits until both phones know.
 pub(crate) fn hang_up(from: &mut PhoneBank, to: &mut PhoneBank, call: &Call) {
-    if let Some(phone) = from.calls.get_mut(&call.caller) {
-        phone.hang_up(Instant::now());
+    hang_up_all(from, to, std::slice::from_ref(call));
+}
+
+/// Ends calls, all at once, and waits until both phones of each know: one after the other, five hundred take minutes.
+pub(crate) fn hang_up_all(from: &mut PhoneBank, to: &mut PhoneBank, calls: &[Call]) {
+    for call in calls {
+        if let Some(phone) = from.calls.get_mut(&call.caller) {
+            phone.hang_up(Instant::now());
+        }
     }
-    let (mut here, mut there) = (false, false);
-    wait("the end of a call", || {
-        let has_ended = |events: Vec<(String, PhoneEvent)>, id: &str| {
-            events
-                .iter()
-                .any(|(call, event)| call == id && *event == PhoneEvent::HungUp)
+    let mut here: BTreeSet<&str> = calls.iter().map(|call| call.caller.as_str()).collect();
+    let mut there: BTreeSet<&str> = calls.iter().map(|call| call.callee.as_str()).collect();
+    wait("the end of calls", || {
+        let ended = |events: Vec<(String, PhoneEvent)>, waited_for: &mut BTreeSet<&str>| {
+            for (call, _) in events.iter().filter(|(_, it)| *it == PhoneEvent::HungUp) {
+                waited_for.remove(call.as_str());
+            }
         };
-        here |= has_ended(from.poll(), &call.caller);
-        there |= has_ended(to.poll(), &call.callee);
-        (here && there).then_some(())
+        ended(from.poll(), &mut here);
+        ended(to.poll(), &mut there);
+        (here.is_empty() && there.is_empty()).then_some(())
     });
-    from.calls.remove(&call.caller);
-    to.calls.remove(&call.callee);
+    for call in calls {
+        from.calls.remove(&call.caller);
+        to.calls.remove(&call.callee);
+    }
 }
 
 fn assert_not_refused(events: &[(String, PhoneEvent)]) {
