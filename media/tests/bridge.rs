@@ -236,6 +236,11 @@ impl World {
 
     /// A phone says something, 20 ms after it said the last thing.
     fn speak(&mut self, end: usize, payload_type: u8, sequence: u16, payload: &[u8]) {
+        self.say(end, payload_type, sequence, payload);
+        self.run(Duration::from_millis(20));
+    }
+
+    fn say(&mut self, end: usize, payload_type: u8, sequence: u16, payload: &[u8]) {
         let packet = RtpPacket {
             payload_type,
             marker: false,
@@ -248,7 +253,6 @@ impl World {
         self.ends[end]
             .bridge
             .handle_rtp(phone, &packet.to_bytes(), now);
-        self.run(Duration::from_millis(20));
     }
 
     /// Lets time pass.
@@ -433,6 +437,29 @@ fn all_that_leaves_in_a_call_leaves_behind_a_frame() {
             assert_eq!(slots.peek(), Some(at), "{bytes} bytes");
         }
     }
+}
+
+#[test]
+fn the_frames_of_a_side_that_was_called_are_anywhere_between_those_of_the_other() {
+    let formats = [(Codec::Pcmu, 0)];
+    let mut world = World::begin_call(&formats, &formats, "", true);
+    let spoken = world.now;
+    for sequence in 1..=200 {
+        // Both phones speak at once.
+        world.say(CALLER, 0, sequence, &MU_LAW);
+        world.speak(CALLEE, 0, sequence, &MU_LAW);
+    }
+    let waits = [CALLER, CALLEE].map(|end| {
+        let settled = spoken + Duration::from_secs(2);
+        let mut left = world.left.iter();
+        let frame =
+            left.find(|(at, of, bytes)| *of == end && *at > settled && *bytes == 4 + 12 + 173 + 16);
+        let (at, ..) = frame.unwrap();
+        Duration::from_micros((*at - spoken).as_micros() as u64 % 20_000)
+    });
+    assert_eq!(waits[CALLER], Duration::from_millis(5));
+    // It is drawn from the seed, and could be the same by chance.
+    assert_ne!(waits[CALLEE], waits[CALLER]);
 }
 
 #[test]

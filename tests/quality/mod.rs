@@ -30,7 +30,7 @@ pub(crate) use self::paths::SpeechPath;
 use self::{
     paths::SpeechCarrier,
     rows::LossRow,
-    speech_phone::{SpeechPhones, talk},
+    speech_phone::{Murmur, SpeechPhones, talk},
 };
 use crate::{Plan, phone_bank};
 
@@ -230,7 +230,7 @@ impl SpeechCarrier {
                 "{call}"
             );
             assert!(
-                delay > 20.0 && figure(call, "mos").is_some_and(|mos| mos > 3.0),
+                delay > 8.0 && figure(call, "mos").is_some_and(|mos| mos > 3.0),
                 "{call}"
             );
         }
@@ -244,6 +244,7 @@ fn set_up<T>(phones: &mut [SpeechPhones], mut call: impl FnMut([&UdpSocket; 2]) 
         (call, it.murmur())
     });
     let (calls, murmurs): (Vec<_>, Vec<_>) = both.unzip();
+    murmurs.iter().for_each(Murmur::stop);
     for (phones, murmur) in phones.iter_mut().zip(murmurs) {
         phones.go_on(murmur);
     }

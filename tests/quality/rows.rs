@@ -23,7 +23,7 @@ pub(super) struct LossRow {
 /// The paths that are measured over a wire where no wire is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UsualPaths {
-    /// Most path, real phones too.
+    /// Every path, real phones too.
     Each,
     /// All but those that only a few wires are enough for.
     Most,

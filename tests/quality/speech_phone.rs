@@ -61,6 +61,13 @@ pub(super) struct Murmur {
     thread: JoinHandle<(u32, Instant)>,
 }
 
+impl Murmur {
+    /// The silence ends with its next packet.
+    pub(super) fn stop(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
 impl SpeechPhones {
     /// Phones that will say this.
     pub(super) fn new(codec: Codec, speech: Vec<u8>) -> Self {
@@ -102,7 +109,7 @@ impl SpeechPhones {
     fn say_nothing(mut self, is_over: &AtomicBool) -> (u32, Instant) {
         let start = Instant::now();
         while !is_over.load(Ordering::Relaxed) {
-            self.send();
+            self.send_from(0);
             receive(&self, 0, start, &mut Vec::new());
             thread::sleep(
                 (start + PACKET_TIME * self.sent).saturating_duration_since(Instant::now()),
@@ -111,18 +118,20 @@ impl SpeechPhones {
         (self.sent, start)
     }
 
-    /// Goes on from there.
+    /// Goes on from there, once it has been stopped.
     pub(super) fn go_on(&mut self, murmur: Murmur) {
-        murmur.is_over.store(true, Ordering::Relaxed);
         let silent = murmur.thread.join().expect("it sends");
         (self.sent, self.silent) = (silent.0, Some(silent));
     }
 
-    /// How long after `start` the first packet of the talk leaves, `otherwise` for phones that have said nothing.
+    /// How long after `start` the first packet of the talk leaves, `otherwise` for phones that have said nothing. The pace of the silence
+    /// goes on.
     fn first_at(&self, start: Instant, otherwise: Duration) -> Duration {
-        let at = self
-            .silent
-            .map(|(packets, first)| first + PACKET_TIME * packets);
+        let at = self.silent.map(|(packets, first)| {
+            let next = first + PACKET_TIME * packets;
+            let late = start.saturating_duration_since(next).as_nanos();
+            next + PACKET_TIME * late.div_ceil(PACKET_TIME.as_nanos()) as u32
+        });
         at.map_or(otherwise, |at| at.saturating_duration_since(start))
     }
 
@@ -136,7 +145,12 @@ impl SpeechPhones {
         let lead = (LEAD.as_millis() / PACKET_TIME.as_millis()) as u32;
         let before = self.silent.map_or(0, |(packets, _)| packets);
         let bytes = packet_bytes(self.codec);
-        let place = self.sent.saturating_sub(before + lead) as usize * bytes;
+        self.send_from(self.sent.saturating_sub(before + lead) as usize * bytes);
+    }
+
+    /// Sends the packet that begins at this byte of the speech.
+    fn send_from(&mut self, place: usize) {
+        let bytes = packet_bytes(self.codec);
         let Some(payload) = self.speech.get(place..place + bytes) else {
             return;
         };
@@ -178,6 +192,10 @@ pub(super) fn talk(
         .map(|call| call.speech.len() / packet_bytes(call.codec))
         .max();
     let length = PACKET_TIME * packets.unwrap_or_default() as u32 + LEAD + DRAIN;
+    // What came while the silence ended belongs to no moment of the talk.
+    for phones in calls.iter() {
+        receive(phones, 0, Instant::now(), &mut Vec::new());
+    }
     let (start, mut arrivals, count) = (Instant::now(), Vec::new(), calls.len());
     let begins: Vec<_> = calls
         .iter()

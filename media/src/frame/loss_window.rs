@@ -1,7 +1,7 @@
 //! Which of the other side's last frames came: the share of them that was lost, which each frame back tells.
 //!
 //! It is told with each frame, rather than with the reports of RTCP every five seconds (RFC 3550 section 6.2), so that what is lost is
-//! repeated a second after the loss begins.
+//! repeated some tenths of a second after the loss begins.
 
 use crate::sequence::ahead;
 

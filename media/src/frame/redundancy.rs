@@ -1,7 +1,7 @@
 //! The sound of earlier frames that each frame carries again (RFC 2198), so that the other side can put in what was lost.
 //!
-//! How many it carries follows from the loss that the other side's frames tell. They reach back over [`SPREAD`], so that a burst of losses of
-//! that length is repaired by what follows it. More or less of them is another size of all frames, which a TURN server sees: it changes at
+//! How many it carries follows from the loss that the other side's frames tell. Three of them reach back over [`SPREAD`], so that a burst
+//! of that length is repaired by what follows it; fewer reach less far. More or less of them is another size of all frames, which a TURN server sees: it changes at
 //! most once in ten seconds, and says what such a server could count, the loss. How much a loss that begins will lose is not known, and too
 //! little would last for those ten seconds: it is met with as many as there may be, at its second frame.
 //!

@@ -1,6 +1,6 @@
 //! By how much a phone's sound waits longer for its slot than it has to: after a late packet, all that come later wait a slot longer. Slots do
-//! not move for it, so one packet is left out where the wait was long enough without it for a while: the next quiet one of G.711, whose
-//! loudness its bytes tell, so that no sound of a word is missed. A phone that is late again and again keeps the wait that it needs.
+//! not move for it, so one packet is left out where the wait was long enough without it for a while: the next one, of G.711, whose
+//! loudness its bytes tell, the next quiet one, so that no sound of a word is missed. A phone that is late again and again keeps the wait that it needs.
 
 use std::time::Duration;
 

@@ -326,7 +326,7 @@ fn a_burst_is_not_heard_for_ever() {
 }
 
 #[test]
-fn the_frames_of_a_side_that_was_called_are_anywhere_between_those_of_the_other() {
+fn a_side_that_was_called_waits_longer_by_its_draw_and_loses_nothing() {
     for share in [0, u32::MAX / 4, u32::MAX / 2, u32::MAX] {
         let mut bench = Bench::new(Codec::Pcmu);
         bench.sender.lag(share);

@@ -1,5 +1,5 @@
 //! Any packets of a phone and of the other side in a call of two codecs, with jumps of numbers and time: the transcoder never panics, what
-//! it makes fits the size class of its length (so a frame never grows by it), and it makes no more than twice the sound of the time that passes.
+//! it makes fits the size class of its length (so a frame never grows by it), and of all but Opus it makes no more than twice the sound of the time that passes.
 //! Arbitrary Opus goes to the decoder as it is.
 
 #![no_main]
