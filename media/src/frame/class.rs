@@ -70,7 +70,7 @@ impl FrameClass {
             _ => self,
         };
         if codec == self.codec {
-            // Room that was doubled stays so for packets of another length.
+            // Room that was doubled stays so for packets of another length, as far as a datagram has room.
             let room = self.room * class.micros as usize / self.micros as usize;
             class.room = class.room.max(room).min(MAX_PAYLOAD);
         }

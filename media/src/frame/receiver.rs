@@ -130,7 +130,9 @@ impl FrameReceiver {
 
     /// Takes clock and pace of the frames.
     fn learn(&mut self, frame: &FrameContent) {
-        self.clock = frame.clock().or(self.clock);
+        // A key press may have another clock than the sound beside it (`negotiate`).
+        let sound = frame.sound.as_ref().map(|sound| sound.codec.clock());
+        self.clock = sound.or(self.clock).or_else(|| frame.clock());
         let before = self.latest.replace((frame.sequence, frame.timestamp));
         if let Some((sequence, timestamp)) = before
             && frame.sequence == sequence.wrapping_add(1)

@@ -51,8 +51,8 @@ pub(crate) struct Redundancy {
     reached: [Option<Instant>; MOST_DEPTH],
     /// Since when another depth is wanted.
     wanted: Option<Instant>,
-    /// Since when the link has looked full, with what is repeated.
-    full: Option<Instant>,
+    /// Since when the link has looked full, with what is repeated, and when it was told last.
+    full: Option<(Instant, Instant)>,
     rests_until: Option<Instant>,
     /// The sound of the last frames, newest first; `None` for a frame without any. Empty while nothing is carried.
     sent: VecDeque<Option<FarPacket>>,
@@ -102,14 +102,20 @@ impl Redundancy {
         if !is_soon && (begins || !is_within(wanted, SETTLE)) {
             let depth = if begins { self.most } else { depth };
             (self.depth, self.changed, self.wanted) = (depth, Some(now), None);
+            // Whether the link takes as many is not known yet.
+            self.full = None;
         }
     }
 
     /// Whether nothing is repeated now, since the link has no room for it.
     fn rests(&mut self, share: u8, now: Instant) -> bool {
         let is_full = self.depth > 0 && share >= FULL;
-        let since = is_full.then(|| *self.full.get_or_insert(now));
-        self.full = since;
+        // What was told before an outage says nothing of the link after it.
+        let goes_on =
+            |(_, told): &(Instant, Instant)| now.saturating_duration_since(*told) < SETTLE;
+        let since = self.full.filter(goes_on).map_or(now, |(since, _)| since);
+        let since = is_full.then_some(since);
+        self.full = since.map(|since| (since, now));
         if since.is_some_and(|since| now.saturating_duration_since(since) >= PACE) {
             *self = Self {
                 most: self.most,
@@ -226,6 +232,27 @@ mod tests {
         assert_eq!(tell(&mut redundancy, 90, 10, &mut now), [3; 10]);
         assert_eq!(tell(&mut redundancy, 90, 60, &mut now), [0; 60]);
         assert_eq!(tell(&mut redundancy, 10, 1, &mut now), [3]);
+    }
+
+    #[test]
+    fn a_link_is_full_once_it_was_so_for_ten_seconds_with_what_is_repeated_now() {
+        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
+        assert_eq!(tell(&mut redundancy, 12, 12, &mut now)[11], 1);
+        // Three seconds after a change of the depth, most is lost: more is repeated first.
+        now += Duration::from_secs(3);
+        let depths = tell(&mut redundancy, 100, 20, &mut now);
+        let changes: Vec<_> = (1..20).filter(|at| depths[*at] != depths[at - 1]).collect();
+        assert!(
+            changes.windows(2).all(|pair| pair[1] - pair[0] >= 10),
+            "{depths:?}"
+        );
+        assert!(depths.contains(&3));
+
+        // An outage between two samples is no full link.
+        let (mut redundancy, mut now) = (Redundancy::default(), some_time());
+        assert_eq!(tell(&mut redundancy, 92, 1, &mut now), [3]);
+        now += Duration::from_secs(12);
+        assert_eq!(tell(&mut redundancy, 92, 1, &mut now), [3]);
     }
 
     #[test]

@@ -202,13 +202,19 @@ impl FrameSender {
         }
         self.follow_class(codec, &packet.payload, now);
         if let Some(slots) = &mut self.slots {
-            slots.note(now, self.wait);
+            // Where nothing waits, the first slots leave this packet its whole time.
+            let least = if self.sounds.is_empty() {
+                WAIT
+            } else {
+                Duration::ZERO
+            };
+            slots.note(now, self.wait - least);
         }
         let later = |(_, it): &&(Instant, FarPacket)| ahead(it.sequence, packet.sequence) > 0;
         let behind = self.sounds.iter().rev().take_while(later).count();
         let place = self.sounds.len() - behind;
         self.sounds.insert(place, (now, packet));
-        let length = Duration::from_micros(self.class.micros().into()) + self.wait - WAIT;
+        let length = Duration::from_micros(self.class.micros().into());
         let first = self.sounds.front();
         let is_left_out = first.is_some_and(|(_, first)| self.surplus.takes(first, length));
         if self.sounds.len() <= MOST_WAITING && !is_left_out {
@@ -244,8 +250,9 @@ impl FrameSender {
     /// The frame that is due.
     pub(crate) fn poll(&mut self, now: Instant) -> Option<FarPacket> {
         let slots = self.slots.as_mut()?;
-        if slots.next() + slots.length() * OVERDUE < now {
-            let skipped = slots.skip(now);
+        let past = now - (self.wait - WAIT);
+        if slots.next() + slots.length() * OVERDUE < past {
+            let skipped = slots.skip(past);
             self.timestamp = self
                 .timestamp
                 .wrapping_add(skipped.wrapping_mul(self.class.ticks()));

@@ -64,7 +64,7 @@ impl SlotClock {
         slots
     }
 
-    /// A packet of the phone has come. Frames leave so long after their slots.
+    /// A packet of the phone has come. The first slots that find the phone are not so long before it.
     pub(super) fn note(&mut self, arrival: Instant, wait: Duration) {
         let length = self.length();
         let goes_on = |(expected, _): &(Instant, i64)| arrival < *expected + PAUSE * length;

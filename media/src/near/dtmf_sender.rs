@@ -46,6 +46,7 @@ pub(super) struct TelephoneEvent {
 impl DtmfSender {
     /// Queues a press of an event (0 to 15), so many milliseconds long. False if too many wait.
     pub(super) fn push(&mut self, event: u8, millis: u16, now: Instant) -> bool {
+        self.forget_old(now);
         let has_room = self.waiting.len() < MAX_WAITING;
         if has_room {
             self.waiting.push_back(QueuedPress {
@@ -59,6 +60,13 @@ impl DtmfSender {
         has_room
     }
 
+    fn forget_old(&mut self, now: Instant) {
+        self.waiting.retain(|press| {
+            let waited = now.saturating_duration_since(press.pushed);
+            press.start.is_some() || waited < LONGEST_WAIT
+        });
+    }
+
     /// The event that replaces an audio packet with this timestamp. `None` if the audio itself goes out.
     pub(super) fn replace_packet(
         &mut self,
@@ -66,10 +74,7 @@ impl DtmfSender {
         clock: u32,
         now: Instant,
     ) -> Option<TelephoneEvent> {
-        self.waiting.retain(|press| {
-            let waited = now.saturating_duration_since(press.pushed);
-            press.start.is_some() || waited < LONGEST_WAIT
-        });
+        self.forget_old(now);
         if self.pause > 0 {
             self.pause -= 1;
             return None;
@@ -165,6 +170,10 @@ mod tests {
         for count in 0..20 {
             assert_eq!(sender.push(0, 100, some_time()), count < MAX_WAITING);
         }
+        assert!(
+            sender.push(0, 100, some_time() + LONGEST_WAIT),
+            "old ones give way"
+        );
     }
 
     #[test]
