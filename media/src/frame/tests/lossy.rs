@@ -537,6 +537,28 @@ fn packets_of_another_length_are_heard_while_the_buffer_stands() {
 }
 
 #[test]
+fn a_key_press_on_another_clock_than_the_sound_leaves_the_buffer_as_it_is() {
+    let mut wire = Wire::lossy(Codec::Opus, 100, 1);
+    wire.run(10, |_| true);
+    let delay = wire.receiver.stats().delay;
+    assert!(delay > SLOT, "{delay:?}");
+    for press in 0..9 {
+        let packet = FarPacket {
+            payload_type: Codec::Events8k.far_payload_type(),
+            marker: false,
+            sequence: press,
+            timestamp: u32::from(press) * 800,
+            payload: vec![5, 10, 0, 160],
+        };
+        assert!(wire.sender.push(packet, wire.now));
+    }
+    // In place of sound.
+    wire.loss = (0, 1);
+    wire.run(1, |_| false);
+    assert_eq!(wire.receiver.stats().delay, delay);
+}
+
+#[test]
 fn what_is_lost_before_a_buffer_begins_is_counted_once() {
     let mut wire = Wire::lossy(Codec::Pcmu, 100, 1);
     let before = wire.receiver.stats();
