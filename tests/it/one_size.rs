@@ -173,8 +173,10 @@ fn what_frames_repeat_on_a_lossy_wire_follows_from_its_losses_alone() {
         happen(&mut world, pair);
         world.run_for((25 * SECOND).saturating_sub(world.clock()));
         let steps = steps(&frames(&world, pair.caller, 0));
-        assert_eq!(steps.len(), 2, "{what}: {steps:?}");
-        assert!(steps[1].1 > steps[0].1 + 300, "{what}: {steps:?}");
+        // All that may be repeated, and after ten seconds what a tenth asks for.
+        assert_eq!(steps.len(), 3, "{what}: {steps:?}");
+        let [none, most, some] = [0, 1, 2].map(|step| steps[step].1);
+        assert!(most > some && some > none + 300, "{what}: {steps:?}");
         let other = frames(&world, pair.callee, 0);
         assert!(
             other.iter().all(|frame| frame.bytes == other[0].bytes),
@@ -185,13 +187,11 @@ fn what_frames_repeat_on_a_lossy_wire_follows_from_its_losses_alone() {
     let speech = seen(SCENES[0]);
     for scene in SCENES {
         let steps = seen(scene);
-        // The report meets a frame or the next one.
-        assert!(
-            steps[1].0.abs_diff(speech[1].0) <= 1,
-            "{}: {steps:?}",
-            scene.0
-        );
-        assert_eq!([steps[0].1, steps[1].1], [speech[0].1, speech[1].1]);
+        for (step, of_speech) in steps.iter().zip(&speech) {
+            // The report meets a frame or the next one.
+            let is_alike = step.0.abs_diff(of_speech.0) <= 1 && step.1 == of_speech.1;
+            assert!(is_alike, "{}: {steps:?} {speech:?}", scene.0);
+        }
     }
 }
 

@@ -35,9 +35,6 @@ pub(crate) const MOST_WAITING: usize = 4;
 /// says its end three times.
 pub(crate) const MOST_PRESSES: usize = 9;
 
-/// The bit of an event that has ended (RFC 4733 section 2.3.2).
-const END: u8 = 0x80;
-
 /// How long after connection the slots may still be put where the phone is: it begins to send when its call is answered. Who called shows
 /// then, too.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -180,10 +177,11 @@ impl FrameSender {
         if packet.payload.len() < 4 {
             return false;
         }
-        // Where a frame is longer than the phone's pace, a press that goes on would fill the queue, and its end find no place.
+        // Where a frame is longer than the phone's pace, a press that goes on would fill the queue, and its end (a bit, RFC 4733 section
+        // 2.3.2) find no place.
         if let Some(last) = self.presses.back_mut()
             && last.timestamp == packet.timestamp
-            && last.payload[1] & END == 0
+            && last.payload[1] & 0x80 == 0
         {
             *last = packet;
             return true;
