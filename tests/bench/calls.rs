@@ -13,13 +13,17 @@ use crate::{
     measured,
     phone_bank::{self, PhoneBank},
     process::Process,
-    rtpengine::Rtpengines,
+    rtpengine::{RelayedCall, Rtpengines},
     table::{Rounds, Table, row},
     turn_hop::TurnHops,
 };
 
 /// Lines of each engine. Calls are spread over them, as they are in use.
 const LINES: usize = 4;
+
+/// Calls of each gateway that are up at the same time. An engine sends a call's frames whether or not its phone speaks, and two cores have
+/// no room for more of both gateways.
+const MOST_AT_ONCE: usize = 100;
 
 struct Ours {
     deployment: Deployment,
@@ -137,14 +141,69 @@ impl Figures {
     }
 }
 
-/// Sets up `count` calls through both gateways, measures in turns, hangs up.
+/// Calls through rtpengines, and what was measured of them.
+struct Relayed<'a> {
+    rtpengines: &'a mut Rtpengines,
+    /// Memory before the calls.
+    before: u64,
+    ends: Vec<End>,
+    calls: Vec<RelayedCall>,
+    figures: Figures,
+}
+
+impl<'a> Relayed<'a> {
+    fn set_up(rtpengines: &'a mut Rtpengines, count: usize) -> Self {
+        let before = heap(&rtpengines.processes());
+        let ends = open(count);
+        let calls = ends
+            .chunks_exact(2)
+            .map(|call| rtpengines.call([call[0].socket(), call[1].socket()]))
+            .collect();
+        Self {
+            rtpengines,
+            before,
+            ends,
+            calls,
+            figures: Figures::default(),
+        }
+    }
+
+    fn round(&mut self, plan: &Plan) {
+        let [first, second] = self.rtpengines.processes();
+        let watched = [first, second, Process(self.rtpengines.coturn())];
+        let outcome = load::run(&mut self.ends, plan.window(), &watched);
+        self.figures.add(&outcome);
+    }
+
+    /// Hangs up.
+    fn finish(mut self) -> Figures {
+        let processes = self.rtpengines.processes();
+        self.figures.kilobytes = per_call(&processes, self.before, self.calls.len());
+        for call in &self.calls {
+            self.rtpengines.hang_up(call);
+        }
+        self.figures
+    }
+}
+
+/// Sets up `count` calls through both gateways, measures in turns, hangs up. More than [`MOST_AT_ONCE`] are measured one gateway after the
+/// other.
 fn compare(
     ours: &mut Ours,
     theirs: Option<&mut Rtpengines>,
     count: usize,
     plan: &Plan,
 ) -> (Figures, Option<Figures>) {
-    let (mut here, mut there) = (Figures::default(), Figures::default());
+    if count > MOST_AT_ONCE && theirs.is_some() {
+        let (here, _) = compare(ours, None, count, plan);
+        let there = theirs.map(|rtpengines| {
+            let mut peer = Relayed::set_up(rtpengines, count);
+            (0..plan.rounds).for_each(|_| peer.round(plan));
+            peer.finish()
+        });
+        return (here, there);
+    }
+    let mut here = Figures::default();
     let engines = ours.deployment.engines().map(Process);
     let before = heap(&engines);
     let mut ends = open(count);
@@ -157,21 +216,11 @@ fn compare(
         engines[1],
         Process(ours.deployment.coturn().id()),
     ];
-    let mut peer = theirs.map(|rtpengines| {
-        let before = heap(&rtpengines.processes());
-        let ends = open(count);
-        let calls: Vec<_> = ends
-            .chunks_exact(2)
-            .map(|call| rtpengines.call([call[0].socket(), call[1].socket()]))
-            .collect();
-        (rtpengines, before, ends, calls)
-    });
+    let mut peer = theirs.map(|rtpengines| Relayed::set_up(rtpengines, count));
     for _ in 0..plan.rounds {
         here.add(&load::run(&mut ends, plan.window(), &watched));
-        if let Some((rtpengines, _, ends, _)) = &mut peer {
-            let [first, second] = rtpengines.processes();
-            let watched = [first, second, Process(rtpengines.coturn())];
-            there.add(&load::run(ends, plan.window(), &watched));
+        if let Some(peer) = &mut peer {
+            peer.round(plan);
         }
     }
     here.kilobytes = per_call(&engines, before, count);
@@ -179,14 +228,7 @@ fn compare(
     for calls in calls.chunks(25) {
         ours.hang_up(calls);
     }
-    let there = peer.map(|(rtpengines, before, _, calls)| {
-        there.kilobytes = per_call(&rtpengines.processes(), before, count);
-        for call in &calls {
-            rtpengines.hang_up(call);
-        }
-        there
-    });
-    (here, there)
+    (here, peer.map(Relayed::finish))
 }
 
 impl Ours {
