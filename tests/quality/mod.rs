@@ -42,8 +42,9 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(6);
 /// What the scripts need, in Python.
 const NEEDED: &str =
     "import pesq, espeakng_loader, G722, scipy, ctypes; ctypes.CDLL('libopus.so.0')";
-/// What the short form asks for: PESQ of a clean wire, and of one that loses a tenth.
-const LEAST: [(&str, f64); 2] = [("clean", 3.7), ("10 %", 3.6)];
+/// What the short form asks for: PESQ of a clean wire, and of one that loses a tenth, where a plain relay has 2.3. Six items are scored, of a
+/// debug build, perhaps beside other programs.
+const LEAST: [(&str, f64); 2] = [("clean", 3.7), ("10 %", 3.4)];
 
 /// How much is said in each row.
 #[derive(Clone, Copy, Debug)]
