@@ -19,6 +19,8 @@ use ringfence_tests::deployment::InstalledLine;
 
 use crate::flow;
 
+/// Calls that end at once.
+const MOST_ENDS: usize = 25;
 /// How long a step of a call may take before the measurement fails.
 const STEP: Duration = Duration::from_secs(15);
 /// The interval between two checks of the sockets.
@@ -297,11 +299,18 @@ pub(crate) fn hang_up_out(from: &mut PhoneBank, id: &str, ended: impl FnOnce()) 
 
 /// Ends a call, and waits until both phones know.
 pub(crate) fn hang_up(from: &mut PhoneBank, to: &mut PhoneBank, call: &Call) {
-    hang_up_all(from, to, std::slice::from_ref(call));
+    hang_up_at_once(from, to, std::slice::from_ref(call));
 }
 
-/// Ends calls, all at once, and waits until both phones of each know: one after the other, five hundred take minutes.
+/// Ends calls, as many at once as the socket of all phones has room for: one after the other, five hundred take minutes.
 pub(crate) fn hang_up_all(from: &mut PhoneBank, to: &mut PhoneBank, calls: &[Call]) {
+    for calls in calls.chunks(MOST_ENDS) {
+        hang_up_at_once(from, to, calls);
+    }
+}
+
+/// Ends calls, and waits until both phones of each know.
+fn hang_up_at_once(from: &mut PhoneBank, to: &mut PhoneBank, calls: &[Call]) {
     for call in calls {
         if let Some(phone) = from.calls.get_mut(&call.caller) {
             phone.hang_up(Instant::now());

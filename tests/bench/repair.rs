@@ -198,9 +198,7 @@ impl Calls {
         let wires = self.wires.iter();
         wires.for_each(|wire| wire.set(WireFaults::default()));
         let [from, to] = &mut self.phones;
-        for call in &self.calls {
-            phone_bank::hang_up(from, to, call);
-        }
+        phone_bank::hang_up_all(from, to, &self.calls);
     }
 
     /// Its figures, and ratios to those of another kind.

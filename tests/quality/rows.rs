@@ -93,11 +93,6 @@ pub(super) fn all() -> Vec<LossRow> {
         jitter: millis(deviation),
         ..WireFaults::default()
     };
-    let with_loss = |faults, percent, burst| WireFaults {
-        loss: f64::from(percent) / 100.0,
-        burst,
-        ..faults
-    };
     let (good, bad) = (jittery(50, 10), with_loss(jittery(100, 20), 30, 4.0));
     let international = WireFaults {
         rate: rate(300, 250),
@@ -140,10 +135,14 @@ pub(super) fn all() -> Vec<LossRow> {
 }
 
 fn losing(percent: u8, burst: f64) -> WireFaults {
+    with_loss(WireFaults::default(), percent, burst)
+}
+
+fn with_loss(faults: WireFaults, percent: u8, burst: f64) -> WireFaults {
     WireFaults {
         loss: f64::from(percent) / 100.0,
         burst,
-        ..WireFaults::default()
+        ..faults
     }
 }
 

@@ -77,6 +77,10 @@ impl SpeechPhones {
             set.expect("a socket need not wait");
             socket
         });
+        Self::with(sockets, codec, speech)
+    }
+
+    fn with(sockets: [UdpSocket; 2], codec: Codec, speech: Vec<u8>) -> Self {
         Self {
             sockets,
             codec,
@@ -92,14 +96,8 @@ impl SpeechPhones {
     pub(super) fn murmur(&self) -> Murmur {
         let sockets = self.sockets.each_ref();
         let sockets = sockets.map(|it| it.try_clone().expect("a free descriptor"));
-        let phones = Self {
-            sockets,
-            codec: self.codec,
-            speech: self.speech[..packet_bytes(self.codec)].to_vec(),
-            sent: 0,
-            silent: None,
-            losses: None,
-        };
+        let silence = self.speech[..packet_bytes(self.codec)].to_vec();
+        let phones = Self::with(sockets, self.codec, silence);
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
         let thread = thread::spawn(move || phones.say_nothing(&seen));

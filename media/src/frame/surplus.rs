@@ -55,12 +55,14 @@ impl Surplus {
         if self.slots < LONG {
             return false;
         }
-        let is_long = self.shortest >= length + REMAINDER;
+        if self.shortest < length + REMAINDER {
+            *self = Self::default();
+            return false;
+        }
         let peak = peak(packet);
         self.loudest = self.loudest.max(peak);
-        let is_quiet = peak <= self.loudest / QUIETER;
-        let is_taken = is_long && (is_quiet || self.slots >= LONGEST);
-        if is_taken || !is_long {
+        let is_taken = peak <= self.loudest / QUIETER || self.slots >= LONGEST;
+        if is_taken {
             *self = Self::default();
         }
         is_taken
